@@ -1,0 +1,114 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strictC: [CSetting] = [
+  .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "tessera",
+  products: [
+    .executable(name: "tessera", targets: ["tessera"]),
+    .library(name: "Tensors", targets: ["Tensors"]),
+    .library(name: "Readers", targets: ["Readers"]),
+    .library(name: "Tokenization", targets: ["Tokenization"]),
+    .library(name: "Writers", targets: ["Writers"]),
+    .library(name: "Conversion", targets: ["Conversion"]),
+    .library(name: "Batches", targets: ["Batches"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+  ],
+  targets: [
+    // MARK: C
+    .systemLibrary(
+      name: "CHDF5",
+      pkgConfig: "hdf5-serial",
+      providers: [.apt(["libhdf5-dev", "pkg-config"])]
+    ),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(
+      name: "CJPEG",
+      cSettings: strictC,
+      linkerSettings: [.linkedLibrary("jpeg")]
+    ),
+    .target(
+      name: "CPNG",
+      cSettings: strictC,
+      linkerSettings: [.linkedLibrary("png")]
+    ),
+    .target(name: "CKernels", cSettings: strictC),
+
+    // MARK: Libraries, in the order in which data pass through them
+    .target(name: "Tensors"),
+    .target(
+      name: "Readers",
+      dependencies: [
+        "CHDF5", "CJPEG", "CKernels", "CPNG", "CZlib", "Tensors",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]
+    ),
+    .target(name: "Tokenization", dependencies: ["CKernels", "Readers", "Tensors"]),
+    .target(name: "Writers", dependencies: ["CPNG", "Readers", "Tensors", "Tokenization"]),
+    .target(name: "Conversion", dependencies: ["Readers", "Tensors", "Writers"]),
+    .target(
+      name: "Batches",
+      dependencies: ["Readers", "Tensors", "Tokenization", "Writers"]
+    ),
+
+    // MARK: Program
+    .executableTarget(
+      name: "tessera",
+      dependencies: [
+        "Batches", "Conversion", "Readers", "Tensors", "Tokenization", "Writers",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]
+    ),
+
+    // MARK: Tests
+    .target(name: "Fixtures", path: "Tests/Fixtures"),
+    .testTarget(name: "TensorsTests", dependencies: ["Fixtures", "Tensors"]),
+    .testTarget(name: "ReadersTests", dependencies: ["Fixtures", "Readers", "Tensors"]),
+    .testTarget(
+      name: "TokenizationTests",
+      dependencies: ["Fixtures", "Readers", "Tensors", "Tokenization"]
+    ),
+    .testTarget(
+      name: "WritersTests",
+      dependencies: ["Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
+    ),
+    .testTarget(
+      name: "ConversionTests",
+      dependencies: ["Conversion", "Fixtures", "Readers", "Tensors", "Writers"]
+    ),
+    .testTarget(
+      name: "BatchesTests",
+      dependencies: ["Batches", "Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
+    ),
+    .testTarget(
+      name: "tesseraTests",
+      dependencies: [
+        "Fixtures", "tessera",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]
+    ),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .c17
+)
+
+for target in package.targets where [.regular, .executable, .test].contains(target.type) {
+  target.swiftSettings = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),  // SE-0335
+    .enableUpcomingFeature("InternalImportsByDefault"),  // SE-0409
+    .enableUpcomingFeature("MemberImportVisibility"),  // SE-0444
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),  // SE-0461
+  ]
+  if target.type == .regular {
+    target.swiftSettings?.append(.strictMemorySafety())  // SE-0458
+  }
+}
