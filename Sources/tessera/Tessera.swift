@@ -1,10 +1,36 @@
 import ArgumentParser
+import Foundation
+import Tensors
 
 @main
 struct Tessera: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tessera",
     abstract: "Turn files into training data: images into codes, checkpoints into weights.",
-    version: "0.1.0"
+    discussion: """
+      Exit codes: 0 done, 1 some inputs rejected under --strict, 3 malformed or unsafe input,
+      4 incomplete mapping or mismatch, 5 numeric limit, 6 input/output, 64 wrong usage.
+      """,
+    version: version,
+    subcommands: [BenchCommand.self]
   )
+
+  /// The version of the program, as outputs record it.
+  static let version = "0.1.0"
+
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch let error as any ClassifiedError {
+      FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
+      exit(withError: ExitCode(error.kind.rawValue))
+    } catch {
+      exit(withError: error)
+    }
+  }
 }

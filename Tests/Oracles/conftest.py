@@ -1,0 +1,58 @@
+"""Fixtures of the oracle tests: the program, and where other people's files lie.
+
+    pytest Tests/Oracles            (after `make test` has built the program, or TESSERA=path/to/tessera)
+"""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def _program():
+    if "TESSERA" in os.environ:
+        return os.environ["TESSERA"]
+    built = [ROOT / folder / "release" / "tessera" for folder in (".build-test", ".build")]
+    found = [path for path in built if path.exists()]
+    assert found, "build the program first: swift build -c release"
+    return str(max(found, key=lambda path: path.stat().st_mtime))
+
+
+@pytest.fixture(scope="session")
+def program():
+    """The path of the program under test."""
+    return _program()
+
+
+@pytest.fixture(scope="session")
+def tessera(program):
+    """Runs `tessera ARGUMENTS…`; returns the CompletedProcess (text). `code` is the expected exit code."""
+
+    def run(*arguments, code=0, timeout=600):
+        result = subprocess.run(
+            [program, *map(str, arguments)], capture_output=True, text=True, timeout=timeout
+        )
+        assert result.returncode == code, f"exit {result.returncode}, not {code}: {result.stderr[-2000:]}"
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The checkout's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Conformance files made by others, beside the checkout; the test is skipped, and says so, where absent."""
+    folder = ROOT.parent / "shared" / "data"
+    # Worktrees and clones of another depth name the folder.
+    folder = pathlib.Path(os.environ.get("TESSERA_SHARED_DATA", folder))
+    if not folder.is_dir():
+        pytest.skip("../shared/data is absent: conformance files of others are not part of this repository")
+    return folder.resolve()
