@@ -1,0 +1,64 @@
+# Two commands matter: `make demo` and `make test`. Each works alone after a fresh clone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+PACKAGES := libjpeg-dev libpng-dev libhdf5-dev zlib1g-dev pkg-config
+ORACLES ?= .cache/oracles
+TEST_BUILD := .build-test
+SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest
+
+.PHONY: setup build demo test lint test-swift test-shims test-oracles oracles bench clean
+
+## Installs the C libraries on Debian; does nothing where they are present.
+setup:
+	@missing=(); for package in $(PACKAGES); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing+=($$package); \
+	done; \
+	if (( $${#missing[@]} )); then \
+	  $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends "$${missing[@]}"; \
+	fi
+
+build: setup
+	swift build -c release
+
+## Builds, tokenizes the fixture photographs with the embedded tokenizer, decodes them again.
+demo: build
+	rm -rf demo
+	.build/release/tessera tokenize fixtures/photos -o demo/dataset
+	.build/release/tessera inspect demo/dataset
+	.build/release/tessera decode demo/dataset -o demo/decoded --originals fixtures/photos
+	.build/release/tessera convert fixtures/weights/fer-emotion.hdf5 -o demo/emotion.safetensors --to torch
+	@echo "Look at demo/decoded/contact-sheet.png; shards are in demo/dataset/shards."
+
+## Everything that continuous integration runs.
+test: setup lint test-swift test-shims test-oracles
+
+lint:
+	swift format lint --strict --recursive --parallel Package.swift Sources Tests
+
+test-swift: setup
+	swift build -c release --build-tests --scratch-path $(TEST_BUILD)
+	$(SWIFT_TEST) --skip-build
+
+## The C shims under AddressSanitizer: small inputs, cut and damaged files.
+test-shims: setup
+	swift test --sanitize=address --scratch-path .build-asan --disable-xctest --filter 'ShimTests'
+
+## Compares the program with the reference implementations in Python.
+test-oracles: test-swift oracles
+	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs Tests/Oracles
+
+## The Python environment of the oracles; made anew when its requirements change.
+oracles: $(ORACLES)/.complete
+$(ORACLES)/.complete: Tests/Oracles/requirements.txt
+	python3 -m venv $(ORACLES)
+	$(ORACLES)/bin/pip install -q --disable-pip-version-check -r Tests/Oracles/requirements.txt
+	touch $@
+
+## Measures every stage, each beside its peer.
+bench: build oracles
+	scripts/bench.sh
+
+clean:
+	rm -rf .build .build-test .build-asan .cache demo
