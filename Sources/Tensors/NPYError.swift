@@ -1,0 +1,22 @@
+/// A .npy file that is damaged, or that holds what no tensor is.
+public struct NPYError: ClassifiedError, Hashable {
+  /// The file, or the member of an archive, as the user knows it.
+  public let source: String
+  /// Where in the file: `magic`, `header`, `descr`, `fortran_order`, `shape` or `data`.
+  public let place: String
+  /// What is wrong, and what to do where something can be done.
+  public let reason: String
+
+  /// Creates an error.
+  public init(source: String, place: String, reason: String) {
+    self.source = source
+    self.place = place
+    self.reason = reason
+  }
+
+  /// Always malformed input.
+  public var kind: FailureKind { .malformedInput }
+
+  /// One line: file, place and cause.
+  public var description: String { "\(source): npy \(place): \(reason)" }
+}
