@@ -1,0 +1,148 @@
+import Foundation
+public import Readers
+
+/// An output file that appears under its name complete or not at all.
+///
+/// Bytes go to a hidden `.partial-…` file in the same folder; ``commit()`` makes them durable and
+/// renames. A file that
+/// is dropped without a commit, because an error was thrown, takes its partial file with it.
+public struct AtomicFile: ~Copyable {
+  /// The final path, as the user gave it; errors name this one.
+  public let path: String
+  /// Where the bytes are until the rename.
+  let partialPath: String
+  private let descriptor: Int32
+  /// The position of the next sequential write, so the number of bytes written that way.
+  public private(set) var position = 0
+  private var isSealed = false
+
+  /// Creates the partial file beside `path`.
+  ///
+  /// - Parameter inputs: Files that this run reads; none of them may be the output.
+  /// - Throws: `SameFileError` where `path` is one of the inputs, `FileError` where the folder is
+  /// missing or not
+  ///   writable, or `path` is something other than a regular file.
+  public init(path: String, reading inputs: [String] = []) throws {
+    try AtomicFile.checkTarget(path, inputs: inputs)
+    let name = String(UInt64.random(in: 0...UInt64.max), radix: 16)
+    let partialPath = AtomicFile.folder(of: path) + "/.partial-" + name
+    let descriptor = unsafe open(partialPath, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw FileError(operation: "create the file", path: path, code: errno)
+    }
+    self.init(path: path, partialPath: partialPath, descriptor: descriptor)
+  }
+
+  private init(path: String, partialPath: String, descriptor: Int32) {
+    self.path = path
+    self.partialPath = partialPath
+    self.descriptor = descriptor
+  }
+
+  /// Sets the size at once, so that a disk too small is found before any work.
+  public func reserve(byteCount: Int) throws(FileError) {
+    guard byteCount > 0 else { return }
+    let code = posix_fallocate(descriptor, 0, off_t(byteCount))
+    guard code == 0 else {
+      throw FileError(operation: "reserve \(byteCount) bytes", path: path, code: code)
+    }
+  }
+
+  /// Writes at the current position and moves it on.
+  public mutating func write(_ bytes: [UInt8]) throws(FileError) {
+    let written = unsafe bytes.withUnsafeBytes { buffer in
+      Result { () throws(FileError) in try unsafe write(buffer) }
+    }
+    try written.get()
+  }
+
+  /// Writes a buffer at the current position and moves it on.
+  public mutating func write(_ buffer: UnsafeRawBufferPointer) throws(FileError) {
+    try unsafe write(buffer, at: position)
+    position += buffer.count
+  }
+
+  /// Writes a buffer at an offset, in bytes, without moving the position; for data that arrives out
+  /// of order.
+  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+    var done = 0
+    while done < buffer.count {
+      let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe pwrite(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw failure("write")
+      }
+      done += count
+    }
+  }
+
+  /// Makes the bytes durable and gives the file its name, replacing an older one.
+  public consuming func commit() throws(FileError) {
+    try synchronize()
+    guard unsafe rename(partialPath, path) == 0 else { throw failure("rename the finished file") }
+    isSealed = true
+    try AtomicFile.synchronizeFolder(of: path)
+  }
+
+  /// Makes the bytes durable and leaves the renaming, or the removal, to the caller.
+  consuming func seal() throws(FileError) -> (partial: String, final: String) {
+    try synchronize()
+    isSealed = true
+    return (partialPath, path)
+  }
+
+  deinit {
+    _ = close(descriptor)
+    if !isSealed { _ = unsafe unlink(partialPath) }
+  }
+
+  private func synchronize() throws(FileError) {
+    guard fsync(descriptor) == 0 else { throw failure("write") }
+  }
+
+  private func failure(_ operation: String) -> FileError {
+    FileError(operation: operation, path: path, code: errno)
+  }
+}
+
+extension AtomicFile {
+  private static func checkTarget(_ path: String, inputs: [String]) throws {
+    var target = stat()
+    guard unsafe stat(path, &target) == 0 else { return }
+    guard target.st_mode & S_IFMT != S_IFDIR else {
+      throw FileError(operation: "replace the folder by a file", path: path, code: EISDIR)
+    }
+    guard target.st_mode & S_IFMT == S_IFREG else {
+      throw FileError(operation: "replace what is no regular file", path: path, code: EINVAL)
+    }
+    for input in inputs {
+      var source = stat()
+      guard unsafe stat(input, &source) == 0 else { continue }
+      if source.st_dev == target.st_dev && source.st_ino == target.st_ino {
+        throw SameFileError(input: input, output: path)
+      }
+    }
+  }
+
+  static func folder(of path: String) -> String {
+    guard let slash = path.lastIndex(of: "/") else { return "." }
+    return slash == path.startIndex ? "" : String(path[..<slash])
+  }
+
+  /// Makes a rename durable: the name is the folder's data.
+  static func synchronizeFolder(of path: String) throws(FileError) {
+    let folder = folder(of: path)
+    let descriptor = unsafe open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      // A folder one may write but not list cannot be opened; the file itself is durable.
+      if errno == EACCES { return }
+      throw FileError(operation: "open the folder", path: path, code: errno)
+    }
+    defer { _ = close(descriptor) }
+    // Some network file systems have no fsync for folders.
+    guard fsync(descriptor) == 0 || errno == EINVAL else {
+      throw FileError(operation: "synchronize the folder", path: path, code: errno)
+    }
+  }
+}
