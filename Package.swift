@@ -40,6 +40,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("png")]
     ),
     .target(name: "CKernels", cSettings: strictC),
+    .target(name: "CTesseraF8", exclude: ["tessera-f8.h5"], cSettings: strictC),
 
     // MARK: Libraries, in the order in which data pass through them
     .target(name: "Tensors"),
@@ -50,7 +51,7 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
-    .target(name: "Tokenization", dependencies: ["CKernels", "Readers", "Tensors"]),
+    .target(name: "Tokenization", dependencies: ["CKernels", "CTesseraF8", "Readers", "Tensors"]),
     .target(name: "Writers", dependencies: ["CPNG", "Readers", "Tensors", "Tokenization"]),
     .target(name: "Conversion", dependencies: ["Readers", "Tensors", "Writers"]),
     .target(

@@ -4,8 +4,9 @@
 
 Every photograph is kept at a few sizes (short side 224 ... 512, Pillow's bicubic); a step draws square
 crops and mirrors half of them. Loss: mean squared error plus a little absolute error. Learning rate:
-warm-up, constant, then a half cosine to zero over the last --decay steps, in which the arithmetic is
-float32 (bfloat16 autocast before). RUN/state.pt resumes. Weights that count are the moving average.
+warm-up, constant, then a half cosine to zero over the last --decay steps. Convolutions run in bfloat16,
+but in float32 over the last quarter of the decay. RUN/state.pt resumes; --steps may then be another
+number. The weights that count are the moving average.
 """
 
 import argparse
@@ -91,11 +92,11 @@ def save():
 log = (arguments.out / "train.log").open("a", buffering=1)
 start, errors = time.time(), []
 while step < arguments.steps:
-    decaying = step >= arguments.steps - arguments.decay
+    precise = step >= arguments.steps - arguments.decay // 4
     for group in optimizer.param_groups:
         group["lr"] = rate(step)
     x = batch(np.random.default_rng([arguments.seed, step]))
-    with torch.autocast("cpu", torch.bfloat16, enabled=not decaying):
+    with torch.autocast("cpu", torch.bfloat16, enabled=not precise):
         y = model(x)
     error = (y.float() - x).square().mean()
     loss = error + 0.02 * (y.float() - x).abs().mean()

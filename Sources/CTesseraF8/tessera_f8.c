@@ -1,0 +1,9 @@
+#include "CTesseraF8.h"
+
+// Every clang that ships with Swift 6.2 and later knows C23's #embed in C17 too, and says so.
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
+const unsigned char tessera_f8[] = {
+#embed "tessera-f8.h5"
+};
+const size_t tessera_f8_size = sizeof(tessera_f8);
