@@ -52,6 +52,8 @@ test-oracles: test-swift oracles
 ## The Python environment of the oracles; made anew when its requirements change.
 oracles: $(ORACLES)/.complete
 $(ORACLES)/.complete: Tests/Oracles/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+	  { $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends python3-venv; }
 	python3 -m venv $(ORACLES)
 	$(ORACLES)/bin/pip install -q --disable-pip-version-check -r Tests/Oracles/requirements.txt
 	touch $@
