@@ -24,10 +24,11 @@ let package = Package(
   targets: [
     // MARK: C
     .systemLibrary(
-      name: "CHDF5",
+      name: "CHDF5System",
       pkgConfig: "hdf5-serial",
       providers: [.apt(["libhdf5-dev", "pkg-config"])]
     ),
+    .target(name: "CHDF5", dependencies: ["CHDF5System"], cSettings: strictC),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "CJPEG",

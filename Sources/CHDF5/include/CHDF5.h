@@ -1,0 +1,71 @@
+// What Swift cannot spell of libhdf5: constants that are function calls, callbacks whose types change
+// between releases, and a driver that reads one region of a file. Nothing here is thread-safe: the
+// caller holds one lock around every call. No function ends the process or prints.
+#pragma once
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Opens the HDF5 file that takes `length` bytes from `start` on in an open descriptor, read-only, or
+// returns a negative number. The descriptor stays the caller's and must outlive the file. Reads never
+// leave the region; closing the file closes every object opened through it; filters come from the
+// library alone, never from plug-ins that the file asks for.
+hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length);
+
+// A new empty file in memory, for chdf5_open to read what the caller writes into it; negative with
+// errno set on failure. The caller closes it.
+int chdf5_memory_file(void);
+
+// The kind of a link in a group.
+typedef enum {
+  CHDF5_HARD_LINK = 0,
+  CHDF5_SOFT_LINK = 1,
+  CHDF5_EXTERNAL_LINK = 2,
+  CHDF5_OTHER_LINK = 3,
+} chdf5_link;
+
+// Called with bytes that are not terminated and do not outlive the call. Returning false stops.
+typedef bool (*chdf5_visitor)(void *context, const char *bytes, size_t count, chdf5_link link);
+
+// Visits the names of a group's links, in the order of their creation where the file keeps it, else
+// by name. False on a damaged group.
+bool chdf5_visit_links(hid_t group, void *context, chdf5_visitor visitor);
+
+// Visits the names of an object's attributes, by name. False on damage.
+bool chdf5_visit_attributes(hid_t object, void *context, chdf5_visitor visitor);
+
+// Reads a string attribute of `count` strings and visits each without its padding. `type` is the
+// attribute's own type: of fixed or variable length. False on damage or lack of memory.
+bool chdf5_visit_strings(
+    hid_t attribute, hid_t type, size_t count, void *context, chdf5_visitor visitor);
+
+// What stands at a link.
+typedef enum {
+  CHDF5_GROUP = 0,
+  CHDF5_DATASET = 1,
+  CHDF5_NAMED_TYPE = 2,
+  CHDF5_OTHER_OBJECT = 3,
+} chdf5_object;
+
+// Finds the kind and the header's address of the object behind a hard link. Two links to one object
+// have one address. False on damage.
+bool chdf5_find_object(hid_t group, const char *name, chdf5_object *kind, uint64_t *address);
+
+// The library's words on the failure of the last call of this thread, on one line: the outermost
+// message, then the cause. Ends with a zero byte; empty where the library said nothing.
+void chdf5_describe_failure(char *text, size_t capacity);
+
+// Closes a property list without losing the words on an earlier failure, as any other call would.
+void chdf5_close_keeping_failure(hid_t list);
+
+// Keeps the library from printing on this thread.
+void chdf5_silence(void);
+
+// Little-endian types in memory; the library owns them. `bytes` is 1, 2, 4 or 8.
+hid_t chdf5_integer(size_t bytes, bool is_signed);
+hid_t chdf5_bits(size_t bytes);
+hid_t chdf5_float(size_t bytes);  // 4 or 8
+
+// Opens a dataset with a chunk cache of this many bytes, or returns a negative number.
+hid_t chdf5_open_dataset(hid_t file, const char *name, size_t cache_bytes, size_t cache_slots);

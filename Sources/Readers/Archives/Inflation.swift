@@ -1,0 +1,94 @@
+import CZlib
+
+/// Unpacks a raw deflate stream piece by piece through zlib.
+@safe struct Inflation: ~Copyable {
+  private let stream: UnsafeMutablePointer<z_stream>
+  private var isAtEnd = false
+  private let name: String
+  /// What one step gives at most.
+  private var output = [UInt8](repeating: 0, count: 1 << 18)
+
+  /// Starts a stream; `name` stands in errors.
+  init(name: String) throws(ArchiveError) {
+    self.name = name
+    unsafe stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
+    unsafe stream.initialize(to: z_stream())
+    // Negative window bits: no zlib header around the data.
+    let status = unsafe inflateInit2_(
+      stream,
+      -MAX_WBITS,
+      ZLIB_VERSION,
+      Int32(MemoryLayout<z_stream>.size)
+    )
+    guard status == Z_OK else {
+      unsafe stream.deallocate()
+      throw ArchiveError(file: name, cause: "zlib could not start")
+    }
+  }
+
+  deinit {
+    unsafe inflateEnd(stream)
+    unsafe stream.deallocate()
+  }
+
+  /// Unpacks the next piece of the stream and passes on what comes out.
+  mutating func add(
+    _ piece: ArraySlice<UInt8>,
+    _ consume: (ArraySlice<UInt8>) throws -> Void
+  ) throws {
+    var input = Array(piece)
+    var consumed = 0
+    while consumed < input.count {
+      guard !isAtEnd else { throw ArchiveError(file: name, cause: "data after the deflate stream") }
+      let (read, produced) = try step(&input, from: consumed)
+      consumed += read
+      if produced > 0 { try consume(output[..<produced]) }
+    }
+  }
+
+  /// Runs zlib once; returns the bytes read and the bytes made.
+  private mutating func step(
+    _ input: inout [UInt8],
+    from start: Int
+  ) throws(ArchiveError) -> (read: Int, produced: Int) {
+    let available = input.count - start
+    let capacity = output.count
+    let status = unsafe input.withUnsafeMutableBufferPointer { input in
+      unsafe output.withUnsafeMutableBufferPointer { output in
+        unsafe stream.pointee.next_in = input.baseAddress?.advanced(by: start)
+        unsafe stream.pointee.avail_in = UInt32(available)
+        unsafe stream.pointee.next_out = output.baseAddress
+        unsafe stream.pointee.avail_out = UInt32(capacity)
+        return unsafe inflate(stream, Z_NO_FLUSH)
+      }
+    }
+    guard status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR else {
+      throw ArchiveError(file: name, cause: "its deflate stream is damaged")
+    }
+    isAtEnd = status == Z_STREAM_END
+    let read = available - Int(unsafe stream.pointee.avail_in)
+    let produced = capacity - Int(unsafe stream.pointee.avail_out)
+    guard read > 0 || produced > 0 || isAtEnd else {
+      throw ArchiveError(file: name, cause: "its deflate stream is damaged")
+    }
+    return (read, produced)
+  }
+
+  /// Ends the stream; an unfinished one is an error.
+  consuming func finish() throws(ArchiveError) {
+    guard isAtEnd else { throw ArchiveError(file: name, cause: "its deflate stream is cut short") }
+  }
+}
+
+/// The CRC-32 of zip and PNG, piece by piece.
+struct ZipChecksum {
+  private(set) var value: UInt32 = 0
+
+  /// Adds bytes.
+  mutating func add(_ bytes: ArraySlice<UInt8>) {
+    value = unsafe bytes.withUnsafeBytes { bytes in
+      let start = unsafe bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+      return UInt32(truncatingIfNeeded: unsafe crc32_z(UInt(value), start, bytes.count))
+    }
+  }
+}

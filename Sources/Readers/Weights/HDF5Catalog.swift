@@ -1,0 +1,179 @@
+import CHDF5
+import Tensors
+
+/// Where the elements of a dataset lie.
+enum HDF5Storage: Sendable, Hashable {
+  /// One run of little-endian bytes in the file, from this offset on.
+  case run(offset: Int)
+  /// Anything else, read through the library with a chunk cache of this many bytes.
+  case library(cacheBytes: Int)
+}
+
+/// A dataset that can be read.
+struct HDF5Dataset: Sendable, Hashable {
+  let path: String
+  let shape: Shape
+  let storage: HDF5Storage
+  let elements: HDF5Elements
+  /// The path under which the same dataset was found first, if this is a second name.
+  let aliasOf: String?
+}
+
+/// All that a file holds, found in one walk without reading data.
+struct HDF5Catalog: Sendable {
+  private(set) var datasets: [HDF5Dataset] = []
+  /// Attributes by the path of their object; the root's path is empty.
+  private(set) var attributes: [String: [String: HDF5Attribute]] = [:]
+  /// What has no tensor meaning, a sentence each.
+  private(set) var skipped: [String] = []
+  /// Numbers that cannot be read safely and exactly, a sentence each.
+  private(set) var refusals: [String] = []
+
+  private let file: hid_t
+  private let region: FileRegion
+  private var groups: [UInt64: String] = [:]
+  private var seen: [UInt64: Int] = [:]
+  private var objectCount = 0
+
+  /// The most objects and the deepest nesting that a file may have.
+  private static let limits = (objects: 1 << 20, depth: 128, attributes: 1 << 12)
+
+  /// Walks an open file; inside `HDF5.perform`.
+  init(of file: hid_t, in region: FileRegion) throws(HDF5Error) {
+    self.file = file
+    self.region = region
+    try walk("", depth: 0)
+  }
+
+  private func failure(to attempt: String, _ place: String) -> HDF5Error {
+    .afterFailure(to: attempt, file: region.name, place: place)
+  }
+
+  private mutating func walk(_ path: String, depth: Int) throws(HDF5Error) {
+    guard depth < HDF5Catalog.limits.depth else {
+      let cause = "groups nest deeper than \(HDF5Catalog.limits.depth) levels"
+      throw HDF5Error(file: region.name, place: path, cause: cause)
+    }
+    let name = path.isEmpty ? "/" : path
+    guard
+      let group = unsafe HDF5Handle(H5Gopen2(file, name, hid_t(H5P_DEFAULT)), closedBy: H5Gclose)
+    else { throw failure(to: "open the group", name) }
+    if depth == 0 { try remember(group.id) }
+    noteAttributes(of: group.id, path)
+    let limit = HDF5Catalog.limits.objects - objectCount
+    let links = unsafe HDF5Names.collect(limit: limit + 1) { context, visitor in
+      unsafe chdf5_visit_links(group.id, context, visitor)
+    }
+    guard let links else { throw failure(to: "list the group", name) }
+    objectCount += links.count
+    guard links.count <= limit else {
+      let cause = "more than \(HDF5Catalog.limits.objects) objects"
+      throw HDF5Error(file: region.name, place: "", cause: cause)
+    }
+    for link in links {
+      try follow(link, of: group.id, path: path, depth: depth)
+    }
+  }
+
+  private mutating func remember(_ root: hid_t) throws(HDF5Error) {
+    var kind = CHDF5_GROUP
+    var address: UInt64 = 0
+    guard unsafe chdf5_find_object(root, ".", &kind, &address) else {
+      throw failure(to: "look at the root group", "")
+    }
+    groups[address] = "/"
+  }
+
+  private mutating func follow(
+    _ link: HDF5Names.Element,
+    of group: hid_t,
+    path: String,
+    depth: Int
+  ) throws(HDF5Error) {
+    guard let name = link.name else {
+      refusals.append("\(path.isEmpty ? "/" : path): holds a name that is not UTF-8")
+      return
+    }
+    let place = path.isEmpty ? name : "\(path)/\(name)"
+    guard link.link == CHDF5_HARD_LINK else {
+      refusals.append("\(place): \(link.link.words) is not followed; store the data themselves")
+      return
+    }
+    var kind = CHDF5_GROUP
+    var address: UInt64 = 0
+    guard unsafe chdf5_find_object(group, name, &kind, &address) else {
+      throw failure(to: "look at the object", place)
+    }
+    switch kind {
+    case CHDF5_GROUP:
+      if let first = groups[address] {
+        skipped.append("\(place): a second name of the group '\(first)'; see there")
+        return
+      }
+      groups[address] = place
+      try walk(place, depth: depth + 1)
+    case CHDF5_DATASET: addDataset(place, address: address)
+    case CHDF5_NAMED_TYPE: skipped.append("\(place): a named datatype, no tensor")
+    default: refusals.append("\(place): an object of unknown kind")
+    }
+  }
+
+  private mutating func noteAttributes(of object: hid_t, _ path: String) {
+    guard let values = HDF5Attribute.all(of: object, limit: HDF5Catalog.limits.attributes) else {
+      skipped.append("\(path.isEmpty ? "/" : path): its attributes cannot be read")
+      return
+    }
+    if !values.isEmpty { attributes[path] = values }
+  }
+
+  private mutating func addDataset(_ path: String, address: UInt64) {
+    if let first = seen[address] {
+      let original = datasets[first]
+      datasets.append(
+        HDF5Dataset(
+          path: path,
+          shape: original.shape,
+          storage: original.storage,
+          elements: original.elements,
+          aliasOf: original.path
+        )
+      )
+      attributes[path] = attributes[original.path]
+      return
+    }
+    guard
+      let dataset = unsafe HDF5Handle(H5Dopen2(file, path, hid_t(H5P_DEFAULT)), closedBy: H5Dclose)
+    else {
+      let failure = failure(to: "open the dataset", path)
+      refusals.append("\(path): \(failure.cause)")
+      return
+    }
+    noteAttributes(of: dataset.id, path)
+    switch HDF5Description(of: dataset.id, in: region).verdict {
+    case .readable(let shape, let elements, let storage):
+      seen[address] = datasets.count
+      datasets.append(
+        HDF5Dataset(
+          path: path,
+          shape: shape,
+          storage: storage,
+          elements: elements,
+          aliasOf: nil
+        )
+      )
+    case .skipped(let reason): skipped.append("\(path): \(reason)")
+    case .refused(let reason): refusals.append("\(path): \(reason)")
+    }
+  }
+}
+
+extension chdf5_link {
+  /// The kind of link in words, for messages.
+  fileprivate var words: String {
+    switch self {
+    case CHDF5_SOFT_LINK: "a soft link"
+    case CHDF5_EXTERNAL_LINK: "an external link"
+    default: "a user-defined link"
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import CHDF5
+import Synchronization
+
+/// The door to libhdf5: one caller at a time, nothing printed.
+enum HDF5 {
+  private static let lock = Mutex(())
+
+  /// Runs a whole operation (open, look, read) alone in the library.
+  ///
+  /// The library's own lock, where it is built with one, covers single calls only.
+  static func perform<Value: Sendable, Failure: Error>(
+    _ body: () throws(Failure) -> Value
+  ) throws(Failure) -> Value {
+    try lock.withLock { _ throws(Failure) in
+      // In a thread-safe build the handler that prints errors belongs to the thread.
+      chdf5_silence()
+      return try body()
+    }
+  }
+
+  /// The library's words on the call that failed last; inside `perform`, right after the call.
+  static func describeFailure() -> String {
+    var text = [CChar](repeating: 0, count: 512)
+    unsafe chdf5_describe_failure(&text, text.count)
+    return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+}
+
+/// An identifier of the library, given back when it goes out of scope; only inside `HDF5.perform`.
+struct HDF5Handle: ~Copyable {
+  let id: hid_t
+  private let close: (hid_t) -> herr_t
+
+  /// Takes over an identifier, or returns nil where it is negative, the library's sign of failure.
+  init?(_ id: hid_t, closedBy close: @escaping (hid_t) -> herr_t) {
+    guard id >= 0 else { return nil }
+    self.id = id
+    self.close = close
+  }
+
+  deinit { _ = close(id) }
+}
+
+/// Strings that a C visitor hands over one at a time.
+struct HDF5Names {
+  /// A name (nil where it is not UTF-8) and the kind of its link.
+  typealias Element = (name: String?, link: chdf5_link)
+
+  private(set) var elements: [Element] = []
+  private let limit: Int
+
+  private init(limit: Int) { self.limit = limit }
+
+  /// Collects what `visit` reports, up to `limit` elements, or returns nil where it fails.
+  static func collect(
+    limit: Int,
+    _ visit: (UnsafeMutableRawPointer, chdf5_visitor) -> Bool
+  ) -> [Element]? {
+    var names = HDF5Names(limit: limit)
+    let isDone = unsafe withUnsafeMutablePointer(to: &names) { pointer in
+      unsafe visit(UnsafeMutableRawPointer(pointer)) { context, bytes, count, link in
+        guard let names = unsafe context?.assumingMemoryBound(to: HDF5Names.self) else {
+          return false
+        }
+        guard unsafe names.pointee.elements.count < names.pointee.limit else { return false }
+        let text = unsafe UnsafeRawBufferPointer(start: bytes, count: count)
+        let name = unsafe String(validating: text, as: UTF8.self)
+        unsafe names.pointee.elements.append((name, link))
+        return true
+      }
+    }
+    return isDone ? names.elements : nil
+  }
+}
