@@ -1,0 +1,39 @@
+public import Tensors
+
+/// A quantizer that cannot be, or values that it cannot take.
+public enum QuantizerError: ClassifiedError, Hashable {
+  /// A setting that no quantizer has: what is wrong, and what is known.
+  case setting(String)
+  /// A latent that is infinite or not a number, at an index into the flat array of latents.
+  case notFinite(index: Int, dimensions: Int)
+  /// A code that the vocabulary does not hold, at an index into the flat array of codes.
+  case codeOutOfRange(code: UInt64, index: Int, vocabularySize: UInt64)
+  /// A digit that its dimension does not hold, at an index into the flat array of digits.
+  case digitOutOfRange(digit: UInt64, index: Int, dimensions: Int)
+  /// Arrays that do not fit the quantizer's dimensions.
+  case shape(String)
+
+  /// Settings and shapes are mismatches; values out of range are numeric limits.
+  public var kind: FailureKind {
+    switch self {
+    case .setting, .shape: .mismatch
+    case .notFinite, .codeOutOfRange, .digitOutOfRange: .numericLimit
+    }
+  }
+
+  /// One line with the position and what to do.
+  public var description: String {
+    switch self {
+    case .setting(let reason), .shape(let reason): reason
+    case .notFinite(let index, let dimensions):
+      "the latent at position \(index / dimensions), dimension \(index % dimensions) is infinite or "
+        + "not a number; look for an overflow in the encoder"
+    case .codeOutOfRange(let code, let index, let vocabularySize):
+      "the code at position \(index) is \(code) and the vocabulary ends at \(vocabularySize - 1); "
+        + "remove a vocabulary offset, or name the quantizer that made the codes"
+    case .digitOutOfRange(let digit, let index, let dimensions):
+      "the digit at position \(index / dimensions), dimension \(index % dimensions) is \(digit), "
+        + "more than its levels; name the quantizer that made the digits"
+    }
+  }
+}
