@@ -1,26 +1,8 @@
+import Fixtures
 import Foundation
 import Readers
 import Testing
 import Writers
-
-/// A folder that lives as long as one test.
-final class TemporaryFolder {
-  let path = NSTemporaryDirectory() + "tessera-" + UUID().uuidString
-
-  init() throws {
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-  }
-
-  var names: [String] {
-    (try? FileManager.default.contentsOfDirectory(atPath: path).sorted()) ?? []
-  }
-
-  func bytes(of name: String) -> [UInt8]? {
-    FileManager.default.contents(atPath: "\(path)/\(name)").map(Array.init)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-}
 
 @Suite struct AtomicFileTests {
   let folder: TemporaryFolder

@@ -18,7 +18,9 @@ public struct AtomicFile: ~Copyable {
 
   /// Creates the partial file beside `path`.
   ///
-  /// - Parameter inputs: Files that this run reads; none of them may be the output.
+  /// - Parameters:
+  ///   - path: Where the file will be.
+  ///   - inputs: Files that this run reads; none of them may be the output.
   /// - Throws: `SameFileError` where `path` is one of the inputs, `FileError` where the folder is
   /// missing or not
   ///   writable, or `path` is something other than a regular file.
