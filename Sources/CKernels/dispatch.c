@@ -1,0 +1,116 @@
+#include "kernels/kernels.h"
+
+bool ckernels_supports(ckernels_isa isa) {
+#if defined(__x86_64__)
+  switch (isa) {
+    case CKERNELS_BASELINE: return true;
+    case CKERNELS_AVX2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case CKERNELS_AVX512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  }
+  return false;
+#else
+  return isa == CKERNELS_BASELINE;
+#endif
+}
+
+static const struct kernels *kernels_of(ckernels_isa isa) {
+#if defined(__x86_64__)
+  if (isa == CKERNELS_AVX512) return &kernels_avx512;
+  if (isa == CKERNELS_AVX2) return &kernels_avx2;
+#else
+  (void)isa;
+#endif
+  return &kernels_baseline;
+}
+
+// MARK: Sizes, the same for every instruction set
+
+ptrdiff_t ckernels_3x3_extent(ptrdiff_t extent, ptrdiff_t stride, ptrdiff_t padding) {
+  return stride == 1 ? extent - 2 + 2 * padding : (extent + padding) / 2;
+}
+
+size_t ckernels_3x3_scratch(const ckernels_convolution *c, ptrdiff_t stride, ptrdiff_t padding) {
+  const ptrdiff_t columns = ckernels_3x3_extent(c->width, stride, padding);
+  const ptrdiff_t rows = (strip_rows(columns) - 1) * stride + 3;
+  return (size_t)(blocks_of(c->in_channels) * rows * ((columns - 1) * stride + 3) * LANES);
+}
+
+size_t ckernels_winograd_scratch(const ckernels_convolution *c) {
+  const ptrdiff_t tiles = winograd_tiles(c->in_channels);
+  return (size_t)(36 * (winograd_plane(blocks_of(c->in_channels), tiles) +
+                        winograd_plane(WINOGRAD_COLUMNS / LANES, tiles)));
+}
+
+size_t ckernels_group_norm_scratch(ptrdiff_t channels) {
+  // Means and squares in doubles, scales and shifts in floats.
+  return (size_t)(6 * blocks_of(channels) * LANES);
+}
+
+size_t ckernels_attention_scratch(ptrdiff_t tokens, ptrdiff_t channels) {
+  const ptrdiff_t columns = blocks_of(tokens) * LANES;
+  return (size_t)((columns + PANEL - 1) / PANEL * PANEL * channels +
+                  (blocks_of(channels) + 1) / 2 * PANEL * tokens +
+                  smaller(QUERIES, tokens) * columns);
+}
+
+// MARK: One call each
+
+void ckernels_convolve_1x1(ckernels_isa isa, const ckernels_convolution *convolution,
+                           const float *input, float *output, bool accumulate) {
+  kernels_of(isa)->convolve_1x1(convolution, input, output, accumulate);
+}
+
+void ckernels_convolve_3x3(ckernels_isa isa, const ckernels_convolution *convolution,
+                           ptrdiff_t stride, ptrdiff_t padding, const float *input, float *output,
+                           bool accumulate, float *scratch) {
+  kernels_of(isa)->convolve_3x3(convolution, stride, padding, input, output, accumulate, scratch);
+}
+
+void ckernels_convolve_winograd(ckernels_isa isa, const ckernels_convolution *convolution,
+                                bool upsample, const float *input, float *output, bool accumulate,
+                                float *scratch) {
+  kernels_of(isa)->convolve_winograd(convolution, upsample, input, output, accumulate, scratch);
+}
+
+void ckernels_group_norm(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                         ptrdiff_t groups, double epsilon, const float *gain, const float *bias,
+                         bool silu, const float *input, float *output, float *scratch) {
+  kernels_of(isa)->group_norm(positions, channels, groups, epsilon, gain, bias, silu, input, output,
+                              scratch);
+}
+
+void ckernels_attention(ckernels_isa isa, ptrdiff_t tokens, ptrdiff_t channels, const float *qkv,
+                        float *output, float *scratch) {
+  kernels_of(isa)->attention(tokens, channels, qkv, output, scratch);
+}
+
+void ckernels_exp(ckernels_isa isa, ptrdiff_t count, const float *input, float *output) {
+  kernels_of(isa)->exponential(count, input, output);
+}
+
+void ckernels_to_blocks(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                        const float *input, float *output) {
+  kernels_of(isa)->to_blocks(positions, channels, input, output);
+}
+
+void ckernels_from_blocks(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                          const float *input, float *output) {
+  kernels_of(isa)->from_blocks(positions, channels, input, output);
+}
+
+void ckernels_haar(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                   const float *input, float *output) {
+  kernels_of(isa)->haar(height, width, channels, input, output);
+}
+
+void ckernels_inverse_haar(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                           const float *input, float *output) {
+  kernels_of(isa)->inverse_haar(height, width, channels, input, output);
+}
+
+double ckernels_fma_loop(ckernels_isa isa, ptrdiff_t rounds, float *sink) {
+  return kernels_of(isa)->fma_loop(rounds, sink);
+}
