@@ -53,11 +53,20 @@ let package = Package(
       ]
     ),
     .target(name: "Tokenization", dependencies: ["CKernels", "CTesseraF8", "Readers", "Tensors"]),
-    .target(name: "Writers", dependencies: ["CPNG", "Readers", "Tensors", "Tokenization"]),
+    .target(
+      name: "Writers",
+      dependencies: [
+        "CPNG", "Readers", "Tensors", "Tokenization",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]
+    ),
     .target(name: "Conversion", dependencies: ["Readers", "Tensors", "Writers"]),
     .target(
       name: "Batches",
-      dependencies: ["Readers", "Tensors", "Tokenization", "Writers"]
+      dependencies: [
+        "Readers", "Tensors", "Tokenization", "Writers",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]
     ),
 
     // MARK: Program

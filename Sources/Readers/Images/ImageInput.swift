@@ -2,9 +2,9 @@ import Foundation
 public import Tensors
 
 /// One image that somebody asked for: where its bytes are and what it will be called.
-public struct ImageInput: Hashable, Sendable {
+public struct ImageInput: Codable, Hashable, Sendable {
   /// Where the bytes of an image are.
-  public enum Location: Hashable, Sendable {
+  public enum Location: Codable, Hashable, Sendable {
     /// A file below a folder: `root` + `/` + the input's source.
     case file(root: String)
     /// A file under a name of its own.

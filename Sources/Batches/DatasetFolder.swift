@@ -1,0 +1,172 @@
+import Foundation
+public import Readers
+import Writers
+
+/// The output folder of a plan, and the only door to what stands in it.
+///
+///     shards/00000.tar …       finished shards, each whole from its first moment
+///     rejected.jsonl           written by `finish`
+///     dataset.json             written by `finish`, last: with it the dataset is complete
+///     .tessera/plan/           the plan: plan.json and the inputs of each shard
+///     .tessera/journal/        one record a finished shard; `finish` removes the whole folder
+///
+/// Any number of processes on any machines may run shards of one plan here, even the same shard
+/// twice: their files have names of their own until they are renamed, and their bytes are equal.
+public struct DatasetFolder: Sendable {
+  /// The folder's path as the user gave it.
+  public let path: String
+
+  /// What stands in a folder.
+  public enum Content: Sendable {
+    /// Nothing, or no such folder.
+    case empty
+    /// A plan whose shards are not all finished.
+    case planned(DatasetPlan)
+    /// A finished dataset.
+    case complete(DatasetManifest)
+  }
+
+  /// Names a folder, which need not exist.
+  public init(_ path: String) {
+    var path = path
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    self.path = path
+  }
+
+  var work: String { "\(path)/.tessera" }
+  var planFolder: String { "\(work)/plan" }
+  var journal: String { "\(work)/journal" }
+  var manifestPath: String { "\(path)/\(DatasetManifest.fileName)" }
+
+  func inputsPath(ofShard index: Int, in plan: String) -> String { "\(plan)/\(index).jsonl" }
+  func recordPath(ofShard index: Int) -> String { "\(journal)/\(index).json" }
+
+  /// Looks at the folder without changing it.
+  ///
+  /// - Throws: `DatasetFolderError` where it holds anything else than a plan's work.
+  public func content() throws -> Content {
+    if FileTree.exists(manifestPath) {
+      let manifest = try decode(DatasetManifest.self, at: manifestPath)
+      return .complete(manifest)
+    }
+    if FileTree.exists(planFolder) {
+      return .planned(try decode(DatasetPlan.self, at: "\(planFolder)/plan.json"))
+    }
+    // A fresh file system has lost+found; a run killed while it planned leaves .tessera.
+    let expected = [".tessera", "lost+found"]
+    if let entry = try FileTree.entries(of: path).filter({ !expected.contains($0) }).min() {
+      throw DatasetFolderError.foreign(folder: path, entry: entry)
+    }
+    return .empty
+  }
+
+  /// Puts the plan into the folder, or finds it there: the first of the three steps.
+  ///
+  /// - Parameters:
+  ///   - plan: The plan.
+  ///   - inputs: The inputs it was made of, again.
+  /// - Returns: What the folder holds now: this plan, or its finished dataset.
+  /// - Throws: `DatasetFolderError` where another plan's work or anything else is there, which is
+  ///   left as it was.
+  public func prepare(
+    _ plan: DatasetPlan,
+    inputs: some Sequence<PlannedInput>
+  ) throws -> Content {
+    switch try content() {
+    case .complete(let manifest):
+      try check(manifest.plan == plan.digest, plan, settings: manifest.settings)
+      return .complete(manifest)
+    case .planned(let found):
+      try check(found.digest == plan.digest, plan, settings: found.settings)
+      // The same images elsewhere: the same dataset, read from the new place.
+      if found.locations == plan.locations { return .planned(found) }
+      try publish(plan, inputs: inputs, replacing: true)
+    case .empty:
+      try publish(plan, inputs: inputs, replacing: false)
+    }
+    return .planned(plan)
+  }
+
+  /// The inputs of one shard, in order.
+  public func inputs(ofShard index: Int) throws -> [PlannedInput] {
+    let file = inputsPath(ofShard: index, in: planFolder)
+    let lines = try FileTree.read(file).split(separator: UInt8(ascii: "\n"))
+    return try lines.map { line in try decode(PlannedInput.self, from: line, of: file) }
+  }
+
+  private func check(_ isEqual: Bool, _ plan: DatasetPlan, settings: DatasetSettings) throws {
+    guard !isEqual else { return }
+    throw DatasetFolderError.otherPlan(
+      folder: path,
+      difference: try settings.difference(to: plan.settings) ?? "other inputs"
+    )
+  }
+
+  /// Writes the plan under a name of its own and renames it: a plan is there whole or not at all.
+  private func publish(
+    _ plan: DatasetPlan,
+    inputs: some Sequence<PlannedInput>,
+    replacing: Bool
+  ) throws {
+    let draft = "\(work)/draft-\(UInt64.random(in: 0...UInt64.max))"
+    // Made here and nowhere else: a late worker must not bring them back after `finish`.
+    for folder in [draft, journal, "\(path)/shards"] { try FileTree.makeFolder(folder) }
+    do {
+      var rest = inputs.makeIterator()
+      for shard in 0..<plan.shardCount {
+        var lines: [UInt8] = []
+        for _ in 0..<plan.inputCount(ofShard: shard) {
+          guard let input = rest.next() else { break }
+          lines += try CanonicalJSON.line(input)
+        }
+        try FileTree.write(lines, to: inputsPath(ofShard: shard, in: draft))
+      }
+      try FileTree.write(try CanonicalJSON.document(plan), to: "\(draft)/plan.json")
+      if replacing { try FileTree.rename(planFolder, to: "\(draft)-replaced") }
+      try FileTree.rename(draft, to: planFolder)
+    } catch {
+      FileTree.remove(draft)
+      // Another process may have published first; whose plan it is decides.
+      guard !replacing, case .planned(let found)? = try? content() else { throw error }
+      try check(found.digest == plan.digest, plan, settings: found.settings)
+    }
+  }
+
+  func decode<Value: Decodable>(_ type: Value.Type, at file: String) throws -> Value {
+    try decode(type, from: FileTree.read(file), of: file)
+  }
+
+  private func decode<Value: Decodable>(
+    _ type: Value.Type,
+    from bytes: some Sequence<UInt8>,
+    of file: String
+  ) throws -> Value {
+    do {
+      return try CanonicalJSON.decode(type, from: bytes)
+    } catch {
+      throw DatasetFolderError.damaged(
+        file: file,
+        reason: "not a \(type) as this version writes it"
+      )
+    }
+  }
+}
+
+extension DatasetSettings {
+  /// The settings in which two plans differ, as `positions: tie there, rope2d here`; nil for none.
+  func difference(to other: DatasetSettings) throws -> String? {
+    let there = try JSONValue(encoding: self).object ?? [:]
+    let here = try JSONValue(encoding: other).object ?? [:]
+    let names = Set(there.keys).union(here.keys).filter { there[$0] != here[$0] }
+    if names.isEmpty { return nil }
+    return try names.sorted().map { name in
+      "\(name): \(try text(there[name])) there, \(try text(here[name])) here"
+    }.joined(separator: "; ")
+  }
+
+  private func text(_ value: JSONValue?) throws -> String {
+    guard let value else { return "none" }
+    let line = String(decoding: try CanonicalJSON.line(value).dropLast(), as: UTF8.self)
+    return line.count > 80 ? line.prefix(77) + "…" : line
+  }
+}

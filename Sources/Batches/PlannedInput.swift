@@ -1,0 +1,34 @@
+import Foundation
+public import Readers
+
+/// One image of a plan.
+public struct PlannedInput: Codable, Hashable, Sendable {
+  /// What it is called and where this machine finds it; no output depends on the place.
+  public let image: ImageInput
+  /// The size of the encoded image in bytes, or nil where it could not be looked at.
+  public let size: Int?
+
+  /// Looks at an image without opening it, and makes its place independent of the current folder.
+  public init(_ image: ImageInput) {
+    let location: ImageInput.Location =
+      switch image.location {
+      case .file(let root): .file(root: Self.absolute(root))
+      case .path(let path): .path(Self.absolute(path))
+      case .member(let archive, let offset, let size):
+        .member(archive: Self.absolute(archive), offset: offset, size: size)
+      case .refused: image.location
+      }
+    self.image = ImageInput(key: image.key, source: image.source, location: location)
+    size =
+      switch location {
+      case .file(let root): FileTree.size(of: root + "/" + image.source)
+      case .path(let path): FileTree.size(of: path)
+      case .member(_, _, let size): size
+      case .refused: nil
+      }
+  }
+
+  private static func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+  }
+}

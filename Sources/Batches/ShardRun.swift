@@ -1,0 +1,90 @@
+import Foundation
+public import Readers
+public import Writers
+
+/// What became of one input.
+public enum SampleOutcome: Sendable {
+  /// It is a sample.
+  case sample(TokenSample)
+  /// It is none, for this reason.
+  case rejected(Rejection)
+}
+
+/// What the journal says of a finished shard.
+public struct ShardRecord: Codable, Hashable, Sendable {
+  /// What the manifest will say of it.
+  public let shard: DatasetShard
+  /// The inputs of this shard that are not in it.
+  public let rejections: [Rejection]
+}
+
+extension DatasetFolder {
+  /// The journal's record of a shard whose file is there as recorded, or nil: it is to be run.
+  public func record(ofShard index: Int) throws -> ShardRecord? {
+    guard FileTree.exists(recordPath(ofShard: index)) else { return nil }
+    let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
+    let size = FileTree.size(of: "\(path)/\(record.shard.name)")
+    return size == record.shard.bytes ? record : nil
+  }
+
+  /// Writes one shard and its record in the journal: the second of the three steps.
+  ///
+  /// Running a shard again writes the same bytes again.
+  ///
+  /// - Parameters:
+  ///   - index: The number of the shard.
+  ///   - plan: The plan of this folder.
+  ///   - workers: How many images are in flight.
+  ///   - sample: Makes a sample of an input, on any thread. Errors it throws end the run: what is
+  ///     wrong with the input alone is a rejection.
+  ///   - progress: Hears of each input in order, and how long writing it took.
+  /// - Returns: What the manifest will say of the shard.
+  /// - Throws: `FileError` where the disk refuses, and what `sample` throws.
+  public func run(
+    shard index: Int,
+    of plan: DatasetPlan,
+    workers: Int,
+    sample: @escaping @concurrent @Sendable (PlannedInput) async throws -> SampleOutcome,
+    progress: (SampleOutcome, Duration) -> Void
+  ) async throws -> DatasetShard {
+    guard (0..<plan.shardCount).contains(index) else {
+      throw DatasetFolderError.noSuchShard(folder: path, shard: index, count: plan.shardCount)
+    }
+    do {
+      return try await write(
+        shard: index,
+        workers: workers,
+        sample: sample,
+        progress: progress
+      )
+    } catch {
+      // Another process ran the same shard, finished the dataset and cleaned up meanwhile.
+      if case .complete(let manifest)? = try? content(), manifest.plan == plan.digest {
+        return manifest.shards[index]
+      }
+      throw error
+    }
+  }
+
+  private func write(
+    shard index: Int,
+    workers: Int,
+    sample: @escaping @concurrent @Sendable (PlannedInput) async throws -> SampleOutcome,
+    progress: (SampleOutcome, Duration) -> Void
+  ) async throws -> DatasetShard {
+    var shard = try WebDatasetShard(name: DatasetShard.name(of: index), in: path)
+    var rejections: [Rejection] = []
+    let clock = ContinuousClock()
+    try await inputs(ofShard: index).mapInOrder(width: workers, sample) { outcome in
+      let start = clock.now
+      switch outcome {
+      case .sample(let sample): try shard.append(sample)
+      case .rejected(let rejection): rejections.append(rejection)
+      }
+      progress(outcome, clock.now - start)
+    }
+    let record = ShardRecord(shard: try shard.commit(), rejections: rejections)
+    try FileTree.write(try CanonicalJSON.line(record), to: recordPath(ofShard: index))
+    return record.shard
+  }
+}

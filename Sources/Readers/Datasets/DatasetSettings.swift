@@ -1,0 +1,126 @@
+/// Everything beside the images on which the bytes of a dataset depend.
+///
+/// Two runs with equal settings over equal images write equal bytes, whatever the machine, the
+/// number of workers or the number of restarts.
+public struct DatasetSettings: Codable, Hashable, Sendable {
+  /// The layout of the shards: `webdataset`.
+  public let format: String
+  /// The tokenizer that made the codes.
+  public let tokenizer: TokenizerIdentity
+  /// What was added to every code.
+  public let vocabularyOffset: Int
+  /// The scheme of the position ids, such as `tie`, or `none`.
+  public let positions: String
+  /// Whether the continuous latents stand beside the codes.
+  public let latents: Bool
+  /// What was done to each image before the network saw it.
+  package let preprocessing: JSONValue
+  /// How many consecutive inputs make a shard.
+  public let shardSamples: Int
+  /// The version of Tessera that made the plan.
+  public let toolVersion: String
+
+  enum CodingKeys: String, CodingKey {
+    case format, tokenizer, positions, latents, preprocessing
+    case vocabularyOffset = "vocabulary_offset"
+    case shardSamples = "shard_samples"
+    case toolVersion = "tool_version"
+  }
+
+  /// Creates settings.
+  ///
+  /// - Throws: Where `preprocessing` has no JSON form.
+  public init(
+    format: String = "webdataset",
+    tokenizer: TokenizerIdentity,
+    vocabularyOffset: Int,
+    positions: String,
+    latents: Bool,
+    preprocessing: some Encodable,
+    shardSamples: Int,
+    toolVersion: String
+  ) throws {
+    self.format = format
+    self.tokenizer = tokenizer
+    self.vocabularyOffset = vocabularyOffset
+    self.positions = positions
+    self.latents = latents
+    self.preprocessing = try JSONValue(encoding: preprocessing)
+    self.shardSamples = shardSamples
+    self.toolVersion = toolVersion
+  }
+
+  /// The preprocessing as the type that applies it.
+  public func preprocessing<Value: Decodable>(as type: Value.Type) throws -> Value {
+    try CanonicalJSON.decode(type, from: CanonicalJSON.line(preprocessing))
+  }
+
+  /// The extensions of the members of every sample, in the order in which they stand in a shard.
+  public var columns: [String] {
+    var columns = ["codes.npy", "json"]
+    if latents { columns.append("latents.npy") }
+    if positions != "none" { columns.append("positions.npy") }
+    return columns
+  }
+}
+
+/// Which tokenizer made the codes of a dataset.
+public struct TokenizerIdentity: Codable, Hashable, Sendable {
+  /// Its name, such as `tessera-f8`.
+  public let name: String
+  /// The family of its network, such as `cosmos`.
+  public let family: String
+  /// The SHA-256 of its weights and rules, 64 hexadecimal digits.
+  public let sha256: String
+  /// The number of distinct codes; codes are 0 ..< vocabularySize before the offset.
+  public let vocabularySize: Int
+  /// The quantizer as `quantize --quantizer` reads it.
+  package let quantizer: JSONValue
+
+  enum CodingKeys: String, CodingKey {
+    case name, family, sha256, quantizer
+    case vocabularySize = "vocabulary_size"
+  }
+
+  /// Creates an identity.
+  ///
+  /// - Throws: Where `quantizer` has no JSON form.
+  public init(
+    name: String,
+    family: String,
+    sha256: String,
+    vocabularySize: Int,
+    quantizer: some Encodable
+  ) throws {
+    self.name = name
+    self.family = family
+    self.sha256 = sha256
+    self.vocabularySize = vocabularySize
+    self.quantizer = try JSONValue(encoding: quantizer)
+  }
+}
+
+extension JSONValue: Encodable {
+  /// Turns any value into its JSON form.
+  package init(encoding value: some Encodable) throws {
+    self = try CanonicalJSON.decode(JSONValue.self, from: CanonicalJSON.line(value))
+  }
+
+  package func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    switch self {
+    case .null: try container.encodeNil()
+    case .bool(let value): try container.encode(value)
+    case .number(let value):
+      // Whole numbers stay whole: 256, not 256.0.
+      if let whole = Int(exactly: value) {
+        try container.encode(whole)
+      } else {
+        try container.encode(value)
+      }
+    case .string(let value): try container.encode(value)
+    case .array(let value): try container.encode(value)
+    case .object(let value): try container.encode(value)
+    }
+  }
+}

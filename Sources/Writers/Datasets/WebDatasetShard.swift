@@ -1,0 +1,78 @@
+import Crypto
+import Foundation
+public import Readers
+import Tensors
+
+/// One WebDataset shard being written: a plain ustar archive that appears whole or not at all.
+///
+/// The members of a sample stand together, in the same order in every sample, so `webdataset`,
+/// `wids`, Hugging Face `datasets` and Energon read it unmodified. Its bytes depend on the samples
+/// alone.
+public struct WebDatasetShard: ~Copyable {
+  /// The longest key: with the longest extension it still fits the 100 bytes of a tar name.
+  public static let longestKey = TarHeader.longestName - ".positions.npy".utf8.count
+
+  private let name: String
+  private var file: AtomicFile
+  private var hash = SHA256()
+  private var samples = 0
+  private var tokens = 0
+
+  /// Starts a shard.
+  ///
+  /// - Parameters:
+  ///   - name: Its path inside the dataset, such as `shards/00000.tar`.
+  ///   - folder: The dataset's folder.
+  /// - Throws: `FileError` where the file cannot be created.
+  public init(name: String, in folder: String) throws {
+    self.name = name
+    file = try AtomicFile(path: "\(folder)/\(name)")
+  }
+
+  /// Appends one sample.
+  public mutating func append(_ sample: TokenSample) throws {
+    let key = sample.description.key
+    var block: [UInt8] = []
+    func add(_ column: String, _ data: [UInt8]) {
+      block += TarHeader(name: "\(key).\(column)", size: data.count).bytes
+      block += data
+      block += [UInt8](repeating: 0, count: TarHeader.paddedSize(data.count) - data.count)
+    }
+    add("codes.npy", try NPYFile.encode(sample.codes))
+    add("json", try CanonicalJSON.line(sample.description))
+    if let latents = sample.latents { add("latents.npy", try NPYFile.encode(latents)) }
+    if let positions = sample.positions { add("positions.npy", try NPYFile.encode(positions)) }
+    try write(block)
+    samples += 1
+    tokens += sample.codes.shape.elementCount ?? 0
+  }
+
+  /// Ends the archive, makes it durable and gives it its name.
+  ///
+  /// - Returns: What the manifest says of it.
+  public consuming func commit() throws -> DatasetShard {
+    // Two blocks of zeros end an archive.
+    try write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
+    let shard = DatasetShard(
+      name: name,
+      samples: samples,
+      tokens: tokens,
+      bytes: file.position,
+      sha256: hash.finalize().hexadecimal
+    )
+    try file.commit()
+    return shard
+  }
+
+  private mutating func write(_ bytes: [UInt8]) throws {
+    hash.update(data: bytes)
+    try file.write(bytes)
+  }
+}
+
+extension Digest {
+  /// The digest as lower-case hexadecimal digits.
+  package var hexadecimal: String {
+    map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+}
