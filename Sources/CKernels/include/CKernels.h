@@ -134,3 +134,7 @@ void ckernels_inverse_haar(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width, 
 /// Runs `rounds` passes of independent fused multiply-adds in registers; returns their number of
 /// floating-point operations (2 each). `sink` keeps the loop alive.
 double ckernels_fma_loop(ckernels_isa isa, ptrdiff_t rounds, float *sink);
+
+// MARK: Pictures
+
+#include "resample.h"

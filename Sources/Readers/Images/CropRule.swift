@@ -1,0 +1,115 @@
+/// Which part of the resized picture is kept.
+///
+/// Spellings: `none`; `center:HxW`, whose place is rounded down, `(side - kept) // 2` (LlamaGen,
+/// Chameleon); `center:HxW:torchvision`, whose place is Python's `round((side - kept) / 2)`, half to even.
+public enum CropRule: SpelledRule {
+  case none
+  case center(ImageSize, Place)
+
+  /// How an odd remainder is split.
+  public enum Place: Sendable {
+    /// `(side - kept) // 2`.
+    case floor
+    /// `int(round((side - kept) / 2.0))`, half to even.
+    case torchvision
+  }
+
+  /// What messages call it.
+  public static let noun = "crop rule"
+  /// The spellings, for messages.
+  public static let grammar = "none or center:HxW[:torchvision]"
+
+  /// Reads one of the spellings above.
+  public init?(_ spelling: String) {
+    if spelling == "none" {
+      self = .none
+      return
+    }
+    let parts = spelling.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2 || parts.count == 3, parts[0] == "center",
+      let (height, width) = positives(parts[1], separator: "x"),
+      parts.count == 2 || parts[2] == "torchvision"
+    else { return nil }
+    let size = ImageSize(width: width, height: height)
+    self = .center(size, parts.count == 2 ? .floor : .torchvision)
+  }
+
+  /// The spelling.
+  public var description: String {
+    switch self {
+    case .none: "none"
+    case .center(let size, .floor): "center:\(size.height)x\(size.width)"
+    case .center(let size, .torchvision): "center:\(size.height)x\(size.width):torchvision"
+    }
+  }
+
+  /// The kept part of a picture of `size`.
+  func box(in size: ImageSize) throws(ImageError) -> PixelBox {
+    switch self {
+    case .none:
+      return PixelBox(size: size)
+    case .center(let kept, let place):
+      guard kept.width <= size.width, kept.height <= size.height else {
+        throw ImageError(
+          .unfit,
+          "\(size) pixels are too few for the crop \(description); resize to more first"
+        )
+      }
+      switch place {
+      case .floor:
+        return size.centered(kept.width, kept.height)
+      case .torchvision:
+        func middle(_ rest: Int) -> Int { Int((Double(rest) / 2).rounded(.toNearestOrEven)) }
+        return PixelBox(
+          left: middle(size.width - kept.width),
+          top: middle(size.height - kept.height),
+          width: kept.width,
+          height: kept.height
+        )
+      }
+    }
+  }
+}
+
+/// Whether black is added around the picture.
+///
+/// Spellings: `none`; a number, to multiples of which both sides grow. The picture stands in the
+/// middle, the odd row and column go to the bottom and the right (Cosmos).
+public enum PadRule: SpelledRule {
+  case none
+  case multiple(Int)
+
+  /// What messages call it.
+  public static let noun = "pad rule"
+  /// The spellings, for messages.
+  public static let grammar = "none or a whole number, the multiple"
+
+  /// Reads one of the spellings above.
+  public init?(_ spelling: String) {
+    if spelling == "none" {
+      self = .none
+    } else if let multiple = positive(Substring(spelling)) {
+      self = .multiple(multiple)
+    } else {
+      return nil
+    }
+  }
+
+  /// The spelling.
+  public var description: String {
+    switch self {
+    case .none: "none"
+    case .multiple(let multiple): "\(multiple)"
+    }
+  }
+
+  /// The size after padding.
+  func canvas(for size: ImageSize) -> ImageSize {
+    switch self {
+    case .none: return size
+    case .multiple(let multiple):
+      func grown(_ side: Int) -> Int { (side + multiple - 1) / multiple * multiple }
+      return ImageSize(width: grown(size.width), height: grown(size.height))
+    }
+  }
+}

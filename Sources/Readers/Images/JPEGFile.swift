@@ -1,0 +1,98 @@
+internal import CJPEG
+
+/// JPEG through libjpeg-turbo: the only file that calls the C target.
+enum JPEGFile {
+  /// The first bytes of every JPEG: start of image and the next marker.
+  static let signature: [UInt8] = [0xFF, 0xD8, 0xFF]
+
+  /// Reads the header: size and orientation.
+  static func header(
+    of bytes: [UInt8],
+    limits: ImageLimits
+  ) throws(ImageError) -> ImageHeader {
+    var failure = cjpeg_failure()
+    var header = cjpeg_header()
+    var allowed = limits.forJPEG(truncation: .refuse)
+    let isRead = unsafe bytes.withUnsafeBufferPointer { buffer in
+      unsafe cjpeg_read_header(buffer.baseAddress, buffer.count, &allowed, &header, &failure)
+    }
+    guard isRead else { throw ImageError(failure) }
+    return ImageHeader(
+      format: .jpeg,
+      size: ImageSize(width: Int(header.width), height: Int(header.height)),
+      orientation: ExifOrientation(jpeg: bytes),
+      hasAlpha: false
+    )
+  }
+
+  /// Decodes a region; `row` gets each row's number in the region and its pixels, 4 bytes each.
+  static func decode(
+    _ bytes: [UInt8],
+    region: PixelBox,
+    limits: ImageLimits,
+    truncation: TruncationRule,
+    row: (Int, UnsafePointer<UInt8>) -> Void
+  ) throws(ImageError) {
+    var failure = cjpeg_failure()
+    var allowed = limits.forJPEG(truncation: truncation)
+    let part = cjpeg_region(
+      left: UInt32(region.left),
+      top: UInt32(region.top),
+      width: UInt32(region.width),
+      height: UInt32(region.height)
+    )
+    let isDecoded = unsafe withoutActuallyEscaping(row) { row in
+      var sink = unsafe RowSink(body: row)
+      return unsafe withUnsafeMutablePointer(to: &sink) { sink in
+        unsafe bytes.withUnsafeBufferPointer { buffer in
+          unsafe cjpeg_decode(
+            buffer.baseAddress,
+            buffer.count,
+            &allowed,
+            part,
+            RowSink.receive,
+            sink,
+            &failure
+          )
+        }
+      }
+    }
+    guard isDecoded else { throw ImageError(failure) }
+  }
+}
+
+/// What the C callback finds behind its pointer.
+@safe private struct RowSink {
+  let body: (Int, UnsafePointer<UInt8>) -> Void
+
+  static let receive: cjpeg_row = { sink, y, pixels in
+    guard let sink = unsafe sink, let pixels = unsafe pixels else { return }
+    unsafe sink.assumingMemoryBound(to: RowSink.self).pointee.body(Int(y), pixels)
+  }
+}
+
+extension ImageLimits {
+  fileprivate func forJPEG(truncation: TruncationRule) -> cjpeg_limits {
+    cjpeg_limits(
+      pixels: UInt64(clamping: pixels),
+      memory: workingMemory,
+      partial_rows: truncation == .partialRows
+    )
+  }
+}
+
+extension ImageError {
+  fileprivate init(_ failure: cjpeg_failure) {
+    let text = unsafe withUnsafeBytes(of: failure.text) { text in
+      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    let cause: Cause =
+      switch failure.reason {
+      case cjpeg_truncated: .truncated
+      case cjpeg_unsupported: .unsupported
+      case cjpeg_over_limit: .overLimit
+      default: .malformed
+      }
+    self.init(cause, "JPEG: \(text)")
+  }
+}

@@ -1,0 +1,88 @@
+internal import CPNG
+
+/// Reading PNG through libpng; writing stands in Writers.
+enum PNGPicture {
+  /// The first bytes of every PNG.
+  static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+
+  /// Reads everything in front of the pixels: size, orientation, whether there is transparency.
+  static func header(
+    of bytes: [UInt8],
+    limits: ImageLimits
+  ) throws(ImageError) -> ImageHeader {
+    var failure = cpng_failure()
+    var header = cpng_header()
+    let isRead = unsafe bytes.withUnsafeBufferPointer { buffer in
+      unsafe cpng_read_header(
+        buffer.baseAddress,
+        buffer.count,
+        UInt64(clamping: limits.pixels),
+        &header,
+        &failure
+      )
+    }
+    guard isRead else { throw ImageError(failure) }
+    let exif = bytes[header.exif_offset..<(header.exif_offset + Int(header.exif_count))]
+    return ImageHeader(
+      format: .png,
+      size: ImageSize(width: Int(header.width), height: Int(header.height)),
+      orientation: ExifOrientation(tiff: exif) ?? .upright,
+      hasAlpha: header.has_alpha
+    )
+  }
+
+  /// Decodes the whole picture; transparency is dropped or laid on white.
+  static func decode(
+    _ bytes: [UInt8],
+    header: ImageHeader,
+    limits: ImageLimits,
+    truncation: TruncationRule,
+    alpha: AlphaRule
+  ) throws(ImageError) -> RGBXImage {
+    let count = header.size.pixels * 4
+    return try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
+      (target) throws(ImageError) in
+      var failure = cpng_failure()
+      // Missing rows of a cut file stay black.
+      if truncation == .partialRows { unsafe target.initialize(repeating: 0, count: count) }
+      let isDecoded = unsafe bytes.withUnsafeBufferPointer { buffer in
+        unsafe cpng_decode(
+          buffer.baseAddress,
+          buffer.count,
+          UInt64(clamping: limits.pixels),
+          truncation == .partialRows,
+          target,
+          count,
+          &failure
+        )
+      }
+      guard isDecoded else { throw ImageError(failure) }
+      if header.hasAlpha, alpha == .onWhite { unsafe blendOnWhite(target, count: count) }
+    }
+  }
+
+  /// Chameleon's rule: (1 - a) 255 + a v in float64 with a = alpha / 255, then cut to an integer.
+  private static func blendOnWhite(_ pixels: UnsafeMutablePointer<UInt8>, count: Int) {
+    for pixel in stride(from: 0, to: count, by: 4) where unsafe pixels[pixel + 3] != 255 {
+      let alpha = unsafe Double(pixels[pixel + 3]) / 255
+      for channel in pixel..<(pixel + 3) {
+        unsafe pixels[channel] = UInt8((1 - alpha) * 255 + alpha * Double(pixels[channel]))
+      }
+    }
+  }
+}
+
+extension ImageError {
+  fileprivate init(_ failure: cpng_failure) {
+    let text = unsafe withUnsafeBytes(of: failure.text) { text in
+      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    let cause: Cause =
+      switch failure.reason {
+      case cpng_truncated: .truncated
+      case cpng_over_limit, cpng_no_memory: .overLimit
+      default: .malformed
+      }
+    self.init(cause, "PNG: \(text)")
+  }
+}
