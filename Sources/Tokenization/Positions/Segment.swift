@@ -1,0 +1,138 @@
+import Foundation
+
+/// A run of tokens of one kind, as a line of a segments file names it (`schemas/segments.schema.json`).
+public enum Segment: Hashable, Sendable, Codable {
+  /// Text tokens: `{"text": 4}`. Tokens that wrap an image, such as BOI and EOI, are text.
+  case text(Int)
+  /// The codes of one image in raster order: `{"image": [height, width]}`.
+  case image(height: Int, width: Int)
+  /// The codes of one video, frame by frame in raster order: `{"video": [frames, height, width]}`,
+  /// with `"seconds_per_grid"` where a scheme counts seconds: the time from one grid of codes to the
+  /// next.
+  case video(frames: Int, height: Int, width: Int, secondsPerGrid: Double?)
+
+  private enum Field: String, CodingKey, CaseIterable {
+    case text, image, video
+    case secondsPerGrid = "seconds_per_grid"
+  }
+
+  /// The number of tokens; nil where it overflows `Int`.
+  public var tokenCount: Int? {
+    switch self {
+    case .text(let count): count
+    case .image(let height, let width): Segment.product([height, width])
+    case .video(let frames, let height, let width, _): Segment.product([frames, height, width])
+    }
+  }
+
+  private static func product(_ extents: [Int]) -> Int? {
+    var product = 1
+    for extent in extents {
+      let (next, overflow) = product.multipliedReportingOverflow(by: extent)
+      if overflow { return nil }
+      product = next
+    }
+    return product
+  }
+
+  /// Reads one object; unknown fields, missing extents and extents below 1 are errors.
+  public init(from decoder: any Decoder) throws {
+    let names = try decoder.container(keyedBy: AnyName.self).allKeys.map(\.stringValue)
+    let known = Field.allCases.map(\.rawValue)
+    if let unknown = names.filter({ !known.contains($0) }).min() {
+      throw PositionError.mismatch("field '\(unknown)' is not known")
+    }
+    let kinds = names.filter { $0 != Field.secondsPerGrid.rawValue }
+    guard kinds.count == 1, let kind = kinds.first.flatMap(Field.init(rawValue:)) else {
+      throw PositionError.mismatch("a segment has one of text, image and video")
+    }
+    guard kind == .video || names.count == 1 else {
+      throw PositionError.mismatch("seconds_per_grid belongs to a video")
+    }
+    let fields = try decoder.container(keyedBy: Field.self)
+    switch kind {
+    case .text:
+      let count = try? fields.decode(Int.self, forKey: .text)
+      guard let count, count >= 0 else {
+        throw PositionError.mismatch("text is not a number of tokens")
+      }
+      self = .text(count)
+    case .image:
+      let extents = try Segment.extents(fields, .image, "[height, width]", count: 2)
+      self = .image(height: extents[0], width: extents[1])
+    case .video, .secondsPerGrid:
+      let extents = try Segment.extents(fields, .video, "[frames, height, width]", count: 3)
+      self = .video(
+        frames: extents[0],
+        height: extents[1],
+        width: extents[2],
+        secondsPerGrid: try Segment.seconds(fields)
+      )
+    }
+  }
+
+  /// Writes the object that ``init(from:)`` reads.
+  public func encode(to encoder: any Encoder) throws {
+    var fields = encoder.container(keyedBy: Field.self)
+    switch self {
+    case .text(let count): try fields.encode(count, forKey: .text)
+    case .image(let height, let width): try fields.encode([height, width], forKey: .image)
+    case .video(let frames, let height, let width, let secondsPerGrid):
+      try fields.encode([frames, height, width], forKey: .video)
+      try fields.encodeIfPresent(secondsPerGrid, forKey: .secondsPerGrid)
+    }
+  }
+
+  private static func extents(
+    _ fields: KeyedDecodingContainer<Field>,
+    _ field: Field,
+    _ form: String,
+    count: Int
+  ) throws -> [Int] {
+    let extents = try? fields.decode([Int].self, forKey: field)
+    guard let extents, extents.count == count, extents.allSatisfy({ $0 >= 1 }) else {
+      throw PositionError.mismatch("\(field.rawValue) is not \(form), whole numbers from 1")
+    }
+    return extents
+  }
+
+  private static func seconds(_ fields: KeyedDecodingContainer<Field>) throws -> Double? {
+    guard fields.contains(.secondsPerGrid) else { return nil }
+    let seconds = try? fields.decode(Double.self, forKey: .secondsPerGrid)
+    guard let seconds, seconds.isFinite, seconds > 0 else {
+      throw PositionError.mismatch("seconds_per_grid is not a number above 0")
+    }
+    return seconds
+  }
+
+  /// A field by any name, so that unknown ones are seen.
+  private struct AnyName: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init?(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+}
+
+extension [Segment] {
+  /// The segments of a JSON Lines file, one a line; empty lines are skipped.
+  ///
+  /// - Parameter lines: The file.
+  /// - Throws: `PositionError.segment` with the line's number.
+  public init(parsing lines: [UInt8]) throws(PositionError) {
+    self = []
+    let decoder = JSONDecoder()
+    let all = lines.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for (index, line) in all.enumerated() {
+      if line.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
+      do {
+        append(try decoder.decode(Segment.self, from: Data(line)))
+      } catch let error as PositionError {
+        throw .segment(line: index + 1, reason: error.description)
+      } catch {
+        throw .segment(line: index + 1, reason: "not a JSON object such as {\"image\": [16, 16]}")
+      }
+    }
+    if isEmpty { throw .segment(line: 1, reason: "the file holds no segment") }
+  }
+}
