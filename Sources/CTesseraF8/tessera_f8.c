@@ -3,7 +3,9 @@
 // Every clang that ships with Swift 6.2 and later knows C23's #embed in C17 too, and says so.
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
-const unsigned char tessera_f8[] = {
+static const unsigned char tessera_f8[] = {
 #embed "tessera-f8.h5"
 };
 const size_t tessera_f8_size = sizeof(tessera_f8);
+
+const unsigned char *tessera_f8_data(void) { return tessera_f8; }

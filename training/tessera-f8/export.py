@@ -18,7 +18,15 @@ DESCRIPTION = {
     "name": "tessera-f8",
     "family": "cosmos",
     "quantizer": {"kind": "fsq", "variant": "atanh", "levels": LEVELS},
-    "preprocessing": "tessera-f8",
+    "preprocessing": {
+        "orientation": "apply",
+        "resize": "bicubic:short=256",
+        "crop": "center:256x256",
+        "pad": "none",
+        "alpha": "drop",
+        "truncation": "refuse",
+        "range": "x/127.5-1",
+    },
 }
 
 saved = torch.load(sys.argv[1], weights_only=True)

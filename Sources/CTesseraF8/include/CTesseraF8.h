@@ -3,5 +3,5 @@
 
 // The embedded tokenizer's weights: the bytes of tessera-f8.h5, part of the program,
 // so that the program stays one file which finds its default wherever it is copied.
-extern const unsigned char tessera_f8[];
+const unsigned char *tessera_f8_data(void);
 extern const size_t tessera_f8_size;

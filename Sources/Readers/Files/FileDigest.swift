@@ -1,0 +1,40 @@
+import Crypto
+import Foundation
+
+/// Whole files: their SHA-256, streamed, or their bytes up to a cap.
+public enum FileDigest {
+  /// The SHA-256 of a regular file as 64 hexadecimal digits; reads 1 MiB at a time.
+  ///
+  /// - Throws: `FileError`.
+  public static func sha256(of path: String) throws(FileError) -> String {
+    let file = try FileRegion(path: path)
+    var hash = SHA256()
+    var offset = 0
+    while offset < file.length {
+      let next = min(file.length, offset + 1 << 20)
+      hash.update(data: try file.bytes(offset..<next))
+      offset = next
+    }
+    return hexadecimal(hash.finalize())
+  }
+
+  /// The SHA-256 of bytes in memory as 64 hexadecimal digits.
+  public static func sha256(of bytes: [UInt8]) -> String {
+    hexadecimal(SHA256.hash(data: bytes))
+  }
+
+  /// The bytes of a regular file that holds at most `maximumBytes`.
+  ///
+  /// - Throws: `FileError`, with `EFBIG` for a larger file.
+  public static func bytes(of path: String, maximumBytes: Int) throws(FileError) -> [UInt8] {
+    let file = try FileRegion(path: path)
+    guard file.length <= maximumBytes else {
+      throw FileError(operation: "read \(file.length) bytes of", path: path, code: EFBIG)
+    }
+    return try file.bytes(0..<file.length)
+  }
+
+  private static func hexadecimal(_ digest: some Sequence<UInt8>) -> String {
+    digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+}
