@@ -39,9 +39,9 @@ static _Noreturn void fail(decoder *self, cjpeg_reason reason, const char *text)
 
 static const char *process_name(int marker) {
   switch (marker) {
-    case 0xC3: return "lossless JPEG (SOF3) is not an 8-bit DCT picture";
-    case 0xCB: return "lossless arithmetic JPEG (SOF11) is not an 8-bit DCT picture";
-    default: return "hierarchical JPEG (SOF5 to SOF15) is not supported by libjpeg-turbo";
+    case 0xC3: return "lossless JPEG (SOF3), which libjpeg-turbo 2 does not read";
+    case 0xCB: return "lossless arithmetic JPEG (SOF11), which libjpeg-turbo does not read";
+    default: return "hierarchical JPEG, which libjpeg-turbo does not read";
   }
 }
 

@@ -9,7 +9,7 @@ public enum AlphaRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// The colors as they stand, as Pillow's `convert("RGB")`.
   case drop
   /// Laid on white, as Chameleon does it.
-  case onWhite
+  case onWhite = "white"
 }
 
 /// What becomes of a file that ends before its picture does.
@@ -17,7 +17,7 @@ public enum TruncationRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// An error.
   case refuse
   /// The rows that are there; the others are what libjpeg makes of nothing (gray), or black in a PNG.
-  case partialRows
+  case partialRows = "partial"
 }
 
 /// What a file says before its pixels are decoded.

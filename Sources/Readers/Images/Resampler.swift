@@ -1,24 +1,28 @@
 internal import CKernels
 
-/// Resamples one picture row by row: horizontally as rows arrive, vertically at the end.
+/// Resamples one picture whose rows arrive one by one.
 ///
-/// The order of passes, the 8-bit intermediate and the skipping of a pass whose size stays are
-/// Pillow's. Only the rows and columns that the wanted window depends on are touched.
+/// Pass order, 8-bit intermediate and the skipping of a pass whose size stays are Pillow's. The
+/// horizontal pass comes first, and is done as rows arrive, unless the height shrinks by more than
+/// twice as many pixels as the width does (Pillow 13; older versions always start horizontally). Only
+/// the rows and columns that the wanted window depends on are touched.
 @safe struct Resampler: ~Copyable {
   /// The part of the source that `add` must be given.
   let source: PixelBox
-  /// The size of the wanted window.
+  /// The wanted window of the result.
   let window: PixelBox
 
   private let horizontal: ResamplingAxis?
   private let vertical: ResamplingAxis?
-  private let instructions: ckernels_isa
-  /// Bytes from one intermediate row to the next: the window's width, rounded up to whole vectors.
+  private let isHorizontalFirst: Bool
+  /// Pixels that are kept of each row that arrives.
+  private let keptWidth: Int
+  /// Bytes from one kept row to the next: whole vectors.
   private let stride: Int
   private let rows: UnsafeMutablePointer<UInt8>
 
   /// The widest that this CPU has; integers, so all give the same bits.
-  private static let bestInstructions =
+  private static let instructions =
     [CKERNELS_AVX512, CKERNELS_AVX2].first { ckernels_supports($0) } ?? CKERNELS_BASELINE
 
   /// Plans the resampling of a picture of `size` to `target`, of which `window` is wanted.
@@ -29,27 +33,23 @@ internal import CKernels
     window: PixelBox,
     limits: ImageLimits
   ) throws(ImageError) {
-    let horizontal =
-      target.width == size.width
-      ? nil
-      : ResamplingAxis(
+    func axis(_ input: Int, _ output: Int, _ wanted: Range<Int>) -> ResamplingAxis? {
+      if input == output { return nil }
+      return ResamplingAxis(
         filter: filter,
-        inputCount: size.width,
-        outputCount: target.width,
-        outputs: window.columns
+        inputCount: input,
+        outputCount: output,
+        outputs: wanted
       )
-    let vertical =
-      target.height == size.height
-      ? nil
-      : ResamplingAxis(
-        filter: filter,
-        inputCount: size.height,
-        outputCount: target.height,
-        outputs: window.rows
-      )
+    }
+    let horizontal = axis(size.width, target.width, window.columns)
+    let vertical = axis(size.height, target.height, window.rows)
     let columns = horizontal?.inputs ?? window.columns
     let lines = vertical?.inputs ?? window.rows
-    let stride = (window.width * 4 + 63) / 64 * 64
+    let shrinkage = size.height - target.height
+    isHorizontalFirst = shrinkage <= 0 || shrinkage <= 2 * (size.width - target.width)
+    keptWidth = isHorizontalFirst ? window.width : columns.count
+    stride = (keptWidth * 4 + 63) / 64 * 64
     guard ImageSize(width: stride / 4, height: lines.count).pixels <= limits.pixels,
       window.size.pixels <= limits.pixels
     else {
@@ -67,8 +67,6 @@ internal import CKernels
       width: columns.count,
       height: lines.count
     )
-    self.stride = stride
-    self.instructions = Self.bestInstructions
     unsafe rows = .allocate(capacity: stride * lines.count)
   }
 
@@ -77,6 +75,35 @@ internal import CKernels
   /// Takes row `y` of `source`; `RGBXImage.slack` bytes behind it must be readable.
   func add(_ y: Int, _ pixels: UnsafePointer<UInt8>) {
     let target = unsafe rows + y * stride
+    if isHorizontalFirst {
+      unsafe resampleRow(pixels, into: target)
+    } else {
+      unsafe target.update(from: pixels, count: keptWidth * 4)
+    }
+  }
+
+  /// The window, once every row of `source` has been added.
+  consuming func finish() -> RGBXImage {
+    let columns = unsafe RGBXImage(width: keptWidth, height: window.height) { target in
+      for y in 0..<window.height {
+        unsafe resampleColumns(y, into: target + y * keptWidth * 4)
+      }
+    }
+    if isHorizontalFirst { return columns }
+    return unsafe RGBXImage(width: window.width, height: window.height) { target in
+      unsafe columns.bytes.withUnsafeBufferPointer { bytes in
+        guard let bytes = bytes.baseAddress else { return }
+        for y in 0..<window.height {
+          unsafe resampleRow(bytes + y * keptWidth * 4, into: target + y * window.width * 4)
+        }
+      }
+    }
+  }
+
+  private func resampleRow(
+    _ pixels: UnsafePointer<UInt8>,
+    into target: UnsafeMutablePointer<UInt8>
+  ) {
     guard let horizontal else {
       unsafe target.update(from: pixels, count: window.width * 4)
       return
@@ -89,39 +116,31 @@ internal import CKernels
           first: first.baseAddress,
           weights: weights.baseAddress
         )
-        unsafe ckernels_resample_row(instructions, &axis, pixels, target)
+        unsafe ckernels_resample_row(Self.instructions, &axis, pixels, target)
       }
     }
   }
 
-  /// The window, once every row of `source` has been added.
-  consuming func finish() -> RGBXImage {
-    let width = window.width * 4
-    return unsafe RGBXImage(width: window.width, height: window.height) { target in
-      guard let vertical else {
-        for y in 0..<window.height {
-          unsafe (target + y * width).update(from: rows + y * stride, count: width)
-        }
-        return
-      }
-      unsafe vertical.weights.withUnsafeBufferPointer { weights in
-        guard let weights = weights.baseAddress else { return }
-        for y in 0..<window.height {
-          // Whole vectors are stored: what passes the row's end is overwritten by the next row, or
-          // falls into the slack.
-          let first = Int(vertical.first[y])
-          let taps = min(vertical.taps, source.height - first)
-          unsafe ckernels_resample_column(
-            instructions,
-            weights + y * vertical.taps,
-            UInt32(taps),
-            rows + first * stride,
-            UInt64(stride),
-            UInt64(stride),
-            target + y * width
-          )
-        }
-      }
+  /// One row of the vertical pass. Whole vectors are stored: what passes the row's end is overwritten
+  /// by the next row, or falls into the slack.
+  private func resampleColumns(_ y: Int, into target: UnsafeMutablePointer<UInt8>) {
+    guard let vertical else {
+      unsafe target.update(from: rows + y * stride, count: keptWidth * 4)
+      return
+    }
+    unsafe vertical.weights.withUnsafeBufferPointer { weights in
+      guard let weights = weights.baseAddress else { return }
+      let first = Int(vertical.first[y])
+      let taps = min(vertical.taps, source.height - first)
+      unsafe ckernels_resample_column(
+        Self.instructions,
+        weights + y * vertical.taps,
+        UInt32(taps),
+        rows + first * stride,
+        UInt64(stride),
+        UInt64(stride),
+        target
+      )
     }
   }
 }
