@@ -121,8 +121,10 @@ internal import CKernels
     }
   }
 
-  /// One row of the vertical pass. Whole vectors are stored: what passes the row's end is overwritten
-  /// by the next row, or falls into the slack.
+  /// One row of the vertical pass.
+  ///
+  /// Whole vectors are stored: what passes the row's end is overwritten by the next row, or falls into
+  /// the slack.
   private func resampleColumns(_ y: Int, into target: UnsafeMutablePointer<UInt8>) {
     guard let vertical else {
       unsafe target.update(from: rows + y * stride, count: keptWidth * 4)
