@@ -29,6 +29,11 @@ extension Int64: TensorElement {
   public static var elementType: ElementType { .int64 }
 }
 
+extension UInt64: TensorElement {
+  /// `U64`.
+  public static var elementType: ElementType { .uint64 }
+}
+
 extension Float: TensorElement {
   /// `F32`.
   public static var elementType: ElementType { .float32 }

@@ -54,12 +54,33 @@ extension Tensor {
     case .int16: halves().map { Float(Int16(bitPattern: $0)) }
     case .uint32: try exactly(UInt32.self) { Float(exactly: $0) }
     case .int32: try exactly(Int32.self) { Float(exactly: $0) }
-    case .uint64: try exactly(Int64.self) { Float(exactly: UInt64(bitPattern: $0)) }
+    case .uint64: try exactly(UInt64.self) { Float(exactly: $0) }
     case .int64: try exactly(Int64.self) { Float(exactly: $0) }
     case .float64: try exactly(Double.self) { $0.isNaN ? .nan : Float(exactly: $0) }
     case .float4, .float6E2M3, .float6E3M2, .float8E5M2, .float8E4M3, .float8E8M0,
       .float8E4M3FNUZ, .float8E5M2FNUZ, .complex64, .complex128:
       throw WideningError(elementType: elementType, element: nil)
+    }
+  }
+
+  /// The elements of an integer type, row-major; nil for other types, and where a value is 2^63 or
+  /// more.
+  public func integers() -> [Int]? {
+    switch elementType {
+    case .uint8: bytes.map(Int.init)
+    case .int8: bytes.map { Int(Int8(bitPattern: $0)) }
+    case .uint16: halves().map(Int.init)
+    case .int16: halves().map { Int(Int16(bitPattern: $0)) }
+    case .uint32: elements(as: UInt32.self)?.map(Int.init)
+    case .int32: elements(as: Int32.self)?.map(Int.init)
+    case .int64: elements(as: Int64.self)?.map(Int.init)
+    case .uint64:
+      if let all = elements(as: UInt64.self), all.allSatisfy({ $0 <= Int.max }) {
+        all.map(Int.init)
+      } else {
+        nil
+      }
+    default: nil
     }
   }
 

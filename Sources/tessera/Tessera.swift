@@ -12,7 +12,10 @@ struct Tessera: AsyncParsableCommand {
       4 incomplete mapping or mismatch, 5 numeric limit, 6 input/output, 64 wrong usage.
       """,
     version: version,
-    subcommands: [PrepareCommand.self, TokenizersCommand.self, BenchCommand.self]
+    subcommands: [
+      PrepareCommand.self, QuantizeCommand.self, PositionsCommand.self, TokenizersCommand.self,
+      BenchCommand.self,
+    ]
   )
 
   /// The version of the program, as outputs record it.

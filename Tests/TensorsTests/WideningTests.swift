@@ -43,4 +43,14 @@ import Testing
     let tensor = Tensor(elementType: .complex64, shape: [0], bytes: [])
     #expect(throws: WideningError.self) { try tensor.floats() }
   }
+
+  @Test func `integers of every width keep their values`() {
+    #expect(Tensor(elementType: .int8, shape: [2], bytes: [0xFF, 2]).integers() == [-1, 2])
+    #expect(Tensor(elementType: .int16, shape: [1], bytes: [0, 0x80]).integers() == [-32_768])
+    #expect(Tensor(shape: [2], elements: [UInt32.max, 1]).integers() == [4_294_967_295, 1])
+    #expect(Tensor(shape: [1], elements: [Int64.min]).integers() == [.min])
+    #expect(Tensor(shape: [1], elements: [UInt64(Int.max)]).integers() == [.max])
+    #expect(Tensor(shape: [1], elements: [UInt64(Int.max) + 1]).integers() == nil)
+    #expect(Tensor(shape: [1], elements: [Float(1)]).integers() == nil)
+  }
 }

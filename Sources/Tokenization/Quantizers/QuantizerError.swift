@@ -36,4 +36,19 @@ public enum QuantizerError: ClassifiedError, Hashable {
         + "more than its levels; name the quantizer that made the digits"
     }
   }
+
+  /// The same error where the arrays are a block that begins at `position` of a larger one.
+  ///
+  /// For digits and latents the index is that of the value, `dimensions` a position.
+  public func moved(by position: Int) -> QuantizerError {
+    switch self {
+    case .setting, .shape: self
+    case .notFinite(let index, let dimensions):
+      .notFinite(index: index + position * dimensions, dimensions: dimensions)
+    case .codeOutOfRange(let code, let index, let vocabularySize):
+      .codeOutOfRange(code: code, index: index + position, vocabularySize: vocabularySize)
+    case .digitOutOfRange(let digit, let index, let dimensions):
+      .digitOutOfRange(digit: digit, index: index + position * dimensions, dimensions: dimensions)
+    }
+  }
 }
