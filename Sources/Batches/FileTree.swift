@@ -1,10 +1,11 @@
 import Foundation
-import Readers
+package import Readers
 import Writers
 
 /// The few calls that the plan and the journal make to the file system, each failing in its words.
-enum FileTree {
-  static func exists(_ path: String) -> Bool {
+package enum FileTree {
+  /// Whether something has this name.
+  package static func exists(_ path: String) -> Bool {
     var status = stat()
     return unsafe stat(path, &status) == 0
   }
@@ -36,7 +37,7 @@ enum FileTree {
   }
 
   /// Makes a folder and those above it.
-  static func makeFolder(_ path: String) throws(FileError) {
+  package static func makeFolder(_ path: String) throws(FileError) {
     if unsafe mkdir(path, 0o777) == 0 { return }
     let code = errno
     if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {

@@ -37,7 +37,8 @@ extension DatasetFolder {
   ///   - workers: How many images are in flight.
   ///   - sample: Makes a sample of an input, on any thread. Errors it throws end the run: what is
   ///     wrong with the input alone is a rejection.
-  ///   - progress: Hears of each input in order, and how long writing it took.
+  ///   - times: Takes the time of writing.
+  ///   - progress: Hears of each input, in order.
   /// - Returns: What the manifest will say of the shard.
   /// - Throws: `FileError` where the disk refuses, and what `sample` throws.
   public func run(
@@ -45,7 +46,8 @@ extension DatasetFolder {
     of plan: DatasetPlan,
     workers: Int,
     sample: @escaping @concurrent @Sendable (PlannedInput) async throws -> SampleOutcome,
-    progress: (SampleOutcome, Duration) -> Void
+    times: StageTimes = StageTimes(),
+    progress: (SampleOutcome) -> Void = { _ in }
   ) async throws -> DatasetShard {
     guard (0..<plan.shardCount).contains(index) else {
       throw DatasetFolderError.noSuchShard(folder: path, shard: index, count: plan.shardCount)
@@ -55,6 +57,7 @@ extension DatasetFolder {
         shard: index,
         workers: workers,
         sample: sample,
+        times: times,
         progress: progress
       )
     } catch {
@@ -70,21 +73,23 @@ extension DatasetFolder {
     shard index: Int,
     workers: Int,
     sample: @escaping @concurrent @Sendable (PlannedInput) async throws -> SampleOutcome,
-    progress: (SampleOutcome, Duration) -> Void
+    times: StageTimes,
+    progress: (SampleOutcome) -> Void
   ) async throws -> DatasetShard {
     var shard = try WebDatasetShard(name: DatasetShard.name(of: index), in: path)
     var rejections: [Rejection] = []
-    let clock = ContinuousClock()
     try await inputs(ofShard: index).mapInOrder(width: workers, sample) { outcome in
-      let start = clock.now
       switch outcome {
-      case .sample(let sample): try shard.append(sample)
+      case .sample(let sample): try times.measure(.writing) { try shard.append(sample) }
       case .rejected(let rejection): rejections.append(rejection)
       }
-      progress(outcome, clock.now - start)
+      progress(outcome)
     }
+    let clock = ContinuousClock()
+    let start = clock.now
     let record = ShardRecord(shard: try shard.commit(), rejections: rejections)
     try FileTree.write(try CanonicalJSON.line(record), to: recordPath(ofShard: index))
+    times.add(clock.now - start, to: .writing)
     return record.shard
   }
 }

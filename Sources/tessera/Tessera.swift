@@ -13,8 +13,8 @@ struct Tessera: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      PrepareCommand.self, QuantizeCommand.self, PositionsCommand.self, TokenizersCommand.self,
-      BenchCommand.self,
+      TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, QuantizeCommand.self,
+      PositionsCommand.self, TokenizersCommand.self, BenchCommand.self,
     ]
   )
 

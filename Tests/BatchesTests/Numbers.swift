@@ -41,6 +41,7 @@ struct Numbers {
       positions: positions,
       latents: false,
       preprocessing: ["resize": "none"],
+      pixelLimit: 1000,
       shardSamples: shardSamples,
       toolVersion: "test"
     )
@@ -82,8 +83,7 @@ struct Numbers {
         shard: shard,
         of: plan,
         workers: workers,
-        sample: Self.sample,
-        progress: { _, _ in }
+        sample: Self.sample
       )
     }
   }

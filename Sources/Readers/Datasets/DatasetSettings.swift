@@ -15,6 +15,8 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let latents: Bool
   /// What was done to each image before the network saw it.
   package let preprocessing: JSONValue
+  /// The most pixels of an image; larger ones are rejected.
+  public let pixelLimit: Int
   /// How many consecutive inputs make a shard.
   public let shardSamples: Int
   /// The version of Tessera that made the plan.
@@ -22,6 +24,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
 
   enum CodingKeys: String, CodingKey {
     case format, tokenizer, positions, latents, preprocessing
+    case pixelLimit = "pixel_limit"
     case vocabularyOffset = "vocabulary_offset"
     case shardSamples = "shard_samples"
     case toolVersion = "tool_version"
@@ -37,6 +40,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     positions: String,
     latents: Bool,
     preprocessing: some Encodable,
+    pixelLimit: Int,
     shardSamples: Int,
     toolVersion: String
   ) throws {
@@ -46,6 +50,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     self.positions = positions
     self.latents = latents
     self.preprocessing = try JSONValue(encoding: preprocessing)
+    self.pixelLimit = pixelLimit
     self.shardSamples = shardSamples
     self.toolVersion = toolVersion
   }

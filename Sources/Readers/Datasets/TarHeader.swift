@@ -50,8 +50,6 @@ package struct TarHeader {
     block[156] = kind
     put("ustar", at: 257)
     put("00", at: 263)
-    put("0000000", at: 329)
-    put("0000000", at: 337)
     put(Self.octal(Self.checksum(block), digits: 6), at: 148)
     block[154] = 0
     return block

@@ -1,0 +1,138 @@
+public import Readers
+import Tensors
+public import Tokenization
+
+/// The way back: codes of a sample to pixels, compared with the original where there is one.
+public struct DatasetDecoding: Sendable {
+  /// How a reconstruction compares with its original.
+  public enum Comparison: Sendable, Hashable {
+    /// No originals were named.
+    case none
+    /// The peak signal-to-noise ratio in decibels; infinity for equal pictures.
+    case decibels(Double)
+    /// There is no such file, or it cannot be read any more: the reason in one line.
+    case unavailable(String)
+  }
+
+  /// One sample decoded.
+  public struct Picture: Sendable {
+    /// The sample's key.
+    public let key: String
+    /// What the codes stand for.
+    public let reconstruction: RGBImage
+    /// What the encoder saw.
+    public let original: RGBImage?
+    /// How they compare.
+    public let comparison: Comparison
+  }
+
+  /// The most pixels of one reconstruction, as of one image that is read.
+  private static let mostPixels = ImageLimits.standard.pixels
+
+  private let settings: DatasetSettings
+  private let tokenizer: ImageTokenizer
+  private let preprocessing: Preprocessing
+  private let originals: String?
+
+  /// Prepares for a dataset.
+  ///
+  /// - Parameters:
+  ///   - settings: What its manifest says.
+  ///   - tokenizer: The tokenizer that the settings name.
+  ///   - originals: The folder below which the sources lie, or nil to compare nothing.
+  /// - Throws: `TokenizerError` where the tokenizer is another one.
+  public init(
+    settings: DatasetSettings,
+    tokenizer: ImageTokenizer,
+    originals: String?
+  ) throws {
+    try settings.tokenizer.check(tokenizer)
+    self.settings = settings
+    self.tokenizer = tokenizer
+    self.originals = originals
+    preprocessing = try settings.preprocessing(as: Preprocessing.self)
+  }
+
+  /// Decodes one sample.
+  ///
+  /// - Throws: `DatasetError`, `NPYError` or `QuantizerError` where its codes are damaged.
+  @concurrent @Sendable
+  public func picture(of sample: DatasetSample) async throws -> Picture {
+    let reconstruction = try tokenizer.decode(grid(of: sample))
+    guard originals != nil else {
+      return Picture(
+        key: sample.key,
+        reconstruction: reconstruction,
+        original: nil,
+        comparison: .none
+      )
+    }
+    do {
+      let original = try original(of: sample)
+      guard original.width == reconstruction.width, original.height == reconstruction.height else {
+        throw DatasetError(place: sample.key, reason: "the original has another size")
+      }
+      return Picture(
+        key: sample.key,
+        reconstruction: reconstruction,
+        original: original,
+        comparison: .decibels(reconstruction.peakSignalToNoise(against: original))
+      )
+    } catch let error as any ClassifiedError {
+      return Picture(
+        key: sample.key,
+        reconstruction: reconstruction,
+        original: nil,
+        comparison: .unavailable("\(error)")
+      )
+    }
+  }
+
+  /// The codes of a sample as the tokenizer gave them.
+  private func grid(of sample: DatasetSample) throws -> CodeGrid {
+    let tensor = try sample.tensor("codes.npy")
+    func refusal(_ reason: String) -> DatasetError {
+      DatasetError(place: "\(sample.key).codes.npy", reason: reason)
+    }
+    guard tensor.shape.rank == 2, let values = tensor.unsignedElements else {
+      throw refusal("\(tensor.elementType.rawValue) \(tensor.shape) is no unsigned [h, w]")
+    }
+    let (height, width) = (tensor.shape[0], tensor.shape[1])
+    // One factor at a time: a file may state any shape whose product fits its size.
+    guard height > 0, width > 0,
+      values.count <= Self.mostPixels / (tokenizer.stride * tokenizer.stride)
+    else { throw refusal("a grid of \(tensor.shape) is too large or empty") }
+    let offset = UInt64(settings.vocabularyOffset)
+    let codes = try values.map { value in
+      guard value >= offset, value - offset < UInt64(tokenizer.vocabularySize) else {
+        throw refusal("the code \(value) is outside the vocabulary")
+      }
+      return UInt32(value - offset)
+    }
+    return CodeGrid(height: height, width: width, codes: codes)
+  }
+
+  private func original(of sample: DatasetSample) throws -> RGBImage {
+    let description = try sample.description()
+    guard let originals, SafePath.isInside(description.source) else {
+      throw DatasetError(place: sample.key, reason: "its source is not below the folder")
+    }
+    let file = "\(originals)/\(description.source)"
+    let bytes = try FileDigest.bytes(of: file, maximumBytes: ImageLimits.standard.bytes)
+    guard FileDigest.sha256(of: bytes) == description.sha256 else {
+      throw DatasetError(place: file, reason: "another file than the one that was tokenized")
+    }
+    return try preprocessing.image(from: bytes).image
+  }
+}
+
+extension Tensor {
+  /// The elements of an unsigned tensor, or nil for another type.
+  var unsignedElements: [UInt64]? {
+    guard [.uint8, .uint16, .uint32, .uint64].contains(elementType) else { return nil }
+    let width = elementType.bitWidth / 8
+    return stride(from: 0, to: bytes.count, by: width).map { start in
+      bytes[start..<start + width].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import Foundation
+public import Readers
+import Tensors
+public import Tokenization
+import Writers
+
+/// The way of an image through a plan: bytes, pixels, latents, codes, sample.
+public struct ImageTokenization: Sendable {
+  /// How long all tasks together spent in each stage.
+  public let times = StageTimes()
+
+  private let tokenizer: ImageTokenizer
+  private let settings: DatasetSettings
+  private let preprocessing: Preprocessing
+  private let scheme: PositionScheme?
+  private let limits: ImageLimits
+
+  /// Prepares for a plan's settings.
+  ///
+  /// - Parameters:
+  ///   - settings: What the plan fixes.
+  ///   - tokenizer: The tokenizer that the settings name.
+  /// - Throws: `TokenizerError` where the tokenizer is another one, or `PositionError`.
+  public init(settings: DatasetSettings, tokenizer: ImageTokenizer) throws {
+    try settings.tokenizer.check(tokenizer)
+    self.settings = settings
+    self.tokenizer = tokenizer
+    limits = ImageLimits(pixels: settings.pixelLimit)
+    preprocessing = try settings.preprocessing(as: Preprocessing.self)
+    scheme = try PositionScheme.Name(rawValue: settings.positions).map { try PositionScheme($0) }
+  }
+
+  /// Makes a sample of one input.
+  ///
+  /// - Throws: Where this machine, not the input, is at fault: the run must stop and may be
+  ///   continued.
+  @concurrent @Sendable
+  public func sample(of input: PlannedInput) async throws -> SampleOutcome {
+    var stage = Rejection.Stage.read
+    do {
+      let bytes = try times.measure(.read) { try read(input) }
+      stage = .decode
+      let pixels = try times.measure(.pixels) {
+        try preprocessing.image(from: bytes, limits: limits)
+      }
+      stage = .encode
+      let latents = try times.measure(.network) { try tokenizer.latents(of: pixels.image) }
+      return try times.measure(.quantizer) {
+        let encoded = try tokenizer.quantize(latents)
+        return .sample(try sample(of: input, bytes: bytes, pixels: pixels, encoded: encoded))
+      }
+    } catch let error as any ClassifiedError {
+      if let error = error as? FileError, error.isMachineFault { throw error }
+      return .rejected(input.image.rejection(stage, error))
+    }
+  }
+
+  private func read(_ input: PlannedInput) throws -> [UInt8] {
+    let bytes = try input.image.bytes(maximumBytes: limits.bytes)
+    // The plan's digest covers the size: another file would make this another dataset.
+    guard bytes.count == input.size else {
+      throw ImageInputError(
+        source: input.image.source,
+        reason: "\(bytes.count) bytes, not the \(input.size.map(String.init) ?? "unknown") of the "
+          + "plan: it changed meanwhile; tokenize into a new folder"
+      )
+    }
+    return bytes
+  }
+
+  private func sample(
+    of input: PlannedInput,
+    bytes: [UInt8],
+    pixels: PreprocessedImage,
+    encoded: EncodedImage
+  ) throws -> TokenSample {
+    let grid = encoded.grid
+    let box = pixels.cropBox
+    let description = SampleDescription(
+      key: input.image.key,
+      source: input.image.source,
+      sha256: FileDigest.sha256(of: bytes),
+      size: [pixels.originalSize.width, pixels.originalSize.height],
+      orientation: pixels.orientation.rawValue,
+      resized: [pixels.resizedSize.width, pixels.resizedSize.height],
+      crop: [box.left, box.top, box.left + box.width, box.top + box.height],
+      grid: [grid.height, grid.width]
+    )
+    let latents = encoded.latents
+    let shape: Shape = [latents.height, latents.width, latents.dimensions]
+    return TokenSample(
+      description: description,
+      codes: TokenSample.codeTensor(
+        grid.codes,
+        height: grid.height,
+        width: grid.width,
+        vocabularySize: settings.tokenizer.vocabularySize,
+        offset: settings.vocabularyOffset
+      ),
+      positions: try scheme?.positions(forImageHeight: grid.height, width: grid.width).tensor,
+      latents: settings.latents ? Tensor(shape: shape, floats: latents.values) : nil
+    )
+  }
+}
+
+extension TokenizerIdentity {
+  /// The identity of a tokenizer.
+  ///
+  /// - Throws: Where its quantizer has no JSON form.
+  public init(_ tokenizer: ImageTokenizer) throws {
+    try self.init(
+      name: tokenizer.description.name,
+      family: tokenizer.description.family.rawValue,
+      sha256: tokenizer.sha256,
+      vocabularySize: tokenizer.vocabularySize,
+      quantizer: tokenizer.description.quantizer
+    )
+  }
+
+  /// Checks that a tokenizer is this one.
+  ///
+  /// - Throws: `TokenizerError` where its weights or its rules differ.
+  public func check(_ tokenizer: ImageTokenizer) throws {
+    let found = try TokenizerIdentity(tokenizer)
+    guard self != found else { return }
+    throw TokenizerError(
+      tokenizer: found.name,
+      reason: "sha256 \(found.sha256.prefix(12))… where the dataset was made by \(name), "
+        + "sha256 \(sha256.prefix(12))…; name that tokenizer with --tokenizer"
+    )
+  }
+}
+
+extension FileError {
+  /// Whether another attempt may succeed: the machine ran out of something, or its disk failed.
+  var isMachineFault: Bool { [EMFILE, ENFILE, ENOMEM, EIO, ESTALE, EINTR].contains(code) }
+}

@@ -1,0 +1,191 @@
+import ArgumentParser
+import Batches
+import Foundation
+import Readers
+import Tokenization
+import Writers
+
+struct DecodeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "decode",
+    abstract: "Turn the codes of a dataset back into pictures.",
+    discussion: """
+      EXAMPLE
+        tessera decode dataset -o decoded
+        tessera decode dataset -o decoded --originals photos/ --json
+
+      Writes KEY.png for each sample, and contact-sheet.png of the first ones, beside their
+      originals where these are given. --originals names the folder that was tokenized; each
+      picture is compared with what the encoder saw of it (PSNR in dB over RGB).
+      """
+  )
+
+  @Argument(help: "The folder of a finished dataset.", completion: .directory)
+  var dataset: String
+
+  @Option(name: .shortAndLong, help: "A new or empty folder.", completion: .directory)
+  var output: String
+
+  @Option(
+    help: "The tokenizer that made the dataset. (default: the embedded one, if its name is there)",
+    completion: .file()
+  )
+  var tokenizer: String?
+
+  @Option(help: "The folder that was tokenized, to compare with.", completion: .directory)
+  var originals: String?
+
+  @Option(help: "Decode no more than this many samples.")
+  var limit: Int?
+
+  @Option(help: "How many pictures the contact sheet shows; 0 for no sheet.")
+  var sheet: Int = 16
+
+  @Option(help: "Images in flight. (default: one a core)")
+  var workers: Int = ProcessInfo.processInfo.activeProcessorCount
+
+  @OptionGroup var outputOptions: OutputOptions
+
+  func validate() throws {
+    if let limit, limit < 1 { throw ValidationError("--limit: \(limit) is not 1 or more") }
+    guard (0...256).contains(sheet) else {
+      throw ValidationError("--sheet: \(sheet) is not from 0 to 256")
+    }
+    guard (1...4096).contains(workers) else {
+      throw ValidationError("--workers: \(workers) is not from 1 to 4096")
+    }
+  }
+
+  func run() async throws {
+    let dataset = try TokenDataset(path: dataset)
+    let settings = dataset.manifest.settings
+    let decoding = try DatasetDecoding(
+      settings: settings,
+      tokenizer: ImageTokenizer(opening: tokenizer ?? settings.tokenizer.name),
+      originals: originals
+    )
+    let folder = try PictureFolder(output)
+    let total = min(limit ?? .max, dataset.manifest.samples)
+    var line = ProgressLine(
+      "decode",
+      unit: "images",
+      total: total,
+      isQuiet: outputOptions.quiet
+    )
+    var report = DecodeReport(isPrinting: outputOptions.json)
+    var contacts = ContactSheet(capacity: sheet)
+    for shard in dataset.manifest.shards where report.decoded < total {
+      let samples = try dataset.samples(of: shard).prefix(total - report.decoded)
+      try await samples.mapInOrder(width: workers, decoding.picture) { picture in
+        try folder.write(picture.reconstruction, named: picture.key)
+        contacts.add(original: picture.original, reconstruction: picture.reconstruction)
+        if let warning = try report.add(picture) { outputOptions.note(warning) }
+        line.show(report.decoded)
+      }
+    }
+    if !contacts.isEmpty { try folder.write(contacts.image, named: folder.sheetName) }
+    report.finish()
+    outputOptions.note("\(output): \(report.text)")
+  }
+}
+
+/// The output folder of `decode`.
+private struct PictureFolder {
+  let path: String
+
+  /// Makes the folder, or takes an empty one: pictures of the same names must not be lost.
+  init(_ path: String) throws {
+    let manager = FileManager.default
+    if let entry = try? manager.contentsOfDirectory(atPath: path).min() {
+      throw DatasetFolderError.foreign(folder: path, entry: entry)
+    }
+    self.path = path
+    try FileTree.makeFolder(path)
+  }
+
+  /// The name of the contact sheet; an image may have been called so.
+  var sheetName: String {
+    FileTree.exists("\(path)/contact-sheet.png") ? "contact-sheet_" : "contact-sheet"
+  }
+
+  /// Writes one picture as PNG; keys hold slashes where the images lay in folders.
+  func write(_ image: RGBImage, named name: String) throws {
+    let file = "\(path)/\(name).png"
+    if let slash = file.lastIndex(of: "/") { try FileTree.makeFolder(String(file[..<slash])) }
+    var output = try AtomicFile(path: file)
+    try output.write(PNGFile.encode(image))
+    try output.commit()
+  }
+}
+
+/// What `decode` says: with `--json` a line a picture as it is done, so memory stays bounded.
+private struct DecodeReport {
+  let isPrinting: Bool
+  private(set) var decoded = 0
+  private var compared = 0
+  private var unavailable = 0
+  private var sum = 0.0
+
+  init(isPrinting: Bool) {
+    self.isPrinting = isPrinting
+    if isPrinting { print("{\"images\": [", terminator: "") }
+  }
+
+  /// One element of `images`; `psnr` is null where there is nothing to compare, or no difference.
+  private struct Line: Encodable {
+    let key: String
+    let psnr: Double?
+    let identical: Bool
+  }
+
+  /// Counts a picture.
+  ///
+  /// - Returns: A line for the reader, where its original cannot be compared.
+  mutating func add(_ picture: DatasetDecoding.Picture) throws -> String? {
+    var warning: String?
+    var decibels: Double?
+    switch picture.comparison {
+    case .none: break
+    case .decibels(let value):
+      decibels = value
+      compared += 1
+      // Equal pictures have no finite ratio; 8 bits resolve nothing above 100 dB.
+      sum += min(value, 100)
+    case .unavailable(let reason):
+      unavailable += 1
+      warning = "not compared: \(reason)"
+    }
+    if isPrinting {
+      let isIdentical = decibels == .infinity
+      let line = Line(
+        key: picture.key,
+        psnr: isIdentical ? nil : decibels,
+        identical: isIdentical
+      )
+      let text = String(decoding: try CanonicalJSON.line(line).dropLast(), as: UTF8.self)
+      print(decoded == 0 ? "\n  \(text)" : ",\n  \(text)", terminator: "")
+    }
+    decoded += 1
+    return warning
+  }
+
+  /// The mean over all compared pictures, in decibels.
+  private var mean: Double? { compared > 0 ? sum / Double(compared) : nil }
+
+  /// Ends the JSON.
+  func finish() {
+    guard isPrinting else { return }
+    let psnr = mean.map { "\($0)" } ?? "null"
+    print(
+      "\n], \"decoded\": \(decoded), \"compared\": \(compared), "
+        + "\"unavailable\": \(unavailable), \"psnr\": \(psnr)}"
+    )
+  }
+
+  var text: String {
+    var text = "\(decoded) pictures"
+    if let mean { text += ", PSNR \(mean.rounded(places: 2)) dB over \(compared)" }
+    if unavailable > 0 { text += ", \(unavailable) without their original" }
+    return text
+  }
+}
