@@ -13,8 +13,9 @@ struct Tessera: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, QuantizeCommand.self,
-      PositionsCommand.self, TokenizersCommand.self, BenchCommand.self,
+      TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ConvertCommand.self,
+      InspectCommand.self, QuantizeCommand.self, PositionsCommand.self, TokenizersCommand.self,
+      BenchCommand.self,
     ]
   )
 

@@ -17,9 +17,7 @@ public enum Checkpoint {
     _ path: String,
     opaqueAs opaqueType: ElementType? = nil
   ) throws -> any CheckpointReader {
-    if isFolder(path) {
-      return try open(file(inFolder: path), opaqueAs: opaqueType)
-    }
+    let path = try file(of: path)
     switch try Content(of: path) {
     case .hdf5, .zip: return try HDF5Checkpoint(path: path, opaqueAs: opaqueType)
     case .safetensors: return try SafetensorsCheckpoint(path: path)
@@ -33,6 +31,15 @@ public enum Checkpoint {
       let cause = "\(what), no checkpoint that can be read here (HDF5, Keras, safetensors)"
       throw CheckpointError(path: path, cause: cause)
     }
+  }
+
+  /// The file that opening a path opens: itself, or the one checkpoint in the folder.
+  ///
+  /// - Parameter path: A file or a folder.
+  /// - Returns: The path of a file.
+  /// - Throws: `CheckpointError` where a folder holds none or several; `FileError`.
+  public static func file(of path: String) throws -> String {
+    isFolder(path) ? try file(inFolder: path) : path
   }
 
   /// Whether a path is a folder.
@@ -123,6 +130,12 @@ public struct CheckpointError: ClassifiedError, Hashable {
   public let path: String
   /// What it is instead, or what to do.
   public let cause: String
+
+  /// Creates an error about a path.
+  public init(path: String, cause: String) {
+    self.path = path
+    self.cause = cause
+  }
 
   /// Always an input of the wrong kind.
   public var kind: FailureKind { .malformedInput }

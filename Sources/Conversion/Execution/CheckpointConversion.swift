@@ -1,0 +1,163 @@
+import Foundation
+public import Readers
+import Tensors
+import Writers
+
+/// A plan carried out: from an open checkpoint to safetensors files, a tile at a time.
+public struct CheckpointConversion: Sendable {
+  /// What is read.
+  public let checkpoint: any CheckpointReader
+  /// The files behind it.
+  public let sourceFiles: [String]
+  /// What is done.
+  public let plan: ConversionPlan
+  /// The version of the program, for the result's metadata.
+  public let toolVersion: String
+
+  /// Prepares a conversion.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: What is read.
+  ///   - sourceFiles: The files behind it: they are hashed, and never written over.
+  ///   - plan: What is done; made for this checkpoint.
+  ///   - toolVersion: The version of the program, for the result's metadata.
+  public init(
+    of checkpoint: any CheckpointReader,
+    sourceFiles: [String],
+    plan: ConversionPlan,
+    toolVersion: String
+  ) {
+    self.checkpoint = checkpoint
+    self.sourceFiles = sourceFiles
+    self.plan = plan
+    self.toolVersion = toolVersion
+  }
+
+  /// The strings of the result's `__metadata__`, for a source with this hash.
+  ///
+  /// Strings that the source carries itself are kept, unless they are an earlier conversion's.
+  func metadata(sourceHash: String) -> [String: String] {
+    var metadata = checkpoint.format == "safetensors" ? checkpoint.attributes : [:]
+    metadata["total_size"] = nil
+    // What Hugging Face's loaders ask for: tensors in PyTorch's layout.
+    metadata["format"] = "pt"
+    metadata["tessera.version"] = toolVersion
+    metadata["tessera.recipe"] = plan.recipe
+    metadata["tessera.source.sha256"] = sourceHash
+    metadata["tessera.source.format"] = checkpoint.format
+    let names = sourceFiles.map { ($0 as NSString).lastPathComponent }
+    metadata["tessera.source"] = names.count == 1 ? names[0] : "\(names.count) files"
+    if !plan.dropped.isEmpty {
+      metadata["tessera.dropped"] = plan.dropped.map(\.name).joined(separator: "\n")
+    }
+    if let configuration = plan.configuration { metadata["tessera.config"] = configuration }
+    return metadata
+  }
+
+  /// Writes the result.
+  ///
+  /// Files appear together, the index last, once all of them are complete.
+  ///
+  /// - Parameters:
+  ///   - path: The file; with several shards, the name from which theirs are made.
+  ///   - shardByteLimit: The most data in a file; nil makes one file.
+  ///   - progress: Is told how many bytes of data have been written.
+  /// - Returns: The paths of the files.
+  /// - Throws: The reader's errors, `FileError`, `SameFileError`, `SafetensorsWriterError`.
+  @concurrent public func write(
+    to path: String,
+    shardByteLimit: Int? = nil,
+    progress: @Sendable (Int) -> Void = { _ in }
+  ) async throws -> [String] {
+    let sharding = SafetensorsSharding(plan.outputs.map(\.tensor), byteLimit: shardByteLimit)
+    // One core hashes the source while another copies; the header waits for the hash.
+    async let sourceHash = SourceHash.sha256(of: sourceFiles)
+    var set = AtomicFileSet()
+    var files: [String] = []
+    var done = 0
+    let outputs = Dictionary(uniqueKeysWithValues: plan.outputs.map { ($0.tensor.name, $0) })
+    let buffers = TransferBuffers(reading: checkpoint)
+    for (number, tensors) in sharding.shards.enumerated() {
+      let draft = metadata(sourceHash: SourceHash.placeholder)
+      let layout = try SafetensorsLayout(tensors: tensors, metadata: draft)
+      let file = sharding.path(of: number, under: path)
+      var shard = try SafetensorsFile(path: file, layout: layout, reading: sourceFiles)
+      for entry in layout.entries {
+        guard let output = outputs[entry.tensor.name] else { continue }
+        try fill(entry, of: shard, with: output, buffers) { count in
+          done += count
+          progress(done)
+        }
+      }
+      let final = metadata(sourceHash: try await sourceHash)
+      try shard.replaceHeader(by: SafetensorsLayout(tensors: tensors, metadata: final))
+      try set.add(shard.finished())
+      files.append(file)
+    }
+    if let indexPath = sharding.indexPath(under: path) {
+      var index = try AtomicFile(path: indexPath, reading: sourceFiles)
+      try index.write(Array(sharding.index(under: path).utf8))
+      try set.add(index)
+      files.append(indexPath)
+    }
+    try set.commit()
+    return files
+  }
+
+  private func fill(
+    _ entry: SafetensorsLayout.Entry,
+    of file: borrowing SafetensorsFile,
+    with output: ConversionPlan.Output,
+    _ buffers: borrowing TransferBuffers,
+    _ progress: (Int) -> Void
+  ) throws {
+    switch output.content {
+    case .constant(let value):
+      let type = output.tensor.elementType
+      let count = output.tensor.shape.elementCount ?? 0
+      try unsafe buffers.fill(value.bytes(as: type), count: count) { bytes, offset in
+        try unsafe file.write(bytes, at: offset, of: entry)
+      }
+      progress(output.byteCount)
+    case .expression(let expression):
+      for transfer in TensorTransfer.all(of: expression) {
+        try unsafe buffers.perform(transfer) { bytes, offset in
+          try unsafe file.write(bytes, at: offset, of: entry)
+          progress(bytes.count)
+        }
+      }
+    }
+  }
+}
+
+/// The hash of a checkpoint's files.
+private enum SourceHash {
+  /// Text as long as a hash.
+  static let placeholder = String(repeating: "0", count: 64)
+
+  /// The SHA-256 of one file; of several, that of their hashes in order, a line each.
+  @concurrent static func sha256(of files: [String]) async throws -> String {
+    let hashes = try files.map { try FileDigest.sha256(of: $0) }
+    if hashes.count == 1 { return hashes[0] }
+    return FileDigest.sha256(of: Array(hashes.map { $0 + "\n" }.joined().utf8))
+  }
+}
+
+extension ImpliedTensor.Value {
+  /// The little-endian bytes of one element.
+  fileprivate func bytes(as type: ElementType) -> [UInt8] {
+    let zero = [UInt8](repeating: 0, count: max(type.bitWidth / 8, 1))
+    guard self == .one else { return zero }
+    switch type {
+    case .float64: return Self.bytes(of: (1.0 as Double).bitPattern)
+    case .float32: return Self.bytes(of: (1.0 as Float).bitPattern)
+    case .float16: return Self.bytes(of: 0x3C00 as UInt16)
+    case .bfloat16: return Self.bytes(of: 0x3F80 as UInt16)
+    default: return [1] + zero.dropFirst()
+    }
+  }
+
+  private static func bytes(of bits: some FixedWidthInteger) -> [UInt8] {
+    (0..<bits.bitWidth / 8).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
+  }
+}

@@ -1,0 +1,153 @@
+import ArgumentParser
+import Conversion
+import Foundation
+import Readers
+import Synchronization
+import Tensors
+
+/// `convert`: a checkpoint becomes another.
+struct ConvertCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Convert a checkpoint: HDF5 and Keras files, or safetensors, to safetensors.",
+    discussion: """
+      EXAMPLE
+        tessera convert model.keras -o model.safetensors --to torch
+
+      Without --to torch, tensors keep their names (in HDF5, the path without its first slash) and \
+      their layout. With it, each Keras layer becomes the PyTorch module that computes the same: \
+      names with dots, kernels transposed, gates reordered. Every variable is used, or named as \
+      dropped; a layer without such a module ends the conversion with exit code 4 and no file. \
+      What PyTorch's defaults do otherwise (epsilon, momentum) stands in the metadata \
+      'tessera.config'.
+      """
+  )
+
+  /// What comes out.
+  enum Target: String, ExpressibleByArgument, CaseIterable {
+    case safetensors, torch
+  }
+
+  @Argument(
+    help: "An .h5, .keras or .safetensors file, a shard index, or a folder that holds one.",
+    completion: .file()
+  )
+  var input: String
+
+  @Option(
+    name: [.short, .long],
+    help: "The .safetensors file to write, or a folder for model.safetensors.",
+    completion: .file()
+  )
+  var output: String?
+
+  @Option(help: "A format, or a layout: 'torch' maps Keras layers to PyTorch modules.")
+  var to: Target?
+
+  @Option(help: "The most data a file holds, such as 5GB (10^9) or 2GiB; more become shards.")
+  var shardSize: ByteSize?
+
+  @Option(help: "What untyped HDF5 elements of this width are: Keras 2 writes bfloat16 so.")
+  var opaqueDtype: OpaqueType?
+
+  @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
+  var plan = false
+
+  @OptionGroup var report: OutputOptions
+
+  func validate() throws {
+    guard plan || output != nil else {
+      throw ValidationError("Missing '-o <output>': name the file to write, or ask for --plan.")
+    }
+    if let output, to == nil || to == .torch, !ConvertCommand.isFolder(output),
+      !output.hasSuffix(".safetensors")
+    {
+      throw ValidationError("'\(output)': name a file that ends in .safetensors, or a folder.")
+    }
+  }
+
+  func run() async throws {
+    let source = try SourceCheckpoint(path: input, opaqueAs: opaqueDtype?.elementType)
+    let plan = try source.plan(to: to)
+    if self.plan {
+      let description = PlanReport(plan, of: source)
+      if report.json { return try report.report(description) }
+      return print(description.table)
+    }
+    guard let output else { return }
+    let path = try outputPath(output)
+    let progress = ConversionProgress(bytes: plan.byteCount, isQuiet: report.quiet)
+    let conversion = CheckpointConversion(
+      of: source.checkpoint,
+      sourceFiles: source.files,
+      plan: plan,
+      toolVersion: Tessera.version
+    )
+    let files = try await conversion.write(
+      to: path,
+      shardByteLimit: shardSize?.bytes,
+      progress: progress.show
+    )
+    let summary = ConversionReport(plan, files: files, seconds: progress.seconds)
+    for line in summary.lines { report.note(line) }
+    try report.report(summary)
+  }
+
+  /// The file to write; a folder that is named with a slash is made.
+  private func outputPath(_ output: String) throws -> String {
+    guard ConvertCommand.isFolder(output) else { return output }
+    if !Checkpoint.isFolder(output), mkdir(output, 0o777) != 0 {
+      throw FileError(operation: "create the folder", path: output, code: errno)
+    }
+    return output.hasSuffix("/") ? "\(output)model.safetensors" : "\(output)/model.safetensors"
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
+    path.hasSuffix("/") || Checkpoint.isFolder(path)
+  }
+}
+
+/// An input of `convert` with what it takes to plan.
+struct SourceCheckpoint {
+  let path: String
+  let checkpoint: any CheckpointReader
+  let files: [String]
+
+  /// Opens a checkpoint and refuses one that could not be converted completely.
+  init(path: String, opaqueAs opaqueType: ElementType?) throws {
+    self.path = path
+    let file = try Checkpoint.file(of: path)
+    checkpoint = try Checkpoint.open(file, opaqueAs: opaqueType)
+    files = (checkpoint as? SafetensorsCheckpoint)?.files ?? [file]
+    guard let hdf5 = checkpoint as? HDF5Checkpoint, let first = hdf5.refusals.first else { return }
+    let others = hdf5.refusals.count - 1
+    let more = others > 0 ? " (and \(others) more: see `tessera inspect`)" : ""
+    throw CheckpointError(path: file, cause: first + more)
+  }
+
+  /// Plans the conversion to a layout.
+  func plan(to target: ConvertCommand.Target?) throws -> ConversionPlan {
+    guard target == .torch else {
+      return try ConversionPlan(ConversionRules(keeping: checkpoint), of: checkpoint)
+    }
+    guard let hdf5 = checkpoint as? HDF5Checkpoint else {
+      let cause = "a \(checkpoint.format) file; --to torch maps the layers of Keras files"
+      throw PlanError(tensor: path, cause: cause)
+    }
+    let rules = try KerasToTorch.rules(for: KerasModel(reading: hdf5))
+    return try ConversionPlan(rules, of: checkpoint)
+  }
+}
+
+/// Progress that arrives from the task that copies.
+private final class ConversionProgress: Sendable {
+  private let line: Mutex<ProgressLine>
+
+  init(bytes: Int, isQuiet: Bool) {
+    line = Mutex(ProgressLine("convert", unit: "MB", total: bytes / 1_000_000, isQuiet: isQuiet))
+  }
+
+  var seconds: Double { line.withLock { $0.seconds } }
+
+  @Sendable func show(_ bytes: Int) { line.withLock { $0.show(bytes / 1_000_000) } }
+}
