@@ -87,7 +87,7 @@ package enum FileTree {
   }
 
   /// Removes a file or a folder with all it holds; what is gone already is no failure.
-  static func remove(_ path: String) {
+  package static func remove(_ path: String) {
     try? FileManager.default.removeItem(atPath: path)
   }
 }

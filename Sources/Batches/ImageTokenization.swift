@@ -38,7 +38,10 @@ public struct ImageTokenization: Sendable {
   public func sample(of input: PlannedInput) async throws -> SampleOutcome {
     var stage = Rejection.Stage.read
     do {
-      let bytes = try times.measure(.read) { try read(input) }
+      let (bytes, hash) = try times.measure(.read) {
+        let bytes = try read(input)
+        return (bytes, FileDigest.sha256(of: bytes))
+      }
       stage = .decode
       let pixels = try times.measure(.pixels) {
         try preprocessing.image(from: bytes, limits: limits)
@@ -47,7 +50,20 @@ public struct ImageTokenization: Sendable {
       let latents = try times.measure(.network) { try tokenizer.latents(of: pixels.image) }
       return try times.measure(.quantizer) {
         let encoded = try tokenizer.quantize(latents)
-        return .sample(try sample(of: input, bytes: bytes, pixels: pixels, encoded: encoded))
+        let grid = encoded.grid
+        let positions = try scheme?.positions(forImageHeight: grid.height, width: grid.width)
+        return .sample(
+          TokenSample(
+            image: input.image,
+            sha256: hash,
+            pixels: pixels,
+            encoded: encoded,
+            vocabularySize: settings.tokenizer.vocabularySize,
+            vocabularyOffset: settings.vocabularyOffset,
+            positions: positions?.tensor,
+            keepsLatents: settings.latents
+          )
+        )
       }
     } catch let error as any ClassifiedError {
       if let error = error as? FileError, error.isMachineFault { throw error }
@@ -66,40 +82,6 @@ public struct ImageTokenization: Sendable {
       )
     }
     return bytes
-  }
-
-  private func sample(
-    of input: PlannedInput,
-    bytes: [UInt8],
-    pixels: PreprocessedImage,
-    encoded: EncodedImage
-  ) throws -> TokenSample {
-    let grid = encoded.grid
-    let box = pixels.cropBox
-    let description = SampleDescription(
-      key: input.image.key,
-      source: input.image.source,
-      sha256: FileDigest.sha256(of: bytes),
-      size: [pixels.originalSize.width, pixels.originalSize.height],
-      orientation: pixels.orientation.rawValue,
-      resized: [pixels.resizedSize.width, pixels.resizedSize.height],
-      crop: [box.left, box.top, box.left + box.width, box.top + box.height],
-      grid: [grid.height, grid.width]
-    )
-    let latents = encoded.latents
-    let shape: Shape = [latents.height, latents.width, latents.dimensions]
-    return TokenSample(
-      description: description,
-      codes: TokenSample.codeTensor(
-        grid.codes,
-        height: grid.height,
-        width: grid.width,
-        vocabularySize: settings.tokenizer.vocabularySize,
-        offset: settings.vocabularyOffset
-      ),
-      positions: try scheme?.positions(forImageHeight: grid.height, width: grid.width).tensor,
-      latents: settings.latents ? Tensor(shape: shape, floats: latents.values) : nil
-    )
   }
 }
 

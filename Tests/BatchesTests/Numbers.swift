@@ -1,6 +1,7 @@
 import Batches
 import Foundation
 import Readers
+import Tokenization
 import Writers
 
 /// A folder of numbered files, a plan of them, and a sample maker that needs no network: the code of
@@ -68,9 +69,7 @@ struct Numbers {
       grid: [1, 1]
     )
     let codes = TokenSample.codeTensor(
-      [number],
-      height: 1,
-      width: 1,
+      CodeGrid(height: 1, width: 1, codes: [number]),
       vocabularySize: 1000,
       offset: 0
     )

@@ -1,5 +1,6 @@
 public import Readers
 public import Tensors
+public import Tokenization
 
 /// One image as a dataset keeps it.
 public struct TokenSample: Sendable {
@@ -25,28 +26,68 @@ public struct TokenSample: Sendable {
     self.latents = latents
   }
 
+  /// Creates the sample of an encoded image.
+  ///
+  /// - Parameters:
+  ///   - image: The input.
+  ///   - sha256: Of the input's bytes.
+  ///   - pixels: What the network saw.
+  ///   - encoded: What the tokenizer made of it.
+  ///   - vocabularySize: The number of distinct codes.
+  ///   - vocabularyOffset: Added to each code.
+  ///   - positions: The position ids [axes, tokens], or nil without a scheme.
+  ///   - keepsLatents: Whether the latents stand beside the codes.
+  public init(
+    image: ImageInput,
+    sha256: String,
+    pixels: PreprocessedImage,
+    encoded: EncodedImage,
+    vocabularySize: Int,
+    vocabularyOffset: Int = 0,
+    positions: Tensor?,
+    keepsLatents: Bool = false
+  ) {
+    let (grid, latents, box) = (encoded.grid, encoded.latents, pixels.cropBox)
+    let latentShape: Shape = [latents.height, latents.width, latents.dimensions]
+    self.init(
+      description: SampleDescription(
+        key: image.key,
+        source: image.source,
+        sha256: sha256,
+        size: [pixels.originalSize.width, pixels.originalSize.height],
+        orientation: pixels.orientation.rawValue,
+        resized: [pixels.resizedSize.width, pixels.resizedSize.height],
+        crop: [box.left, box.top, box.left + box.width, box.top + box.height],
+        grid: [grid.height, grid.width]
+      ),
+      codes: Self.codeTensor(
+        grid,
+        vocabularySize: vocabularySize,
+        offset: vocabularyOffset
+      ),
+      positions: positions,
+      latents: keepsLatents ? Tensor(shape: latentShape, floats: latents.values) : nil
+    )
+  }
+
   /// The codes as the narrowest unsigned type that holds every code of the vocabulary.
   ///
   /// - Parameters:
-  ///   - codes: Row-major codes below `vocabularySize`.
-  ///   - height: The rows of the grid.
-  ///   - width: The columns of the grid.
+  ///   - grid: Codes below `vocabularySize`.
   ///   - vocabularySize: The number of distinct codes.
   ///   - offset: Added to each code.
   /// - Returns: A tensor of uint8, uint16, uint32 or uint64 [height, width].
   public static func codeTensor(
-    _ codes: [UInt32],
-    height: Int,
-    width: Int,
+    _ grid: CodeGrid,
     vocabularySize: Int,
     offset: Int
   ) -> Tensor {
     let largest = UInt64(vocabularySize - 1) + UInt64(offset)
-    let values = codes.lazy.map { UInt64($0) + UInt64(offset) }
-    let shape: Shape = [height, width]
+    let values = grid.codes.lazy.map { UInt64($0) + UInt64(offset) }
+    let shape: Shape = [grid.height, grid.width]
     func tensor(_ type: ElementType, bytes count: Int) -> Tensor {
       var bytes: [UInt8] = []
-      bytes.reserveCapacity(codes.count * count)
+      bytes.reserveCapacity(grid.codes.count * count)
       for value in values {
         for byte in 0..<count { bytes.append(UInt8(truncatingIfNeeded: value >> (8 * byte))) }
       }

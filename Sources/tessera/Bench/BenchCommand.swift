@@ -6,6 +6,6 @@ struct BenchCommand: AsyncParsableCommand {
     commandName: "bench",
     abstract: "Measure this machine: each stage alone, medians of repeated runs.",
     shouldDisplay: false,
-    subcommands: []
+    subcommands: [BenchTokenizeCommand.self]
   )
 }
