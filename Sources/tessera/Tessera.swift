@@ -23,6 +23,8 @@ struct Tessera: AsyncParsableCommand {
   static let version = "0.1.0"
 
   static func main() async {
+    // A file beyond the user's size limit is an error to report and clean up after, not a signal.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
@@ -31,10 +33,21 @@ struct Tessera: AsyncParsableCommand {
         try command.run()
       }
     } catch let error as any ClassifiedError {
-      FileHandle.standardError.write(Data("Error: \(error)\n".utf8))
+      FileHandle.standardError.write(Data("Error: \(error.description.oneLine)\n".utf8))
       exit(withError: ExitCode(error.kind.rawValue))
     } catch {
       exit(withError: error)
+    }
+  }
+}
+
+extension String {
+  /// The text with control characters escaped: names from a file stay on one line and steer no
+  /// terminal.
+  fileprivate var oneLine: String {
+    unicodeScalars.reduce(into: "") { text, scalar in
+      let isControl = scalar.properties.generalCategory == .control
+      text += isControl ? scalar.escaped(asASCII: true) : String(scalar)
     }
   }
 }

@@ -2,6 +2,9 @@
 
 import json
 import pathlib
+import resource
+import subprocess
+import sys
 
 import jsonschema
 import numpy as np
@@ -186,6 +189,7 @@ INVALID = [
     {"kind": "fsq", "variant": "ifsq", "levels": [8]},
     {"kind": "fsq", "variant": "s3", "levels": [5]},
     {"kind": "fsq", "variant": "atanh", "levels": [8], "eps": 0.001},
+    {"kind": "fsq", "variant": "atanh", "levels": [8], "two\nlines": 1},
     [],
 ]
 
@@ -210,10 +214,19 @@ def test_an_input_is_not_written_over(tessera, tmp_path):
     assert (tmp_path / "a.npy").read_bytes() == before
 
 
-def test_memory_does_not_grow_with_the_file(program, tmp_path):
-    import subprocess
-    import sys
+def test_a_file_beyond_the_size_limit_leaves_nothing(program, tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((100_000, 2), np.float32))
+    (tmp_path / "q.json").write_text(json.dumps(specification("atanh", [100, 5])))
+    result = subprocess.run(
+        [program, "quantize", tmp_path / "a.npy", "--quantizer", tmp_path / "q.json", "-o", tmp_path / "c.npy"],
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+    )
+    assert result.returncode == 6 and b"c.npy" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "q.json"]
 
+
+def test_memory_does_not_grow_with_the_file(program, tmp_path):
     (tmp_path / "q.json").write_text(json.dumps(specification("atanh", [8, 5])))
     peaks = []
     for positions in (100_000, 20_000_000):

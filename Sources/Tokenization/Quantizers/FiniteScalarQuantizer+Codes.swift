@@ -2,6 +2,9 @@ import Foundation
 
 extension FiniteScalarQuantizer {
   /// The float32 constants of one dimension, computed as the variant's reference computes them.
+  ///
+  /// The tangents come from the C library. For every number of levels their float64 results lie at
+  /// least 6e-12 (relative) from where float32 rounds the other way, so any library gives these bits.
   struct Bound: Hashable, Sendable {
     /// What is added to the latent.
     var shift: Float = 0
