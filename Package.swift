@@ -85,7 +85,7 @@ let package = Package(
     .testTarget(name: "ReadersTests", dependencies: ["Fixtures", "Readers", "Tensors"]),
     .testTarget(
       name: "TokenizationTests",
-      dependencies: ["Fixtures", "Readers", "Tensors", "Tokenization"]
+      dependencies: ["CKernels", "Fixtures", "Readers", "Tensors", "Tokenization"]
     ),
     .testTarget(
       name: "WritersTests",
