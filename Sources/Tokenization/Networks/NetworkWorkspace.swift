@@ -72,11 +72,11 @@ public final class NetworkWorkspace: Sendable {
     try run(input, into: &output) { _, work in work() }
   }
 
-  /// Runs the network, with every step under the hands of `observe`.
+  /// Runs the network, with every step under the hands of `observe`; nil stands for changes of layout.
   func run(
     _ input: [Float],
     into output: inout [Float],
-    observe: (PreparedStep.Kind, () -> Void) -> Void
+    observe: (PreparedStep?, () -> Void) -> Void
   ) throws(NetworkError) {
     guard input.count == inputCount else {
       throw .inputCount(count: input.count, expected: inputCount)
@@ -93,9 +93,9 @@ public final class NetworkWorkspace: Sendable {
             memory: memory.base,
             layout: layout
           )
-          observe(.layout) { unsafe execution.load(source, height: height, width: width) }
-          for step in layout.steps { observe(step.kind) { execution.perform(step) } }
-          observe(.layout) {
+          observe(nil) { unsafe execution.load(source, height: height, width: width) }
+          for step in layout.steps { observe(step) { execution.perform(step) } }
+          observe(nil) {
             unsafe execution.unload(
               network.plan.current,
               to: target,

@@ -2,22 +2,6 @@ internal import CKernels
 
 /// A step of the plan at one size.
 struct PreparedStep: Sendable {
-  /// What a step does, for the share of time that each kind takes.
-  enum Kind: String, CaseIterable, Sendable {
-    /// Haar transform and conversion between channels last and blocks.
-    case layout
-    /// 1x1 convolution.
-    case pointwise
-    /// 3x3 convolution as a product.
-    case direct
-    /// 3x3 convolution by Winograd's algorithm.
-    case winograd
-    /// GroupNorm and SiLU.
-    case normalization
-    /// Attention products and softmax.
-    case attention
-  }
-
   let step: NetworkStep
   /// The input's extents.
   let height: Int
@@ -26,7 +10,7 @@ struct PreparedStep: Sendable {
   let offset: Int
 
   /// What the step does.
-  var kind: Kind {
+  var kind: KernelKind {
     switch step {
     case .normalize: .normalization
     case .attend: .attention
@@ -36,6 +20,19 @@ struct PreparedStep: Sendable {
       case .direct: .direct
       case .winograd: .winograd
       }
+    }
+  }
+
+  /// Its multiply-adds, counted as those of direct convolutions.
+  var multiplyAdds: Int {
+    switch step {
+    case .normalize: return 0
+    case .attend(let channels, _, _): return 2 * (height * width) * (height * width) * channels
+    case .convolve(let planned, _, _, _, _):
+      let convolution = planned.convolution
+      let positions = convolution.extent(height) * convolution.extent(width)
+      let taps = convolution.kernel * convolution.kernel
+      return positions * taps * convolution.inputChannels * convolution.outputChannels
     }
   }
 }

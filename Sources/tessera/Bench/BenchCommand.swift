@@ -6,6 +6,8 @@ struct BenchCommand: AsyncParsableCommand {
     commandName: "bench",
     abstract: "Measure this machine: each stage alone, medians of repeated runs.",
     shouldDisplay: false,
-    subcommands: [BenchTokenizeCommand.self]
+    subcommands: [
+      BenchTokenizeCommand.self, BenchKernelsCommand.self, BenchNetworkCommand.self,
+    ]
   )
 }
