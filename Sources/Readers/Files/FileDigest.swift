@@ -9,11 +9,14 @@ public enum FileDigest {
   public static func sha256(of path: String) throws(FileError) -> String {
     let file = try FileRegion(path: path)
     var hash = SHA256()
-    var offset = 0
-    while offset < file.length {
-      let next = min(file.length, offset + 1 << 20)
-      hash.update(data: try file.bytes(offset..<next))
-      offset = next
+    // One buffer for all pieces: fresh memory costs as much as the hash.
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    for offset in stride(from: 0, to: file.length, by: buffer.count) {
+      let count = min(buffer.count, file.length - offset)
+      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+      try unsafe file.read(at: offset, into: piece)
+      unsafe hash.update(bufferPointer: UnsafeRawBufferPointer(piece))
     }
     return hexadecimal(hash.finalize())
   }

@@ -8,6 +8,7 @@ struct BenchCommand: AsyncParsableCommand {
     shouldDisplay: false,
     subcommands: [
       BenchTokenizeCommand.self, BenchKernelsCommand.self, BenchNetworkCommand.self,
+      BenchConvertCommand.self,
     ]
   )
 }
