@@ -16,6 +16,9 @@ public struct DatasetFolder: Sendable {
   /// The folder's path as the user gave it.
   public let path: String
 
+  /// The most inputs of a plan that is believed.
+  private static let mostInputs = 1 << 40
+
   /// What stands in a folder.
   public enum Content: Sendable {
     /// Nothing, or no such folder.
@@ -50,7 +53,12 @@ public struct DatasetFolder: Sendable {
       return .complete(manifest)
     }
     if FileTree.exists(planFolder) {
-      return .planned(try decode(DatasetPlan.self, at: "\(planFolder)/plan.json"))
+      let file = "\(planFolder)/plan.json"
+      let plan = try decode(DatasetPlan.self, at: file)
+      guard plan.settings.isSound, (1...Self.mostInputs).contains(plan.inputs) else {
+        throw DatasetFolderError.damaged(file: file, reason: "a number is out of range")
+      }
+      return .planned(plan)
     }
     // A fresh file system has lost+found; a run killed while it planned leaves .tessera.
     let expected = [".tessera", "lost+found"]

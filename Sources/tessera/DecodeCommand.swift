@@ -61,7 +61,7 @@ struct DecodeCommand: AsyncParsableCommand {
     let settings = dataset.manifest.settings
     let decoding = try DatasetDecoding(
       settings: settings,
-      tokenizer: ImageTokenizer(opening: tokenizer ?? settings.tokenizer.name),
+      tokenizer: openTokenizer(for: settings.tokenizer),
       originals: originals
     )
     let folder = try PictureFolder(output)
@@ -86,6 +86,20 @@ struct DecodeCommand: AsyncParsableCommand {
     if !contacts.isEmpty { try folder.write(contacts.image, named: folder.sheetName) }
     report.finish()
     outputOptions.note("\(output): \(report.text)")
+  }
+}
+
+extension DecodeCommand {
+  /// The tokenizer named on the command line, or the embedded one; a path in a manifest is not opened.
+  private func openTokenizer(for identity: TokenizerIdentity) throws -> ImageTokenizer {
+    if let tokenizer { return try ImageTokenizer(opening: tokenizer) }
+    guard identity.name == ImageTokenizer.embeddedName else {
+      throw TokenizerError(
+        tokenizer: identity.name,
+        reason: "the dataset's tokenizer is not built in; name its file with --tokenizer"
+      )
+    }
+    return try ImageTokenizer()
   }
 }
 

@@ -15,6 +15,7 @@ import pytest
 import webdataset
 from PIL import Image
 from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
 
 SHARD_SAMPLES = 4
 
@@ -35,8 +36,10 @@ def dataset(tessera, photos, tmp_path_factory):
 @pytest.fixture(scope="module")
 def validator(root):
     """Validates against a file of schemas/; references between them are resolved there alone."""
-    resources = [Resource.from_contents(json.loads(p.read_text())) for p in (root / "schemas").glob("*.json")]
-    registry = Registry().with_resources((r.id(), r) for r in resources)
+    files = {p.name: json.loads(p.read_text()) for p in (root / "schemas").glob("*.json")}
+    registry = Registry().with_resources(
+        (name, Resource.from_contents(text, default_specification=DRAFT202012)) for name, text in files.items()
+    )
 
     def validate(instance, schema):
         contents = registry.contents(f"{schema}.schema.json")
@@ -224,6 +227,31 @@ def test_decode_refuses_codes_of_another_tokenizer(tessera, dataset, tmp_path):
     text = (copy / "dataset.json").read_text().replace(manifest(copy)["tokenizer"]["sha256"], "0" * 64)
     (copy / "dataset.json").write_text(text)
     assert "made by tessera-f8, sha256 000000000000" in tessera("decode", copy, "-o", tmp_path / "x", code=4).stderr
+
+
+@pytest.mark.parametrize(
+    "field, value, words",
+    [
+        ("samples", 2**63 - 1, "out of range"), ("rejected", -1, "out of range"), ("tokens", 2**70, "manifest"),
+        ("vocabulary_offset", -5, "out of range"), ("shard_samples", 0, "out of range"),
+        ("shards", [{"name": "../x.tar", "samples": 1, "tokens": 1, "bytes": 1, "sha256": ""}], "not below the folder"),
+        ("shards", 3, "another type"), ("plan", None, "plan"), ("tokenizer", {}, "missing"),
+    ],
+)
+def test_decode_refuses_a_hostile_manifest(tessera, dataset, tmp_path, field, value, words):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    (copy / "dataset.json").write_text(json.dumps({**manifest(copy), field: value}))
+    error = tessera("decode", copy, "-o", tmp_path / "x", code=3).stderr
+    assert error.startswith(f"Error: {copy}/dataset.json: ") and words in error and error.count("\n") == 1
+
+
+def test_decode_opens_no_path_that_a_manifest_names(tessera, dataset, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dataset, copy)
+    text = (copy / "dataset.json").read_text().replace('"tessera-f8"', '"/etc/hostname"')
+    (copy / "dataset.json").write_text(text)
+    assert "name its file with --tokenizer" in tessera("decode", copy, "-o", tmp_path / "x", code=4).stderr
 
 
 @pytest.mark.parametrize("length", [0, 100, 511, 512, 700, 5000])

@@ -44,7 +44,18 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     tokens = try container.decode(Int.self, forKey: .tokens)
     rejected = try container.decode(Int.self, forKey: .rejected)
     shards = try container.decode([DatasetShard].self, forKey: .shards)
+    // What others sum or divide by, checked once here: a manifest may come from anywhere.
+    let counts = shards.map { [$0.samples, $0.tokens, $0.bytes] } + [[samples, tokens, rejected]]
+    guard settings.isSound, counts.joined().allSatisfy({ (0...Self.largestCount).contains($0) })
+    else {
+      throw DecodingError.dataCorrupted(
+        .init(codingPath: [], debugDescription: "a number is out of range")
+      )
+    }
   }
+
+  /// The greatest count that is believed: sums of two, or ten of them, stay in range.
+  private static let largestCount = 1 << 52
 
   /// Writes the settings beside the totals, in one object.
   public func encode(to encoder: any Encoder) throws {

@@ -55,6 +55,12 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     self.toolVersion = toolVersion
   }
 
+  /// Whether the numbers are in range: settings may be read from a file of anybody's.
+  package var isSound: Bool {
+    shardSamples > 0 && pixelLimit > 0 && (1...1 << 32).contains(tokenizer.vocabularySize)
+      && (0...1 << 52).contains(vocabularyOffset)
+  }
+
   /// The preprocessing as the type that applies it.
   public func preprocessing<Value: Decodable>(as type: Value.Type) throws -> Value {
     try CanonicalJSON.decode(type, from: CanonicalJSON.line(preprocessing))

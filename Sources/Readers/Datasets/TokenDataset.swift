@@ -75,6 +75,8 @@ public struct TokenDataset: Sendable {
     case .keyNotFound(let key, _): "the field '\(key.stringValue)' is missing"
     case .typeMismatch(_, let context), .valueNotFound(_, let context):
       "the field '\(context.codingPath.map(\.stringValue).joined(separator: "."))' has another type"
+    case .dataCorrupted(let context) where context.underlyingError == nil:
+      context.debugDescription
     default: "no JSON"
     }
   }
