@@ -60,8 +60,10 @@ public struct DatasetFolder: Sendable {
       }
       return .planned(plan)
     }
-    // A fresh file system has lost+found; a run killed while it planned leaves .tessera.
-    let expected = [".tessera", "lost+found"]
+    // A fresh file system has lost+found; a run killed while it planned leaves .tessera and an empty
+    // folder of shards.
+    let hasShards = (try? FileTree.entries(of: "\(path)/shards").isEmpty) == false
+    let expected = [".tessera", "lost+found"] + (hasShards ? [] : ["shards"])
     if let entry = try FileTree.entries(of: path).filter({ !expected.contains($0) }).min() {
       throw DatasetFolderError.foreign(folder: path, entry: entry)
     }
@@ -88,9 +90,10 @@ public struct DatasetFolder: Sendable {
       try check(found.digest == plan.digest, plan, settings: found.settings)
       // The same images elsewhere: the same dataset, read from the new place.
       if found.locations == plan.locations { return .planned(found) }
-      try publish(plan, inputs: inputs, replacing: true)
+      // File by file, plan.json last: a run killed meanwhile finds other locations again.
+      try write(plan, inputs: inputs, into: planFolder)
     case .empty:
-      try publish(plan, inputs: inputs, replacing: false)
+      try publish(plan, inputs: inputs)
     }
     return .planned(plan)
   }
@@ -111,33 +114,36 @@ public struct DatasetFolder: Sendable {
   }
 
   /// Writes the plan under a name of its own and renames it: a plan is there whole or not at all.
-  private func publish(
-    _ plan: DatasetPlan,
-    inputs: some Sequence<PlannedInput>,
-    replacing: Bool
-  ) throws {
+  private func publish(_ plan: DatasetPlan, inputs: some Sequence<PlannedInput>) throws {
     let draft = "\(work)/draft-\(UInt64.random(in: 0...UInt64.max))"
     // Made here and nowhere else: a late worker must not bring them back after `finish`.
     for folder in [draft, journal, "\(path)/shards"] { try FileTree.makeFolder(folder) }
     do {
-      var rest = inputs.makeIterator()
-      for shard in 0..<plan.shardCount {
-        var lines: [UInt8] = []
-        for _ in 0..<plan.inputCount(ofShard: shard) {
-          guard let input = rest.next() else { break }
-          lines += try CanonicalJSON.line(input)
-        }
-        try FileTree.write(lines, to: inputsPath(ofShard: shard, in: draft))
-      }
-      try FileTree.write(try CanonicalJSON.document(plan), to: "\(draft)/plan.json")
-      if replacing { try FileTree.rename(planFolder, to: "\(draft)-replaced") }
+      try write(plan, inputs: inputs, into: draft)
       try FileTree.rename(draft, to: planFolder)
     } catch {
       FileTree.remove(draft)
       // Another process may have published first; whose plan it is decides.
-      guard !replacing, case .planned(let found)? = try? content() else { throw error }
+      guard case .planned(let found)? = try? content() else { throw error }
       try check(found.digest == plan.digest, plan, settings: found.settings)
     }
+  }
+
+  private func write(
+    _ plan: DatasetPlan,
+    inputs: some Sequence<PlannedInput>,
+    into folder: String
+  ) throws {
+    var rest = inputs.makeIterator()
+    for shard in 0..<plan.shardCount {
+      var lines: [UInt8] = []
+      for _ in 0..<plan.inputCount(ofShard: shard) {
+        guard let input = rest.next() else { break }
+        lines += try CanonicalJSON.line(input)
+      }
+      try FileTree.write(lines, to: inputsPath(ofShard: shard, in: folder))
+    }
+    try FileTree.write(try CanonicalJSON.document(plan), to: "\(folder)/plan.json")
   }
 
   func decode<Value: Decodable>(_ type: Value.Type, at file: String) throws -> Value {

@@ -133,6 +133,26 @@ import Testing
     #expect(try numbers.contents(folder.path) == (try await numbers.finished("straight")))
   }
 
+  @Test func `a run killed while it planned is begun anew`() async throws {
+    let numbers = try Numbers(count: 3)
+    let folder = DatasetFolder(numbers.root + "/out")
+    for left in [".tessera/draft-1", ".tessera/journal", "shards"] {
+      try FileManager.default.createDirectory(
+        atPath: "\(folder.path)/\(left)",
+        withIntermediateDirectories: true
+      )
+    }
+    #expect(try await numbers.finished("out") == (try await numbers.finished("straight")))
+    let other = DatasetFolder(numbers.root + "/other")
+    try FileManager.default.createDirectory(
+      atPath: other.path + "/shards/mine",
+      withIntermediateDirectories: true
+    )
+    #expect(throws: DatasetFolderError.foreign(folder: other.path, entry: "shards")) {
+      try other.prepare(numbers.plan, inputs: numbers.inputs)
+    }
+  }
+
   @Test func `images that moved are read from their new place`() async throws {
     let numbers = try Numbers(count: 3)
     let folder = DatasetFolder(numbers.root + "/out")
