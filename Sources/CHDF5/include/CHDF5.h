@@ -67,5 +67,12 @@ hid_t chdf5_integer(size_t bytes, bool is_signed);
 hid_t chdf5_bits(size_t bytes);
 hid_t chdf5_float(size_t bytes);  // 4 or 8
 
+// Undoes the shuffle filter: first all lowest bytes of the elements, then all second bytes, and so on.
+// Both buffers hold `bytes`; what is left after whole elements is copied.
+void chdf5_unshuffle(uint8_t *to, const uint8_t *from, size_t width, size_t bytes);
+
+// The checksum that the fletcher32 filter stores after a chunk.
+uint32_t chdf5_fletcher32(const uint8_t *bytes, size_t count);
+
 // Opens a dataset with a chunk cache of this many bytes, or returns a negative number.
 hid_t chdf5_open_dataset(hid_t file, const char *name, size_t cache_bytes, size_t cache_slots);

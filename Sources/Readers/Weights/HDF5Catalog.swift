@@ -5,6 +5,8 @@ import Tensors
 enum HDF5Storage: Sendable, Hashable {
   /// One run of little-endian bytes in the file, from this offset on.
   case run(offset: Int)
+  /// Chunks that we decode, of which this many bytes are kept.
+  case chunks(HDF5ChunkLayout, cacheBytes: Int)
   /// Anything else, read through the library with a chunk cache of this many bytes.
   case library(cacheBytes: Int)
 }

@@ -62,7 +62,11 @@ struct HDF5Description {
       guard stored <= region.length else {
         return .refused("its chunks claim \(stored) bytes of a file of \(region.length)")
       }
-      return chunked(creation.id, shape, elements, width: width, stored: stored)
+      let verdict = chunked(creation.id, shape, elements, width: width, stored: stored)
+      if case .readable(_, _, .chunks(_, let cacheBytes)) = verdict, growsInside(space.id) {
+        return .readable(shape, elements, .library(cacheBytes: cacheBytes))
+      }
+      return verdict
     default: return .refused("a storage layout that libhdf5 does not know")
     }
   }
@@ -78,6 +82,15 @@ struct HDF5Description {
     return dimensions.count == rank ? Shape(dimensions) : nil
   }
 
+  /// Whether an axis other than the first is unlimited: libhdf5 1.10 then looks up single chunks under
+  /// the wrong number (its extensible array has the axes in another order).
+  private static func growsInside(_ space: hid_t) -> Bool {
+    let rank = Int(H5Sget_simple_extent_ndims(space))
+    var most = [hsize_t](repeating: 0, count: max(rank, 0))
+    guard unsafe H5Sget_simple_extent_dims(space, nil, &most) == rank else { return true }
+    return most.dropFirst().contains(hsize_t.max)
+  }
+
   private static func contiguous(
     _ dataset: hid_t,
     _ shape: Shape,
@@ -86,11 +99,12 @@ struct HDF5Description {
     stored: Int,
     in region: FileRegion
   ) -> Verdict {
-    let address = H5Dget_offset(dataset)
-    // Never written: the library gives the fill value.
-    guard address != UInt64.max, bytes > 0 else {
+    // Never written: the library gives the fill value. (The offset does not tell: behind a user block
+    // the sign for none overflows into an address.)
+    guard stored > 0, bytes > 0 else {
       return .readable(shape, elements, .library(cacheBytes: 0))
     }
+    let address = H5Dget_offset(dataset)
     guard let offset = Int(exactly: address), stored >= bytes, offset <= region.length,
       bytes <= region.length - offset
     else {
@@ -128,7 +142,45 @@ struct HDF5Description {
       band = band?.checkedProduct(max(across, 1))
     }
     let wanted = min(max(band ?? cache.most, cache.least), cache.most)
-    return .readable(shape, elements, .library(cacheBytes: max(wanted, chunk)))
+    let cacheBytes = max(wanted, chunk)
+    let dimensions = extents.map { Int(clamping: $0) }
+    // Nothing stored: the library gives the fill value.
+    guard stored > 0, !elements.isComplex, let filters = ownFilters(creation) else {
+      return .readable(shape, elements, .library(cacheBytes: cacheBytes))
+    }
+    let layout = HDF5ChunkLayout(extents: dimensions, storedWidth: width, filters: filters)
+    return .readable(shape, elements, .chunks(layout, cacheBytes: cacheBytes))
+  }
+
+  /// The filters of a dataset where we undo all of them ourselves, else nil.
+  private static func ownFilters(_ creation: hid_t) -> [HDF5ChunkLayout.Filter]? {
+    var options: UInt32 = 0
+    // Set where chunks at the edge are stored without filters, which their masks do not tell.
+    if unsafe H5Pget_chunk_opts(creation, &options) >= 0, options != 0 { return nil }
+    var filters: [HDF5ChunkLayout.Filter] = []
+    for index in 0..<max(H5Pget_nfilters(creation), 0) {
+      var flags: UInt32 = 0
+      var values: [UInt32] = [0]
+      var valueCount = values.count
+      var configuration: UInt32 = 0
+      let filter = unsafe H5Pget_filter2(
+        creation,
+        UInt32(index),
+        &flags,
+        &valueCount,
+        &values,
+        0,
+        nil,
+        &configuration
+      )
+      switch filter {
+      case H5Z_FILTER_DEFLATE: filters.append(.deflate)
+      case H5Z_FILTER_SHUFFLE where valueCount > 0: filters.append(.shuffle(width: Int(values[0])))
+      case H5Z_FILTER_FLETCHER32: filters.append(.fletcher32)
+      default: return nil
+      }
+    }
+    return filters
   }
 
   /// The sentence about the first filter that this libhdf5 cannot undo, if there is one.
@@ -173,6 +225,14 @@ struct HDF5Description {
 }
 
 extension HDF5Elements {
+  /// Whether an element is a pair of floats.
+  var isComplex: Bool {
+    switch self {
+    case .numbers(let elementType, _): elementType == .complex64 || elementType == .complex128
+    case .opaque, .withoutMeaning, .refused: false
+    }
+  }
+
   /// Whether the file's bytes are ours without conversion.
   var isPlain: Bool {
     switch self {

@@ -13,6 +13,7 @@ final class HDF5File: Sendable {
   private struct OpenDataset {
     let path: String
     let dataset: hid_t
+    var chunks: HDF5ChunkCache?
   }
 
   /// Opens the file that fills a region and walks it; no data are read.
@@ -68,11 +69,51 @@ final class HDF5File: Sendable {
     case .run(let offset):
       let start = offset + elements.lowerBound * elementType.bitWidth / 8
       try unsafe region.read(at: start, into: buffer)
+    case .chunks(let layout, let cacheBytes):
+      try HDF5.perform { () throws(HDF5Error) in
+        let identifier = try open(dataset, cacheBytes: 0)
+        let makeCache = { () throws(HDF5Error) in
+          try HDF5ChunkCache(
+            dataset,
+            layout,
+            cacheBytes: cacheBytes,
+            identifier: identifier,
+            elementType: elementType,
+            file: self.region.name
+          )
+        }
+        let slabs = Hyperslab.covering(elements, of: dataset.shape)
+        let width = elementType.bitWidth / 8
+        try unsafe read(slabs, width: width, makeCache: makeCache, into: buffer)
+      }
     case .library(let cacheBytes):
       try HDF5.perform { () throws(HDF5Error) in
         let identifier = try open(dataset, cacheBytes: cacheBytes)
         let slabs = Hyperslab.covering(elements, of: dataset.shape)
         try unsafe read(slabs, of: identifier, dataset, as: elementType, into: buffer)
+      }
+    }
+  }
+
+  private func read(
+    _ slabs: [Hyperslab],
+    width: Int,
+    makeCache: () throws(HDF5Error) -> HDF5ChunkCache,
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws(HDF5Error) {
+    try current.withLock { current throws(HDF5Error) in
+      var chunks: HDF5ChunkCache
+      if let kept = current?.chunks { chunks = kept } else { chunks = try makeCache() }
+      // Moved out while it changes: a second reference would copy the chunks.
+      current?.chunks = nil
+      defer { current?.chunks = chunks }
+      var position = 0
+      for slab in slabs {
+        try unsafe chunks.copy(
+          slab,
+          to: UnsafeMutableRawBufferPointer(rebasing: buffer[position...])
+        )
+        position += slab.count * width
       }
     }
   }
