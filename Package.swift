@@ -82,7 +82,10 @@ let package = Package(
     // MARK: Tests
     .target(name: "Fixtures", path: "Tests/Fixtures"),
     .testTarget(name: "TensorsTests", dependencies: ["Fixtures", "Tensors"]),
-    .testTarget(name: "ReadersTests", dependencies: ["Fixtures", "Readers", "Tensors"]),
+    .testTarget(
+      name: "ReadersTests",
+      dependencies: ["CKernels", "Fixtures", "Readers", "Tensors"]
+    ),
     .testTarget(
       name: "TokenizationTests",
       dependencies: ["CKernels", "Fixtures", "Readers", "Tensors", "Tokenization"]

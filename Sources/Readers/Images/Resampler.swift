@@ -33,31 +33,39 @@ internal import CKernels
     window: PixelBox,
     limits: ImageLimits
   ) throws(ImageError) {
-    func axis(_ input: Int, _ output: Int, _ wanted: Range<Int>) -> ResamplingAxis? {
+    let refusal = ImageError(
+      .overLimit,
+      "resizing \(size) to \(target) passes the limit of \(limits.pixels) pixels"
+    )
+    guard window.size.pixels <= limits.pixels else { throw refusal }
+    func axis(
+      _ input: Int,
+      _ output: Int,
+      _ wanted: Range<Int>
+    ) throws(ImageError) -> ResamplingAxis? {
       if input == output { return nil }
-      return ResamplingAxis(
+      return try ResamplingAxis(
         filter: filter,
         inputCount: input,
         outputCount: output,
-        outputs: wanted
+        outputs: wanted,
+        limits: limits
       )
     }
-    let horizontal = axis(size.width, target.width, window.columns)
-    let vertical = axis(size.height, target.height, window.rows)
+    let horizontal = try axis(size.width, target.width, window.columns)
+    let vertical = try axis(size.height, target.height, window.rows)
     let columns = horizontal?.inputs ?? window.columns
     let lines = vertical?.inputs ?? window.rows
     let shrinkage = size.height - target.height
-    isHorizontalFirst = shrinkage <= 0 || shrinkage <= 2 * (size.width - target.width)
-    keptWidth = isHorizontalFirst ? window.width : columns.count
-    stride = (keptWidth * 4 + 63) / 64 * 64
-    guard ImageSize(width: stride / 4, height: lines.count).pixels <= limits.pixels,
-      window.size.pixels <= limits.pixels
-    else {
-      throw ImageError(
-        .overLimit,
-        "resizing \(size) to \(target) passes the limit of \(limits.pixels) pixels"
-      )
+    let isHorizontalFirst = shrinkage <= 0 || shrinkage <= 2 * (size.width - target.width)
+    let keptWidth = isHorizontalFirst ? window.width : columns.count
+    let stride = (keptWidth * 4 + 63) / 64 * 64
+    guard ImageSize(width: stride / 4, height: lines.count).pixels <= limits.pixels else {
+      throw refusal
     }
+    self.isHorizontalFirst = isHorizontalFirst
+    self.keptWidth = keptWidth
+    self.stride = stride
     self.horizontal = horizontal
     self.vertical = vertical
     self.window = window

@@ -1,5 +1,3 @@
-internal import CKernels
-
 /// The fixed-point weights of one pass, for a range of its outputs.
 ///
 /// Weights are Pillow's: computed in float64, normalised by their sum, rounded half away from zero to
@@ -11,73 +9,93 @@ struct ResamplingAxis: Hashable, Sendable {
   /// Weights of each output, padded with zeros to a multiple of 4.
   let taps: Int
   /// The first input of each output, counted from the first of `inputs`.
-  let first: [UInt32]
+  private(set) var first: [UInt32]
   /// [outputs][taps].
-  let weights: [Int32]
+  private(set) var weights: [Int32]
   /// The inputs that carry weight.
-  let inputs: Range<Int>
+  private(set) var inputs: Range<Int>
 
   /// Plans the resampling of `inputCount` samples to `outputCount`, of which `outputs` are wanted.
-  init(filter: ResamplingFilter, inputCount: Int, outputCount: Int, outputs: Range<Int>) {
-    let windows =
-      filter == .nearest
-      ? Self.nearest(inputCount: inputCount, outputCount: outputCount, outputs: outputs)
-      : outputs.map {
-        Self.window(filter, inputCount: inputCount, outputCount: outputCount, output: $0)
-      }
-    let lowest = windows.map(\.first).min() ?? 0
-    let highest = windows.map { $0.first + $0.weights.count }.max() ?? 0
-    let longest = windows.map(\.weights.count).max() ?? 0
-    let taps = (longest + 3) / 4 * 4
-    var weights = [Int32](repeating: 0, count: windows.count * taps)
-    for (index, window) in windows.enumerated() {
-      for (tap, weight) in window.weights.enumerated() { weights[index * taps + tap] = weight }
-    }
-    self.taps = taps
-    self.first = windows.map { UInt32($0.first - lowest) }
-    self.weights = weights
-    self.inputs = lowest..<highest
-  }
-
-  private static func window(
-    _ filter: ResamplingFilter,
+  ///
+  /// - Throws: An `ImageError` where the weights would take more than 4 bytes for each pixel allowed.
+  init(
+    filter: ResamplingFilter,
     inputCount: Int,
     outputCount: Int,
-    output: Int
-  ) -> (first: Int, weights: [Int32]) {
+    outputs: Range<Int>,
+    limits: ImageLimits
+  ) throws(ImageError) {
     let scale = Double(inputCount) / Double(outputCount)
+    let reach = filter == .nearest ? 0.5 : filter.support * max(1, scale)
+    taps = (Int(reach.rounded(.up)) * 2 + 1 + 3) / 4 * 4
+    guard ImageSize(width: outputs.count, height: taps).pixels <= limits.pixels else {
+      throw ImageError(
+        .overLimit,
+        "\(outputs.count) resized rows or columns pass the limit of \(limits.pixels) pixels"
+      )
+    }
+    weights = [Int32](repeating: 0, count: outputs.count * taps)
+    first = [UInt32](repeating: 0, count: outputs.count)
+    inputs = 0..<0
+    if filter == .nearest {
+      fillNearest(scale, inputCount: inputCount, outputs: outputs)
+    } else {
+      fill(filter, scale, inputCount: inputCount, outputs: outputs)
+    }
+  }
+
+  private mutating func fill(
+    _ filter: ResamplingFilter,
+    _ scale: Double,
+    inputCount: Int,
+    outputs: Range<Int>
+  ) {
     let filterScale = max(1, scale)
     let support = filter.support * filterScale
     let inverse = 1 / filterScale
-    let center = (Double(output) + 0.5) * scale
-    let first = max(0, Int(center - support + 0.5))
-    let end = min(inputCount, Int(center + support + 0.5))
-    var values = (first..<max(first, end)).map { input in
-      filter.weight(at: (Double(input) - center + 0.5) * inverse)
+    var values = [Double](repeating: 0, count: taps)
+    var lowest = inputCount
+    var highest = 0
+    for (index, output) in outputs.enumerated() {
+      let center = (Double(output) + 0.5) * scale
+      let start = max(0, Int(center - support + 0.5))
+      let count = max(0, min(inputCount, Int(center + support + 0.5)) - start)
+      var sum = 0.0
+      for tap in 0..<count {
+        values[tap] = filter.weight(at: (Double(tap + start) - center + 0.5) * inverse)
+        sum += values[tap]
+      }
+      for tap in 0..<count {
+        let value = sum == 0 ? values[tap] : values[tap] / sum
+        let scaled = value * Double(1 << Self.fractionBits)
+        weights[index * taps + tap] = Int32(scaled + (value < 0 ? -0.5 : 0.5))
+      }
+      first[index] = UInt32(start)
+      lowest = min(lowest, start)
+      highest = max(highest, start + count)
     }
-    let sum = values.reduce(0, +)
-    if sum != 0 { values = values.map { $0 / sum } }
-    return (
-      first, values.map { Int32($0 * Double(1 << fractionBits) + ($0 < 0 ? -0.5 : 0.5)) }
-    )
+    restrict(to: lowest..<highest)
   }
 
-  private static func nearest(
-    inputCount: Int,
-    outputCount: Int,
-    outputs: Range<Int>
-  ) -> [(first: Int, weights: [Int32])] {
-    let scale = Double(inputCount) / Double(outputCount)
+  private mutating func fillNearest(_ scale: Double, inputCount: Int, outputs: Range<Int>) {
     var position = scale * 0.5
-    var windows: [(first: Int, weights: [Int32])] = []
     for output in 0..<outputs.upperBound {
       let input = Int(position)
       if outputs.contains(output) {
-        let isInside = input < inputCount
-        windows.append((isInside ? input : inputCount - 1, [isInside ? 1 << fractionBits : 0]))
+        let index = output - outputs.lowerBound
+        first[index] = UInt32(min(input, inputCount - 1))
+        // The sum of steps can pass the last sample; Pillow leaves such pixels black.
+        weights[index * taps] = input < inputCount ? 1 << Self.fractionBits : 0
       }
       position += scale
     }
-    return windows
+    let places = first.map { Int($0) }
+    restrict(to: (places.min() ?? 0)..<((places.max() ?? -1) + 1))
+  }
+
+  /// Counts inputs from the first one that carries weight.
+  private mutating func restrict(to used: Range<Int>) {
+    inputs = used
+    for index in first.indices { first[index] -= UInt32(used.lowerBound) }
   }
 }

@@ -7,8 +7,8 @@ struct BenchCommand: AsyncParsableCommand {
     abstract: "Measure this machine: each stage alone, medians of repeated runs.",
     shouldDisplay: false,
     subcommands: [
-      BenchTokenizeCommand.self, BenchKernelsCommand.self, BenchNetworkCommand.self,
-      BenchConvertCommand.self,
+      BenchConvertCommand.self, BenchImagesCommand.self, BenchKernelsCommand.self,
+      BenchNetworkCommand.self, BenchTokenizeCommand.self,
     ]
   )
 }
