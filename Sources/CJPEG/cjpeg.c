@@ -193,17 +193,21 @@ static void deliver(decoder *self, cjpeg_region region, cjpeg_row row, void *sin
   } else {
     left = 0;
   }
+  // libjpeg-turbo writes aligned rows past the caches (movntdq), and reading them back then takes as long
+  // as half of the decoding: so rows start 4 bytes off.
+  enum { misalignment = 4 };
   JSAMPARRAY buffer = info->mem->alloc_sarray(
-    (j_common_ptr)info, JPOOL_IMAGE, info->output_width * 4 + cjpeg_slack, 1);
+    (j_common_ptr)info, JPOOL_IMAGE, info->output_width * 4 + cjpeg_slack + misalignment, 1);
+  JSAMPROW pixels = buffer[0] + misalignment;
   uint32_t end = region.top + region.height;
   while (info->output_scanline < info->output_height) {
     uint32_t y = info->output_scanline;
     if (y == end && (jpeg_has_multiple_scans(info) || ends_well(&self->source))) return;
-    jpeg_read_scanlines(info, buffer, 1);
+    jpeg_read_scanlines(info, &pixels, 1);
     if (y < region.top || y >= end) continue;
-    uint8_t *pixels = buffer[0] + (size_t)(region.left - left) * 4;
-    if (info->out_color_space == JCS_CMYK) replace_cmyk(pixels, region.width);
-    row(sink, y - region.top, pixels);
+    uint8_t *wanted = pixels + (size_t)(region.left - left) * 4;
+    if (info->out_color_space == JCS_CMYK) replace_cmyk(wanted, region.width);
+    row(sink, y - region.top, wanted);
   }
   self->may_end = true;
   jpeg_finish_decompress(info);

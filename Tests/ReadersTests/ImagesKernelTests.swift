@@ -27,7 +27,7 @@ import Testing
     UInt8(max(0, min(255, (sum + (1 << 21)) >> 22)))
   }
 
-  @Test(arguments: [1, 2, 3, 7, 16, 33, 100], [4, 8, 12, 40])
+  @Test(arguments: [1, 2, 3, 7, 16, 33, 100], [16, 32, 48])
   func `a horizontal pass is the clipped sum`(outputs: Int, taps: Int) {
     var bits = Bits()
     let width = outputs + taps
@@ -43,17 +43,22 @@ import Testing
         }
       )
     }
+    var digits = [Int8](repeating: 0, count: weights.count * 3)
+    ckernels_resample_digits(weights, UInt64(weights.count), &digits)
     for instructions in Self.instructionSets {
       var result = [UInt8](repeating: 0, count: outputs * 4)
       first.withUnsafeBufferPointer { first in
         weights.withUnsafeBufferPointer { weights in
-          var axis = ckernels_resample_axis(
-            outputs: UInt32(outputs),
-            taps: UInt32(taps),
-            first: first.baseAddress,
-            weights: weights.baseAddress
-          )
-          ckernels_resample_row(instructions, &axis, row, &result)
+          digits.withUnsafeBufferPointer { digits in
+            var axis = ckernels_resample_axis(
+              outputs: UInt32(outputs),
+              taps: UInt32(taps),
+              first: first.baseAddress,
+              weights: weights.baseAddress,
+              digits: digits.baseAddress
+            )
+            ckernels_resample_row(instructions, &axis, row, &result)
+          }
         }
       }
       #expect(result == expected, "\(instructions)")

@@ -118,13 +118,16 @@ internal import CKernels
     }
     unsafe horizontal.first.withUnsafeBufferPointer { first in
       unsafe horizontal.weights.withUnsafeBufferPointer { weights in
-        var axis = unsafe ckernels_resample_axis(
-          outputs: UInt32(first.count),
-          taps: UInt32(horizontal.taps),
-          first: first.baseAddress,
-          weights: weights.baseAddress
-        )
-        unsafe ckernels_resample_row(Self.instructions, &axis, pixels, target)
+        unsafe horizontal.digits.withUnsafeBufferPointer { digits in
+          var axis = unsafe ckernels_resample_axis(
+            outputs: UInt32(first.count),
+            taps: UInt32(horizontal.taps),
+            first: first.baseAddress,
+            weights: weights.baseAddress,
+            digits: digits.baseAddress
+          )
+          unsafe ckernels_resample_row(Self.instructions, &axis, pixels, target)
+        }
       }
     }
   }

@@ -1,3 +1,5 @@
+internal import CKernels
+
 /// The fixed-point weights of one pass, for a range of its outputs.
 ///
 /// Weights are Pillow's: computed in float64, normalised by their sum, rounded half away from zero to
@@ -6,12 +8,14 @@
 struct ResamplingAxis: Hashable, Sendable {
   static let fractionBits = 22
 
-  /// Weights of each output, padded with zeros to a multiple of 4.
+  /// Weights of each output, padded with zeros to a multiple of 16.
   let taps: Int
   /// The first input of each output, counted from the first of `inputs`.
   private(set) var first: [UInt32]
   /// [outputs][taps].
   private(set) var weights: [Int32]
+  /// The weights' digits for byte products (`ckernels_resample_digits`).
+  private(set) var digits: [Int8]
   /// The inputs that carry weight.
   private(set) var inputs: Range<Int>
 
@@ -27,7 +31,7 @@ struct ResamplingAxis: Hashable, Sendable {
   ) throws(ImageError) {
     let scale = Double(inputCount) / Double(outputCount)
     let reach = filter == .nearest ? 0.5 : filter.support * max(1, scale)
-    taps = (Int(reach.rounded(.up)) * 2 + 1 + 3) / 4 * 4
+    taps = (Int(reach.rounded(.up)) * 2 + 1 + 15) / 16 * 16
     guard ImageSize(width: outputs.count, height: taps).pixels <= limits.pixels else {
       throw ImageError(
         .overLimit,
@@ -36,12 +40,15 @@ struct ResamplingAxis: Hashable, Sendable {
     }
     weights = [Int32](repeating: 0, count: outputs.count * taps)
     first = [UInt32](repeating: 0, count: outputs.count)
+    digits = []
     inputs = 0..<0
     if filter == .nearest {
       fillNearest(scale, inputCount: inputCount, outputs: outputs)
     } else {
       fill(filter, scale, inputCount: inputCount, outputs: outputs)
     }
+    digits = [Int8](repeating: 0, count: weights.count * 3)
+    unsafe ckernels_resample_digits(weights, UInt64(weights.count), &digits)
   }
 
   private mutating func fill(
