@@ -27,6 +27,18 @@ import Testing
     #expect(photograph.image.pixels.count == 512 * 384 * 3)
   }
 
+  @Test(arguments: ResamplingFilter.allCases, [1, 3, 47, 61, 700])
+  func `resampling reads no byte outside of the picture`(filter: ResamplingFilter, side: Int) throws
+  {
+    // At the far edge windows are cut; under AddressSanitizer a load too far ends the test.
+    for size in [ImageSize(width: side, height: 5), ImageSize(width: 5, height: side)] {
+      for bytes in [jpeg, png] {
+        let image = try Preprocessing(resize: .exact(filter, size)).image(from: bytes).image
+        #expect(image.width == size.width && image.height == size.height)
+      }
+    }
+  }
+
   @Test(arguments: [0, 1, 2, 3, 20, 100, 300, 900, 5000, 20_000, 30_000])
   func `a cut JPEG is an error, or keeps its rows where that is allowed`(count: Int) throws {
     let cut = Array(jpeg.prefix(count))

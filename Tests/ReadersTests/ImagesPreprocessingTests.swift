@@ -35,7 +35,7 @@ extension Fixtures {
 
 @Suite struct ImagesPreprocessingTests {
   @Test func `there are golden pixels of five photographs`() {
-    #expect(Golden.all.count == 5 * 21)
+    #expect(Golden.all.count == 5 * 27)
   }
 
   @Test(arguments: Golden.all)

@@ -11,13 +11,13 @@ struct ResamplingAxis: Hashable, Sendable {
   /// Weights of each output, padded with zeros to a multiple of 16.
   let taps: Int
   /// The first input of each output, counted from the first of `inputs`.
-  private(set) var first: [UInt32]
+  let first: [UInt32]
   /// [outputs][taps].
   private(set) var weights: [Int32]
   /// The weights' digits for byte products (`ckernels_resample_digits`).
   private(set) var digits: [Int8]
   /// The inputs that carry weight.
-  private(set) var inputs: Range<Int>
+  let inputs: Range<Int>
 
   /// Plans the resampling of `inputCount` samples to `outputCount`, of which `outputs` are wanted.
   ///
@@ -29,80 +29,91 @@ struct ResamplingAxis: Hashable, Sendable {
     outputs: Range<Int>,
     limits: ImageLimits
   ) throws(ImageError) {
+    let refusal = ImageError(
+      .overLimit,
+      "\(outputs.count) resized rows or columns pass the limit of \(limits.pixels) pixels"
+    )
+    guard outputs.count <= limits.pixels else { throw refusal }
     let scale = Double(inputCount) / Double(outputCount)
-    let reach = filter == .nearest ? 0.5 : filter.support * max(1, scale)
-    taps = (Int(reach.rounded(.up)) * 2 + 1 + 15) / 16 * 16
+    let windows =
+      filter == .nearest
+      ? Self.nearestWindows(scale, inputCount: inputCount, outputs: outputs)
+      : Self.windows(filter, scale, inputCount: inputCount, outputs: outputs)
+    let lowest = windows.lazy.map(\.lowerBound).min() ?? 0
+    let highest = windows.lazy.map(\.upperBound).max() ?? 0
+    let longest = windows.lazy.map(\.count).max() ?? 0
+    let taps = (longest + 15) / 16 * 16
     guard ImageSize(width: outputs.count, height: taps).pixels <= limits.pixels else {
-      throw ImageError(
-        .overLimit,
-        "\(outputs.count) resized rows or columns pass the limit of \(limits.pixels) pixels"
-      )
+      throw refusal
     }
+    self.taps = taps
+    inputs = lowest..<highest
+    // A window at the far edge starts earlier, behind zeros: so no load passes the last input by more
+    // than the 15 taps of rounding.
+    first = windows.map { UInt32(max(0, min($0.lowerBound, highest - taps) - lowest)) }
     weights = [Int32](repeating: 0, count: outputs.count * taps)
-    first = [UInt32](repeating: 0, count: outputs.count)
-    digits = []
-    inputs = 0..<0
-    if filter == .nearest {
-      fillNearest(scale, inputCount: inputCount, outputs: outputs)
-    } else {
-      fill(filter, scale, inputCount: inputCount, outputs: outputs)
-    }
     digits = [Int8](repeating: 0, count: weights.count * 3)
+    for (index, output) in outputs.enumerated() {
+      let window = windows[index]
+      let place = index * taps + window.lowerBound - lowest - Int(first[index])
+      if filter == .nearest {
+        if !window.isEmpty { weights[place] = 1 << Self.fractionBits }
+      } else {
+        fill(place, filter, scale, output: output, window: window)
+      }
+    }
     unsafe ckernels_resample_digits(weights, UInt64(weights.count), &digits)
   }
 
+  /// Writes the weights of one output from `place` on.
   private mutating func fill(
+    _ place: Int,
+    _ filter: ResamplingFilter,
+    _ scale: Double,
+    output: Int,
+    window: Range<Int>
+  ) {
+    let center = (Double(output) + 0.5) * scale
+    let inverse = 1 / max(1, scale)
+    var sum = 0.0
+    for input in window { sum += filter.weight(at: (Double(input) - center + 0.5) * inverse) }
+    for (tap, input) in window.enumerated() {
+      var weight = filter.weight(at: (Double(input) - center + 0.5) * inverse)
+      if sum != 0 { weight /= sum }
+      weights[place + tap] = Int32(
+        weight * Double(1 << Self.fractionBits) + (weight < 0 ? -0.5 : 0.5)
+      )
+    }
+  }
+
+  /// The inputs under each output's kernel.
+  private static func windows(
     _ filter: ResamplingFilter,
     _ scale: Double,
     inputCount: Int,
     outputs: Range<Int>
-  ) {
-    let filterScale = max(1, scale)
-    let support = filter.support * filterScale
-    let inverse = 1 / filterScale
-    var values = [Double](repeating: 0, count: taps)
-    var lowest = inputCount
-    var highest = 0
-    for (index, output) in outputs.enumerated() {
+  ) -> [Range<Int>] {
+    let support = filter.support * max(1, scale)
+    return outputs.map { output in
       let center = (Double(output) + 0.5) * scale
       let start = max(0, Int(center - support + 0.5))
-      let count = max(0, min(inputCount, Int(center + support + 0.5)) - start)
-      var sum = 0.0
-      for tap in 0..<count {
-        values[tap] = filter.weight(at: (Double(tap + start) - center + 0.5) * inverse)
-        sum += values[tap]
-      }
-      for tap in 0..<count {
-        let value = sum == 0 ? values[tap] : values[tap] / sum
-        let scaled = value * Double(1 << Self.fractionBits)
-        weights[index * taps + tap] = Int32(scaled + (value < 0 ? -0.5 : 0.5))
-      }
-      first[index] = UInt32(start)
-      lowest = min(lowest, start)
-      highest = max(highest, start + count)
+      return start..<max(start, min(inputCount, Int(center + support + 0.5)))
     }
-    restrict(to: lowest..<highest)
   }
 
-  private mutating func fillNearest(_ scale: Double, inputCount: Int, outputs: Range<Int>) {
+  /// One input for each output; none where the sum of steps passes the last, which Pillow leaves black.
+  private static func nearestWindows(
+    _ scale: Double,
+    inputCount: Int,
+    outputs: Range<Int>
+  ) -> [Range<Int>] {
     var position = scale * 0.5
+    var windows: [Range<Int>] = []
     for output in 0..<outputs.upperBound {
-      let input = Int(position)
-      if outputs.contains(output) {
-        let index = output - outputs.lowerBound
-        first[index] = UInt32(min(input, inputCount - 1))
-        // The sum of steps can pass the last sample; Pillow leaves such pixels black.
-        weights[index * taps] = input < inputCount ? 1 << Self.fractionBits : 0
-      }
+      let input = min(Int(position), inputCount)
+      if outputs.contains(output) { windows.append(input..<min(input + 1, inputCount)) }
       position += scale
     }
-    let places = first.map { Int($0) }
-    restrict(to: (places.min() ?? 0)..<((places.max() ?? -1) + 1))
-  }
-
-  /// Counts inputs from the first one that carries weight.
-  private mutating func restrict(to used: Range<Int>) {
-    inputs = used
-    for index in first.indices { first[index] -= UInt32(used.lowerBound) }
+    return windows
   }
 }
