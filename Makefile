@@ -58,9 +58,15 @@ $(ORACLES)/.complete: Tests/Oracles/requirements.txt
 	$(ORACLES)/bin/pip install -q --disable-pip-version-check -r Tests/Oracles/requirements.txt
 	touch $@
 
-## Measures every stage, each beside its peer.
+## Measures every stage, the peers in turns beside it; PHOTOS names a folder of photographs.
+PHOTOS ?= fixtures/photos
 bench: build oracles
-	scripts/bench.sh
+	.build/release/tessera bench kernels
+	.build/release/tessera bench tokenize $(PHOTOS)
+	$(ORACLES)/bin/python scripts/bench_images.py $(PHOTOS)
+	$(ORACLES)/bin/python scripts/bench_network.py
+	$(ORACLES)/bin/python scripts/bench_network.py --shape vq-16 --pairs 3
+	$(ORACLES)/bin/python scripts/bench_convert.py .build/release/tessera
 
 clean:
 	rm -rf .build .build-test .build-asan .cache demo

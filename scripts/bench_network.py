@@ -1,6 +1,6 @@
 """The network beside PyTorch: the same weights, the same image, one thread each, in turns.
 
-    python Tests/Oracles/bench_network.py [--shape tessera-f8|vq-16] [--size 256] [--pairs 7]
+    python scripts/bench_network.py [--shape tessera-f8|vq-16] [--size 256] [--pairs 7]
 
 Both sides draw the weights from the same hash (fixtures/network/make.py); the latents must agree to 1e-4 of their
 standard deviation before anything is timed. Each pair is one `tessera bench network` and as many runs of
@@ -19,7 +19,9 @@ import time
 
 import numpy as np
 import torch
-from conftest import ROOT, _program
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def module(path):
@@ -57,6 +59,7 @@ def main():
     parser.add_argument("--shape", choices=SHAPES, default="tessera-f8")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=7)
+    parser.add_argument("--program", default=str(ROOT / ".build/release/tessera"))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
@@ -68,7 +71,7 @@ def main():
     inputs = {"contiguous": x, "channels_last": x.to(memory_format=torch.channels_last)}
 
     def ours(*more):
-        command = [_program(), "bench", "network", "--shape", arguments.shape, "--size", arguments.size,
+        command = [arguments.program, "bench", "network", "--shape", arguments.shape, "--size", arguments.size,
                    "--runs", runs, "--json", "--quiet", *more]
         lines = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout
         return json.loads(lines.splitlines()[0])["milliseconds"]
