@@ -84,7 +84,10 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Fixtures", "Tensors"]),
     .testTarget(
       name: "ReadersTests",
-      dependencies: ["CKernels", "Fixtures", "Readers", "Tensors"]
+      dependencies: [
+        "CKernels", "Fixtures", "Readers", "Tensors",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]
     ),
     .testTarget(
       name: "TokenizationTests",
