@@ -105,13 +105,7 @@ let package = Package(
       name: "BatchesTests",
       dependencies: ["Batches", "Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
     ),
-    .testTarget(
-      name: "tesseraTests",
-      dependencies: [
-        "Fixtures", "tessera",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ]
-    ),
+    .testTarget(name: "tesseraTests", dependencies: ["Fixtures", "tessera"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17

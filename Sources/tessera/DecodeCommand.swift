@@ -41,7 +41,7 @@ struct DecodeCommand: AsyncParsableCommand {
   @Option(help: "How many pictures the contact sheet shows; 0 for no sheet.")
   var sheet: Int = 16
 
-  @Option(help: "Images in flight. (default: one a core)")
+  @Option(help: "Images in flight.")
   var workers: Int = ProcessInfo.processInfo.activeProcessorCount
 
   @OptionGroup var outputOptions: OutputOptions

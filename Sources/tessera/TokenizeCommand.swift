@@ -67,7 +67,7 @@ struct TokenizeCommand: AsyncParsableCommand {
   @OptionGroup(title: "Plan") var plan: PlanOptions
   @OptionGroup(title: "Preprocessing") var preprocessing: PreprocessingOptions
 
-  @Option(help: "Images in flight; changes no byte of the output. (default: one a core)")
+  @Option(help: "Images in flight; changes no byte of the output.")
   var workers: Int = ProcessInfo.processInfo.activeProcessorCount
 
   @Flag(help: "Exit with code 1 when any input was rejected.")
