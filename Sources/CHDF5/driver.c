@@ -55,7 +55,7 @@ static int compare_regions(const H5FD_t *a, const H5FD_t *b) {
 
 static herr_t query_region(const H5FD_t *file, unsigned long *flags) {
   (void)file;
-  *flags = H5FD_FEAT_ACCUMULATE_METADATA_READ | H5FD_FEAT_DATA_SIEVE;
+  *flags = H5FD_FEAT_DATA_SIEVE;
   return 0;
 }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Readers
 import Tensors
 
 @main
@@ -25,6 +26,7 @@ struct Tessera: AsyncParsableCommand {
   static func main() async {
     // A file beyond the user's size limit is an error to report and clean up after, not a signal.
     signal(SIGXFSZ, SIG_IGN)
+    HDF5Checkpoint.endProcessOnLibraryCrash()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

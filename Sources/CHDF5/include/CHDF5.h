@@ -1,6 +1,6 @@
 // What Swift cannot spell of libhdf5: constants that are function calls, callbacks whose types change
 // between releases, and a driver that reads one region of a file. Nothing here is thread-safe: the
-// caller holds one lock around every call. No function ends the process or prints.
+// caller holds one lock around every call.
 #pragma once
 #include <hdf5.h>
 #include <stdbool.h>
@@ -12,6 +12,14 @@
 // leave the region; closing the file closes every object opened through it; filters come from the
 // library alone, never from plug-ins that the file asks for.
 hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length);
+
+// For a program, once at its start: a crash between chdf5_enter and chdf5_leave, on the thread that
+// called them, ends the process with one line on standard error and exit code 3.
+void chdf5_end_on_crash(void);
+
+// Marks the calls that read `file`, for chdf5_end_on_crash.
+void chdf5_enter(const char *file);
+void chdf5_leave(void);
 
 // A new empty file in memory, for chdf5_open to read what the caller writes into it; negative with
 // errno set on failure. The caller closes it.

@@ -83,6 +83,10 @@ extension HDF5Elements {
       return .refused("an enumeration without a base type")
     }
     let width = H5Tget_size(base.id)
+    // A damaged file may give the two different sizes; a member's value has that of the enumeration.
+    guard H5Tget_size(type) == width else {
+      return .refused("an enumeration of another size than its base type")
+    }
     if width == 1, H5Tget_nmembers(type) == 2, value(of: "FALSE", in: type) == 0,
       value(of: "TRUE", in: type) == 1
     {

@@ -22,7 +22,7 @@ final class HDF5File: Sendable {
       let cause = "no HDF5 signature, so no HDF5 file"
       throw HDF5Error(file: region.name, place: "", cause: cause)
     }
-    let (identifier, catalog) = try HDF5.perform { () throws(HDF5Error) in
+    let (identifier, catalog) = try HDF5.perform(on: region.name) { () throws(HDF5Error) in
       let descriptor = region.descriptor
       let identifier = chdf5_open(descriptor, UInt64(region.start), UInt64(region.length))
       guard identifier >= 0 else {
@@ -54,7 +54,7 @@ final class HDF5File: Sendable {
   deinit {
     let identifier = identifier
     // Closes the open dataset too: see CHDF5.h.
-    _ = HDF5.perform { H5Fclose(identifier) }
+    _ = HDF5.perform(on: region.name) { H5Fclose(identifier) }
   }
 
   /// Reads elements of a dataset as little-endian bytes; the buffer has the size of the range.
@@ -70,7 +70,7 @@ final class HDF5File: Sendable {
       let start = offset + elements.lowerBound * elementType.bitWidth / 8
       try unsafe region.read(at: start, into: buffer)
     case .chunks(let layout, let cacheBytes):
-      try HDF5.perform { () throws(HDF5Error) in
+      try HDF5.perform(on: region.name) { () throws(HDF5Error) in
         let identifier = try open(dataset, cacheBytes: 0)
         let makeCache = { () throws(HDF5Error) in
           try HDF5ChunkCache(
@@ -87,7 +87,7 @@ final class HDF5File: Sendable {
         try unsafe read(slabs, width: width, makeCache: makeCache, into: buffer)
       }
     case .library(let cacheBytes):
-      try HDF5.perform { () throws(HDF5Error) in
+      try HDF5.perform(on: region.name) { () throws(HDF5Error) in
         let identifier = try open(dataset, cacheBytes: cacheBytes)
         let slabs = Hyperslab.covering(elements, of: dataset.shape)
         try unsafe read(slabs, of: identifier, dataset, as: elementType, into: buffer)

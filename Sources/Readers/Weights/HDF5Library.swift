@@ -7,13 +7,17 @@ enum HDF5 {
 
   /// Runs a whole operation (open, look, read) alone in the library.
   ///
-  /// The library's own lock, where it is built with one, covers single calls only.
+  /// The library's own lock, where it is built with one, covers single calls only. `name` is how
+  /// messages call the file.
   static func perform<Value: Sendable, Failure: Error>(
+    on name: String,
     _ body: () throws(Failure) -> Value
   ) throws(Failure) -> Value {
     try lock.withLock { _ throws(Failure) in
       // In a thread-safe build the handler that prints errors belongs to the thread.
       chdf5_silence()
+      unsafe chdf5_enter(name)
+      defer { chdf5_leave() }
       return try body()
     }
   }
@@ -23,6 +27,16 @@ enum HDF5 {
     var text = [CChar](repeating: 0, count: 512)
     unsafe chdf5_describe_failure(&text, text.count)
     return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+}
+
+extension HDF5Checkpoint {
+  /// For a program, once at its start: where libhdf5 crashes on a damaged file, the process ends with
+  /// one line that names the file, and exit code 3.
+  ///
+  /// Installs handlers for the signals of a crash; crashes elsewhere end as they did before.
+  public static func endProcessOnLibraryCrash() {
+    chdf5_end_on_crash()
   }
 }
 

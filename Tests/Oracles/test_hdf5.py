@@ -1,0 +1,75 @@
+"""Every file of the HDF Group's own test suite opens or is refused in one line; what opens equals h5py's arrays."""
+
+import json
+import struct
+import subprocess
+import time
+
+import h5py
+import numpy as np
+
+
+def tensors(path):
+    """Name → (dtype name, shape, bytes) of a safetensors file, without a type that numpy lacks getting lost."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header.pop("__metadata__", None)
+    begin = 8 + length
+    return {
+        name: (info["dtype"], tuple(info["shape"]), data[begin + info["data_offsets"][0] : begin + info["data_offsets"][1]])
+        for name, info in header.items()
+    }
+
+
+def test_every_file_of_the_hdf_group(program, shared_data, tmp_path):
+    files = sorted((shared_data / "hdf5/hdfgroup").rglob("*.h5"))
+    assert len(files) > 100
+    opened = refused = compared = 0
+    for number, path in enumerate(files):
+        start = time.monotonic()
+        shown = subprocess.run([program, "inspect", path, "--json"], capture_output=True, text=True, timeout=60)
+        assert time.monotonic() - start < 5, path
+        assert shown.returncode in (0, 3), (path, shown.stderr)
+        if shown.returncode == 3:
+            assert shown.stderr.startswith("Error: ") and shown.stderr.count("\n") == 1, (path, shown.stderr)
+            refused += 1
+            continue
+        opened += 1
+        assert set(json.loads(shown.stdout)) == {"format", "tensors", "attributes", "notes"}
+        output = tmp_path / f"{number}.safetensors"
+        converted = subprocess.run([program, "convert", path, "-o", output, "--quiet"], capture_output=True, text=True, timeout=60)
+        assert converted.returncode in (0, 3, 4), (path, converted.stderr)
+        if converted.returncode:
+            assert not output.exists() and converted.stderr.count("\n") == 1, (path, converted.stderr)
+            continue
+        with h5py.File(path) as reference:
+            for name, (dtype, shape, data) in tensors(output).items():
+                expected = reference[name][()]
+                expected = np.asarray(expected)
+                little = expected.astype(expected.dtype.newbyteorder("<"))
+                assert shape == expected.shape, (path, name)
+                assert data == little.tobytes(), (path, name, dtype, expected.dtype)
+                compared += 1
+    print(f"{opened} opened, {refused} refused, {compared} tensors equal to h5py's")
+    assert opened > 80 and compared > 200
+
+
+def test_damaged_bytes_end_in_one_line(program, root, tmp_path):
+    """libhdf5 itself crashes on a few of these files; the program must still end as for any bad input."""
+    draw = np.random.default_rng(3)
+    files = [path.read_bytes() for path in sorted((root / "fixtures/weights").rglob("*.h5")) if path.stat().st_size < 50_000]
+    damaged, output = tmp_path / "damaged.h5", tmp_path / "out.safetensors"
+    codes = {}
+    for _ in range(400):
+        data = bytearray(files[draw.integers(len(files))])
+        for _ in range(draw.choice([1, 3, 12])):
+            data[draw.integers(len(data))] = draw.choice([0, 255, draw.integers(256)])
+        damaged.write_bytes(data)
+        run = subprocess.run([program, "convert", damaged, "-o", output, "--quiet"], capture_output=True, text=True, timeout=20)
+        assert run.returncode in (0, 3, 4), (run.returncode, run.stderr[-500:])
+        if run.returncode:
+            assert run.stderr.splitlines()[-1].startswith("Error: ") and not output.exists(), run.stderr
+        output.unlink(missing_ok=True)
+        codes[run.returncode] = codes.get(run.returncode, 0) + 1
+    assert codes[3] > 50 and codes[0] > 20, codes
