@@ -1,6 +1,6 @@
 #include "CTesseraF8.h"
 
-// Every clang that ships with Swift 6.2 and later knows C23's #embed in C17 too, and says so.
+// Clang since 19 knows C23's #embed in C17 too, and warns of it.
 #pragma clang diagnostic ignored "-Wc23-extensions"
 
 static const unsigned char tessera_f8[] = {

@@ -5,7 +5,8 @@
 Each photograph: Exif orientation applied, short side 256 (bicubic), centre crop 256 x 256. PSNR over RGB,
 SSIM (11 x 11 Gaussian, sigma 1.5) over luma. A crop is 1024 codes of 64,000, stored in 2,048 bytes; libjpeg
 is Pillow's encoder at the highest quality whose whole file (optimized Huffman tables, 4:2:0, no metadata)
-fits in these bytes, and once more with as many bytes on top as a JPEG's fixed headers take (623).
+fits in these bytes, and once more with 623 bytes on top: the headers of a baseline JPEG with standard
+tables (those of optimized tables are a little smaller, so this favours libjpeg).
 """
 
 import argparse
