@@ -28,14 +28,10 @@ static const struct kernels *kernels_of(ckernels_isa isa) {
 
 // MARK: Sizes, the same for every instruction set
 
-ptrdiff_t ckernels_3x3_extent(ptrdiff_t extent, ptrdiff_t stride, ptrdiff_t padding) {
-  return stride == 1 ? extent - 2 + 2 * padding : (extent + padding) / 2;
-}
-
-size_t ckernels_3x3_scratch(const ckernels_convolution *c, ptrdiff_t stride, ptrdiff_t padding) {
-  const ptrdiff_t columns = ckernels_3x3_extent(c->width, stride, padding);
-  const ptrdiff_t rows = (strip_rows(columns) - 1) * stride + 3;
-  return (size_t)(blocks_of(c->in_channels) * rows * ((columns - 1) * stride + 3) * LANES);
+size_t ckernels_direct_scratch(const ckernels_convolution *c, const ckernels_window *window) {
+  const ptrdiff_t rows = (strip_rows(window->columns) - 1) * window->stride + window->extent;
+  const ptrdiff_t columns = (window->columns - 1) * window->stride + window->extent;
+  return (size_t)(blocks_of(c->in_channels) * rows * columns * LANES);
 }
 
 size_t ckernels_winograd_scratch(const ckernels_convolution *c) {
@@ -63,10 +59,10 @@ void ckernels_convolve_1x1(ckernels_isa isa, const ckernels_convolution *convolu
   kernels_of(isa)->convolve_1x1(convolution, input, output, accumulate);
 }
 
-void ckernels_convolve_3x3(ckernels_isa isa, const ckernels_convolution *convolution,
-                           ptrdiff_t stride, ptrdiff_t padding, const float *input, float *output,
-                           bool accumulate, float *scratch) {
-  kernels_of(isa)->convolve_3x3(convolution, stride, padding, input, output, accumulate, scratch);
+void ckernels_convolve_direct(ckernels_isa isa, const ckernels_convolution *convolution,
+                              const ckernels_window *window, const float *input, float *output,
+                              bool accumulate, float *scratch) {
+  kernels_of(isa)->convolve_direct(convolution, window, input, output, accumulate, scratch);
 }
 
 void ckernels_convolve_winograd(ckernels_isa isa, const ckernels_convolution *convolution,
@@ -75,11 +71,36 @@ void ckernels_convolve_winograd(ckernels_isa isa, const ckernels_convolution *co
   kernels_of(isa)->convolve_winograd(convolution, upsample, input, output, accumulate, scratch);
 }
 
-void ckernels_group_norm(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
-                         ptrdiff_t groups, double epsilon, const float *gain, const float *bias,
-                         bool silu, const float *input, float *output, float *scratch) {
-  kernels_of(isa)->group_norm(positions, channels, groups, epsilon, gain, bias, silu, input, output,
-                              scratch);
+void ckernels_group_norm(ckernels_isa isa, const ckernels_normalization *normalization,
+                         const float *input, float *output, float *scratch) {
+  kernels_of(isa)->group_norm(normalization, input, output, scratch);
+}
+
+void ckernels_channel_statistics(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                                 double epsilon, const float *input, float *means,
+                                 float *deviations) {
+  kernels_of(isa)->channel_statistics(positions, channels, epsilon, input, means, deviations);
+}
+
+void ckernels_activate(ckernels_isa isa, ckernels_activation activation, ptrdiff_t count,
+                       const float *input, float *output) {
+  kernels_of(isa)->activate(activation, count, input, output);
+}
+
+void ckernels_scale_channels(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                             const float *gain, const float *bias, bool silu, const float *input,
+                             float *output) {
+  kernels_of(isa)->scale_channels(positions, channels, gain, bias, silu, input, output);
+}
+
+void ckernels_pool(ckernels_isa isa, bool maximum, ptrdiff_t height, ptrdiff_t width,
+                   ptrdiff_t channels, const float *input, float *output) {
+  kernels_of(isa)->pool(maximum, height, width, channels, input, output);
+}
+
+void ckernels_depth_to_space(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width,
+                             ptrdiff_t channels, const float *input, float *output) {
+  kernels_of(isa)->depth_to_space(height, width, channels, input, output);
 }
 
 void ckernels_attention(ckernels_isa isa, ptrdiff_t tokens, ptrdiff_t channels, const float *qkv,

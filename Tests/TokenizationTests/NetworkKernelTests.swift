@@ -90,12 +90,18 @@ import Tokenization
       ckernels_pack_direct(sizes.output, sizes.input, 9, weights.base, packed.base)
       return packed
     } run: { isa, arguments, input, output, adds in
-      let scratch = AlignedArray(count: ckernels_3x3_scratch(&arguments, rule.stride, rule.padding))
-      ckernels_convolve_3x3(
+      var window = ckernels_window(
+        extent: 3,
+        stride: rule.stride,
+        padding: rule.padding,
+        rows: sizes.outputHeight,
+        columns: sizes.outputWidth
+      )
+      let scratch = AlignedArray(count: ckernels_direct_scratch(&arguments, &window))
+      ckernels_convolve_direct(
         isa,
         &arguments,
-        rule.stride,
-        rule.padding,
+        &window,
         input.base,
         output.base,
         adds,
@@ -148,19 +154,7 @@ import Tokenization
       for isa in Self.sets {
         let blocked = AlignedArray(blocking: input, channels: channels)
         let scratch = AlignedArray(count: ckernels_group_norm_scratch(channels))
-        ckernels_group_norm(
-          isa,
-          positions,
-          channels,
-          groups,
-          1e-6,
-          gain,
-          bias,
-          silu,
-          blocked.base,
-          blocked.base,
-          scratch.base
-        )
+        normalize(isa, sizes, gain: gain, bias: bias, silu: silu, blocked, scratch)
         let values = blocked.channelsLast(positions: positions, channels: channels)
         // x * scale + shift is fused, with scale and shift rounded: relative to the mean's size.
         let bound = 2e-6 * Double(1 + mean)
@@ -169,6 +163,28 @@ import Tokenization
         #expect(bits(blocked.values) == bits(reference), "\(isa)")
       }
     }
+  }
+
+  private func normalize(
+    _ isa: ckernels_isa,
+    _ sizes: (positions: Int, channels: Int, groups: Int),
+    gain: [Float],
+    bias: [Float],
+    silu: Bool,
+    _ values: AlignedArray,
+    _ scratch: AlignedArray
+  ) {
+    let (gain, bias) = (AlignedArray(gain), AlignedArray(bias))
+    var arguments = ckernels_normalization()
+    arguments.height = 1
+    arguments.width = sizes.positions
+    arguments.channels = sizes.channels
+    arguments.groups = sizes.groups
+    arguments.epsilon = 1e-6
+    arguments.silu = silu
+    arguments.gain = UnsafePointer(gain.base)
+    arguments.bias = UnsafePointer(bias.base)
+    ckernels_group_norm(isa, &arguments, values.base, values.base, scratch.base)
   }
 
   @Test(arguments: [(1, 3), (7, 6), (35, 17), (50, 48), (100, 96)])

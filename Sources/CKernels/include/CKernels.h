@@ -58,21 +58,26 @@ void ckernels_pack_winograd(ptrdiff_t out_channels, ptrdiff_t in_channels, const
 void ckernels_convolve_1x1(ckernels_isa isa, const ckernels_convolution *convolution,
                            const float *input, float *output, bool accumulate);
 
-/// The scratch of `ckernels_convolve_3x3`.
-size_t ckernels_3x3_scratch(const ckernels_convolution *convolution, ptrdiff_t stride,
-                            ptrdiff_t padding);
+/// How the kernel of a direct convolution moves over its input.
+typedef struct {
+  /// The kernel's height and width: 2 to 7.
+  ptrdiff_t extent;
+  ptrdiff_t stride;
+  /// The zeros that precede each row and column; as many follow as the last output needs.
+  ptrdiff_t padding;
+  /// The output's extents; its last row and column must reach into the padded input.
+  ptrdiff_t rows, columns;
+} ckernels_window;
 
-/// A 3x3 convolution with bias as a product of matrices, for any stride and few channels.
-///
-/// `padding` zeros precede each row and column; as many follow as the last output needs. The output has
-/// ceil((extent - 2 + 2 * padding) / stride) rows and columns for stride 1, and for stride 2
-/// floor(extent / 2) without padding in front (taming's asymmetric rule), ceil(extent / 2) with 1.
-void ckernels_convolve_3x3(ckernels_isa isa, const ckernels_convolution *convolution,
-                           ptrdiff_t stride, ptrdiff_t padding, const float *input, float *output,
-                           bool accumulate, float *scratch);
+/// The scratch of `ckernels_convolve_direct`.
+size_t ckernels_direct_scratch(const ckernels_convolution *convolution,
+                               const ckernels_window *window);
 
-/// The output extent of `ckernels_convolve_3x3`.
-ptrdiff_t ckernels_3x3_extent(ptrdiff_t extent, ptrdiff_t stride, ptrdiff_t padding);
+/// A convolution with bias as a product of matrices, for any stride, kernels of 2x2 to 7x7 and few
+/// channels.
+void ckernels_convolve_direct(ckernels_isa isa, const ckernels_convolution *convolution,
+                              const ckernels_window *window, const float *input, float *output,
+                              bool accumulate, float *scratch);
 
 /// The scratch of `ckernels_convolve_winograd`.
 size_t ckernels_winograd_scratch(const ckernels_convolution *convolution);
@@ -90,12 +95,60 @@ void ckernels_convolve_winograd(ckernels_isa isa, const ckernels_convolution *co
 /// The scratch of `ckernels_group_norm`.
 size_t ckernels_group_norm_scratch(ptrdiff_t channels);
 
-/// GroupNorm with biased variance, then SiLU where `silu`; `groups` divides `channels`.
-///
-/// `gain` and `bias` hold one value a channel. `output` may be `input`.
-void ckernels_group_norm(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
-                         ptrdiff_t groups, double epsilon, const float *gain, const float *bias,
-                         bool silu, const float *input, float *output, float *scratch);
+/// A GroupNorm over one image: sizes and parameters.
+typedef struct {
+  ptrdiff_t height, width, channels;
+  /// Divides the channels.
+  ptrdiff_t groups;
+  /// Whether channel c belongs to group c % groups, not to group c / (channels / groups).
+  bool interleaved;
+  /// Whether x / (1 + e^-x) follows.
+  bool silu;
+  /// What is added to the variance.
+  double epsilon;
+  /// One value a channel.
+  const float *gain, *bias;
+  /// Null, or blocked activations of height >> shift x width >> shift positions: each normalized value
+  /// is multiplied by the one and increased by the other, taken from the nearest position.
+  const float *factors, *terms;
+  int shift;
+} ckernels_normalization;
+
+/// GroupNorm with biased variance; `output` may be `input`.
+void ckernels_group_norm(ckernels_isa isa, const ckernels_normalization *normalization,
+                         const float *input, float *output, float *scratch);
+
+/// Each channel's mean over the positions, and sqrt(unbiased variance + epsilon); both blocked with one
+/// position. One position alone has no variance: its deviation is not a number.
+void ckernels_channel_statistics(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                                 double epsilon, const float *input, float *means,
+                                 float *deviations);
+
+/// What `ckernels_activate` computes.
+typedef enum {
+  CKERNELS_RELU = 0,
+  CKERNELS_SILU = 1,
+  CKERNELS_TANH = 2,
+  CKERNELS_SIGMOID = 3,
+} ckernels_activation;
+
+/// A function of each of `count` values, a multiple of 16; `output` may be `input`.
+void ckernels_activate(ckernels_isa isa, ckernels_activation activation, ptrdiff_t count,
+                       const float *input, float *output);
+
+/// input * gain + bias, one value a channel, then SiLU where `silu`; `output` may be `input`.
+void ckernels_scale_channels(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
+                             const float *gain, const float *bias, bool silu, const float *input,
+                             float *output);
+
+/// The mean or the maximum of each block of 2x2 positions; an odd last row or column is left out.
+void ckernels_pool(ckernels_isa isa, bool maximum, ptrdiff_t height, ptrdiff_t width,
+                   ptrdiff_t channels, const float *input, float *output);
+
+/// Four blocked activations of `channels` channels, one after the other, to the four positions of each
+/// 2x2 block: upper left, upper right, lower left, lower right.
+void ckernels_depth_to_space(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width,
+                             ptrdiff_t channels, const float *input, float *output);
 
 /// The scratch of `ckernels_attention`.
 size_t ckernels_attention_scratch(ptrdiff_t tokens, ptrdiff_t channels);

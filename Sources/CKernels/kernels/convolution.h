@@ -1,4 +1,4 @@
-// Convolutions that are one product: 1x1, and 3x3 of any stride over a padded copy of a few rows.
+// Convolutions that are one product: 1x1, and larger kernels of any stride over a padded copy of a few rows.
 
 static void NAME(convolve_1x1)(const ckernels_convolution *c, const float *input, float *output,
                                bool accumulate) {
@@ -30,27 +30,28 @@ static void NAME(copy_padded)(ptrdiff_t height, ptrdiff_t width, ptrdiff_t top, 
   }
 }
 
-static void NAME(convolve_3x3)(const ckernels_convolution *c, ptrdiff_t stride, ptrdiff_t padding,
-                               const float *input, float *output, bool accumulate,
-                               float *scratch) {
-  const ptrdiff_t rows = ckernels_3x3_extent(c->height, stride, padding);
-  const ptrdiff_t columns = ckernels_3x3_extent(c->width, stride, padding);
-  const ptrdiff_t strip = strip_rows(columns), width = (columns - 1) * stride + 3;
-  const ptrdiff_t plane = ((strip - 1) * stride + 3) * width * LANES;
-  ptrdiff_t taps[9];
-  for (ptrdiff_t tap = 0; tap < 9; ++tap) taps[tap] = (tap / 3 * width + tap % 3) * LANES;
+static void NAME(convolve_direct)(const ckernels_convolution *c, const ckernels_window *window,
+                                  const float *input, float *output, bool accumulate,
+                                  float *scratch) {
+  const ptrdiff_t extent = window->extent, stride = window->stride, padding = window->padding;
+  const ptrdiff_t rows = window->rows, columns = window->columns;
+  const ptrdiff_t strip = strip_rows(columns), width = (columns - 1) * stride + extent;
+  const ptrdiff_t plane = ((strip - 1) * stride + extent) * width * LANES;
+  ptrdiff_t taps[LARGEST_WINDOW * LARGEST_WINDOW];
+  for (ptrdiff_t tap = 0; tap < extent * extent; ++tap)
+    taps[tap] = (tap / extent * width + tap % extent) * LANES;
   for (ptrdiff_t row = 0; row < rows; row += strip) {
     const ptrdiff_t count = smaller(strip, rows - row);
     for (ptrdiff_t block = 0; block < blocks_of(c->in_channels); ++block)
-      NAME(copy_padded)(c->height, c->width, row * stride - padding, (count - 1) * stride + 3,
+      NAME(copy_padded)(c->height, c->width, row * stride - padding, (count - 1) * stride + extent,
                         width, padding, input + block * c->height * c->width * LANES,
                         scratch + block * plane);
     multiply(&(product_type){
         .left = scratch, .rows = count * columns, .line = columns,
         .line_stride = stride * width * LANES, .row_stride = stride * LANES,
-        .taps = taps, .tap_count = 9, .channels = c->in_channels, .block_stride = plane,
-        .right = c->weights, .bias = c->bias, .output = output + row * columns * LANES,
-        .columns = blocks_of(c->out_channels) * LANES, .output_block = rows * columns * LANES,
-        .accumulate = accumulate});
+        .taps = taps, .tap_count = extent * extent, .channels = c->in_channels,
+        .block_stride = plane, .right = c->weights, .bias = c->bias,
+        .output = output + row * columns * LANES, .columns = blocks_of(c->out_channels) * LANES,
+        .output_block = rows * columns * LANES, .accumulate = accumulate});
   }
 }

@@ -33,7 +33,10 @@ static inline ptrdiff_t winograd_plane(ptrdiff_t blocks, ptrdiff_t tiles) {
   return blocks * tiles * LANES + LANES;
 }
 
-/// Output rows that `convolve_3x3` treats at a time: 64 positions or one row.
+/// The widest kernel of `convolve_direct`.
+enum { LARGEST_WINDOW = 7 };
+
+/// Output rows that `convolve_direct` treats at a time: 64 positions or one row.
 static inline ptrdiff_t strip_rows(ptrdiff_t columns) { return larger(1, 64 / columns); }
 
 /// Queries that `attention` treats at a time.
@@ -42,12 +45,17 @@ enum { QUERIES = 48 };
 /// The kernels of one instruction set; the meaning of each is in CKernels.h.
 struct kernels {
   void (*convolve_1x1)(const ckernels_convolution *, const float *, float *, bool);
-  void (*convolve_3x3)(const ckernels_convolution *, ptrdiff_t, ptrdiff_t, const float *, float *,
-                       bool, float *);
+  void (*convolve_direct)(const ckernels_convolution *, const ckernels_window *, const float *,
+                          float *, bool, float *);
   void (*convolve_winograd)(const ckernels_convolution *, bool, const float *, float *, bool,
                             float *);
-  void (*group_norm)(ptrdiff_t, ptrdiff_t, ptrdiff_t, double, const float *, const float *, bool,
-                     const float *, float *, float *);
+  void (*group_norm)(const ckernels_normalization *, const float *, float *, float *);
+  void (*channel_statistics)(ptrdiff_t, ptrdiff_t, double, const float *, float *, float *);
+  void (*activate)(ckernels_activation, ptrdiff_t, const float *, float *);
+  void (*scale_channels)(ptrdiff_t, ptrdiff_t, const float *, const float *, bool, const float *,
+                         float *);
+  void (*pool)(bool, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
+  void (*depth_to_space)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
   void (*attention)(ptrdiff_t, ptrdiff_t, const float *, float *, float *);
   void (*exponential)(ptrdiff_t, const float *, float *);
   void (*to_blocks)(ptrdiff_t, ptrdiff_t, const float *, float *);

@@ -1,4 +1,4 @@
-// Layouts, the Haar transform, and the loop that measures the processor's peak.
+// Layouts, pooling, elementwise functions, the Haar transform, and the loop that measures the processor's peak.
 
 static void NAME(to_blocks)(ptrdiff_t positions, ptrdiff_t channels, const float *input,
                             float *output) {
@@ -55,6 +55,57 @@ static void NAME(inverse_haar)(ptrdiff_t height, ptrdiff_t width, ptrdiff_t chan
   }
 }
 
+static void NAME(activate)(ckernels_activation activation, ptrdiff_t count, const float *input,
+                           float *output) {
+  const vector zero = 0.0f;
+  for (ptrdiff_t i = 0; i < count; i += WIDTH) {
+    vector x = load(input + i);
+    switch (activation) {
+      case CKERNELS_RELU: x = chosen(x < zero, zero, x); break;
+      case CKERNELS_SILU: x = silu_of(x); break;
+      case CKERNELS_TANH: x = 2.0f / (exponential_of(x * -2.0f) + 1.0f) - 1.0f; break;
+      case CKERNELS_SIGMOID: x = 1.0f / (exponential_of(-x) + 1.0f); break;
+    }
+    store(output + i, x);
+  }
+}
+
+static void NAME(pool)(bool maximum, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                       const float *input, float *output) {
+  for (ptrdiff_t block = 0; block < blocks_of(channels); ++block, input += height * width * LANES)
+    for (ptrdiff_t y = 0; y + 1 < height; y += 2)
+      for (ptrdiff_t x = 0; x + 1 < width; x += 2, output += LANES) {
+        const float *upper = input + (y * width + x) * LANES, *lower = upper + width * LANES;
+        for (int lane = 0; lane < LANES; lane += WIDTH) {
+          vector a = load(upper + lane), b = load(upper + LANES + lane);
+          vector c = load(lower + lane), d = load(lower + LANES + lane);
+          vector value;
+          if (maximum) {
+            a = chosen(b > a, b, a);
+            c = chosen(d > c, d, c);
+            value = chosen(c > a, c, a);
+          } else {
+            value = (a + b + c + d) * 0.25f;
+          }
+          store(output + lane, value);
+        }
+      }
+}
+
+static void NAME(depth_to_space)(ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                                 const float *input, float *output) {
+  const size_t pixel = LANES * sizeof(float);
+  const ptrdiff_t blocks = blocks_of(channels), plane = height * width * LANES;
+  for (ptrdiff_t block = 0; block < blocks; ++block)
+    for (ptrdiff_t quarter = 0; quarter < 4; ++quarter) {
+      const float *from = input + (quarter * blocks + block) * plane;
+      float *to = output + 4 * block * plane + (quarter / 2 * 2 * width + quarter % 2) * LANES;
+      for (ptrdiff_t y = 0; y < height; ++y, to += 2 * width * LANES)
+        for (ptrdiff_t x = 0; x < width; ++x, from += LANES, to += 2 * LANES)
+          memcpy(to, from, pixel);
+    }
+}
+
 static void NAME(exponential)(ptrdiff_t count, const float *input, float *output) {
   ptrdiff_t i = 0;
   for (; i + WIDTH <= count; i += WIDTH) store(output + i, exponential_of(load(input + i)));
@@ -81,9 +132,14 @@ static double NAME(fma_loop)(ptrdiff_t rounds, float *sink) {
 
 const struct kernels NAME(kernels) = {
     .convolve_1x1 = NAME(convolve_1x1),
-    .convolve_3x3 = NAME(convolve_3x3),
+    .convolve_direct = NAME(convolve_direct),
     .convolve_winograd = NAME(convolve_winograd),
     .group_norm = NAME(group_norm),
+    .channel_statistics = NAME(channel_statistics),
+    .activate = NAME(activate),
+    .scale_channels = NAME(scale_channels),
+    .pool = NAME(pool),
+    .depth_to_space = NAME(depth_to_space),
     .attention = NAME(attention),
     .exponential = NAME(exponential),
     .to_blocks = NAME(to_blocks),

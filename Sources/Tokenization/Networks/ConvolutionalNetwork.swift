@@ -48,16 +48,28 @@ public struct ConvolutionalNetwork: Sendable {
       return found.values
     }
     for step in plan.steps {
-      switch step {
-      case .convolve(let planned, _, _, _, _):
+      switch step.operation {
+      case .convolve(let planned, _, _):
         let parameters = planned.convolution.parameters
-        storage.pack(try values(parameters[0]), for: planned)
-        storage.copy(try values(parameters[1]), to: planned.bias)
-      case .normalize(let planned, _, _):
+        storage.pack(planned.arranged(try values(parameters[0])), for: planned)
+        if parameters.count > 1 {
+          storage.copy(planned.arranged(biases: try values(parameters[1])), to: planned.bias)
+        }
+      case .normalize(let planned):
+        let channels = planned.normalization.channels
         let parameters = planned.normalization.parameters
+        // Gain and bias of an adaptive normalization come from the condition, image by image.
+        guard !parameters.isEmpty else {
+          storage.copy([Float](repeating: 1, count: channels), to: planned.gain)
+          continue
+        }
         storage.copy(try values(parameters[0]), to: planned.gain)
         storage.copy(try values(parameters[1]), to: planned.bias)
-      case .attend: break
+      case .scale(let planned):
+        let parameters = planned.scaling.parameters
+        storage.copy(try values(parameters[0]), to: planned.gain)
+        storage.copy(try values(parameters[1]), to: planned.bias)
+      case .depthToSpace, .summarize, .activate, .pool, .attend, .copy: break
       }
     }
   }
@@ -81,13 +93,14 @@ final class PackedParameters: Sendable {
   }
 
   fileprivate func pack(_ values: [Float], for planned: PlannedConvolution) {
-    let (output, input) = (planned.convolution.outputChannels, planned.convolution.inputChannels)
+    let (output, input) = (planned.filters, planned.convolution.inputChannels)
     let packed = unsafe floats.base + planned.weights
     precondition(planned.end <= floats.count)
     unsafe values.withUnsafeBufferPointer { source in
       switch planned.kernel {
       case .pointwise: unsafe ckernels_pack_direct(output, input, 1, source.baseAddress, packed)
-      case .direct: unsafe ckernels_pack_direct(output, input, 9, source.baseAddress, packed)
+      case .direct(let extent, _, _):
+        unsafe ckernels_pack_direct(output, input, extent * extent, source.baseAddress, packed)
       case .winograd: unsafe ckernels_pack_winograd(output, input, source.baseAddress, packed)
       }
     }

@@ -58,65 +58,132 @@ struct NetworkExecution {
 
   /// Runs one step.
   func perform(_ prepared: PreparedStep) {
-    let (height, width) = (prepared.height, prepared.width)
-    switch prepared.step {
-    case .convolve(let planned, let source, let target, _, let adds):
-      var arguments = unsafe planned.arguments(
-        height: height,
-        width: width,
-        parameters: parameters
-      )
-      let input = unsafe address(source)
-      let output = unsafe address(target) + prepared.offset
-      switch planned.kernel {
-      case .pointwise:
-        unsafe ckernels_convolve_1x1(instructions, &arguments, input, output, adds)
-      case .direct(let stride, let padding):
-        unsafe ckernels_convolve_3x3(
-          instructions,
-          &arguments,
-          stride,
-          padding,
-          input,
-          output,
-          adds,
-          scratch
-        )
-      case .winograd(let upsamples):
-        unsafe ckernels_convolve_winograd(
-          instructions,
-          &arguments,
-          upsamples,
-          input,
-          output,
-          adds,
-          scratch
-        )
-      }
-    case .normalize(let planned, let source, let target):
-      let normalization = planned.normalization
-      unsafe ckernels_group_norm(
+    let (step, height, width) = (prepared.step, prepared.height, prepared.width)
+    let input = unsafe UnsafePointer(address(step.from))
+    let output = unsafe address(step.to)
+    let count = height * width * AlignedFloats.rounded(step.channels)
+    switch step.operation {
+    case .convolve(let planned, _, let adds):
+      unsafe convolve(planned, prepared, from: input, to: output + prepared.offset, adds: adds)
+    case .depthToSpace:
+      unsafe ckernels_depth_to_space(instructions, height, width, step.channels, input, output)
+    case .normalize(let planned):
+      unsafe normalize(planned, prepared, from: input, to: output)
+    case .summarize(let epsilon):
+      unsafe ckernels_channel_statistics(
         instructions,
         height * width,
-        normalization.channels,
-        normalization.groups,
-        normalization.epsilon,
+        step.channels,
+        epsilon,
+        input,
+        output,
+        address(.deviations)
+      )
+    case .scale(let planned):
+      unsafe ckernels_scale_channels(
+        instructions,
+        height * width,
+        step.channels,
         parameters + planned.gain,
         parameters + planned.bias,
-        normalization.activates,
-        address(source),
-        address(target),
-        scratch
+        planned.scaling.activates,
+        input,
+        output
       )
-    case .attend(let channels, let source, let target):
+    case .activate(let activation):
+      unsafe ckernels_activate(instructions, activation.kernels, count, input, output)
+    case .pool(let pooling):
+      let isMaximum = pooling == .maximum
+      unsafe ckernels_pool(instructions, isMaximum, height, width, step.channels, input, output)
+    case .attend:
       unsafe ckernels_attention(
         instructions,
         height * width,
-        channels,
-        address(source),
-        address(target),
+        step.channels,
+        input,
+        output,
         scratch
       )
+    case .copy:
+      unsafe output.update(from: input, count: count)
+    }
+  }
+
+  private func convolve(
+    _ planned: PlannedConvolution,
+    _ prepared: PreparedStep,
+    from input: UnsafePointer<Float>,
+    to output: UnsafeMutablePointer<Float>,
+    adds: Bool
+  ) {
+    let (height, width) = (prepared.height, prepared.width)
+    var arguments = unsafe planned.arguments(height: height, width: width, parameters: parameters)
+    switch planned.kernel {
+    case .pointwise:
+      unsafe ckernels_convolve_1x1(instructions, &arguments, input, output, adds)
+    case .direct:
+      guard var window = planned.window(height: height, width: width) else { return }
+      unsafe ckernels_convolve_direct(
+        instructions,
+        &arguments,
+        &window,
+        input,
+        output,
+        adds,
+        scratch
+      )
+    case .winograd(let upsamples):
+      unsafe ckernels_convolve_winograd(
+        instructions,
+        &arguments,
+        upsamples,
+        input,
+        output,
+        adds,
+        scratch
+      )
+    }
+  }
+
+  private func normalize(
+    _ planned: PlannedNormalization,
+    _ prepared: PreparedStep,
+    from input: UnsafePointer<Float>,
+    to output: UnsafeMutablePointer<Float>
+  ) {
+    let normalization = planned.normalization
+    var arguments = unsafe ckernels_normalization()
+    unsafe arguments.height = prepared.height
+    unsafe arguments.width = prepared.width
+    unsafe arguments.channels = normalization.channels
+    unsafe arguments.groups = normalization.groups
+    unsafe arguments.interleaved = normalization.isInterleaved
+    unsafe arguments.silu = normalization.activates
+    unsafe arguments.epsilon = normalization.epsilon
+    unsafe arguments.gain = parameters + planned.gain
+    unsafe arguments.bias = parameters + planned.bias
+    switch normalization.modulation {
+    case .none: break
+    case .adaptive:
+      unsafe arguments.gain = UnsafePointer(address(.gains))
+      unsafe arguments.bias = UnsafePointer(address(.biases))
+    case .spatial:
+      unsafe arguments.factors = UnsafePointer(address(.gains))
+      unsafe arguments.terms = UnsafePointer(address(.biases))
+      unsafe arguments.shift = Int32(prepared.shift)
+    }
+    unsafe ckernels_group_norm(instructions, &arguments, input, output, scratch)
+  }
+}
+
+extension Activation {
+  /// The value by which the kernels know it.
+  fileprivate var kernels: ckernels_activation {
+    switch self {
+    case .relu: CKERNELS_RELU
+    case .silu: CKERNELS_SILU
+    case .tanh: CKERNELS_TANH
+    case .sigmoid: CKERNELS_SIGMOID
     }
   }
 }

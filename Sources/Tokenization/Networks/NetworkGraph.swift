@@ -29,13 +29,12 @@ public struct NetworkGraph: Hashable, Sendable {
       throw .invalidGraph(layer: "patch of \(patch)", reason: "only 1, 2, 4 and 8 are Haar patches")
     }
     var channels = inputChannels * inputPatch * inputPatch
+    var condition: Int?
     for layer in layers {
-      try layer.check(channels)
-      channels = layer.channels.output
+      channels = try layer.check(channels, condition: &condition)
     }
-    let geometries = layers.flatMap(\.convolutions).map(\.geometry)
-    guard geometries.count(where: { $0 == .doubling }) <= 5,
-      geometries.count(where: { $0 == .halving || $0 == .halvingSymmetric }) <= 8
+    guard layers.count(where: { $0.scaling > 0 }) <= 5,
+      layers.count(where: { $0.scaling < 0 }) <= 8
     else {
       throw .invalidGraph(
         layer: "resampling",
@@ -57,9 +56,7 @@ public struct NetworkGraph: Hashable, Sendable {
 
   /// Every tensor that the network needs, in the order of the layers.
   public var parameters: [NetworkParameter] {
-    layers.flatMap { layer in
-      layer.normalizations.flatMap(\.parameters) + layer.convolutions.flatMap(\.parameters)
-    }
+    layers.flatMap(\.parameters)
   }
 
   /// The largest height or width of an input.
@@ -67,13 +64,7 @@ public struct NetworkGraph: Hashable, Sendable {
 
   /// What height and width must be multiples of.
   public var inputMultiple: Int {
-    layers.reduce(inputPatch) { product, layer in
-      guard case .convolution(let convolution) = layer else { return product }
-      switch convolution.geometry {
-      case .halving, .halvingSymmetric: return product * 2
-      case .pointwise, .same, .doubling: return product
-      }
-    }
+    layers.reduce(inputPatch) { product, layer in layer.scaling < 0 ? product * 2 : product }
   }
 
   /// The output's extents for an input of `height` x `width` positions.
@@ -97,47 +88,113 @@ public struct NetworkGraph: Hashable, Sendable {
 
   /// The multiply-adds of all convolutions and attention products, counted as direct convolutions.
   public func multiplyAdds(height: Int, width: Int) -> Int {
-    var rows = height / inputPatch
-    var columns = width / inputPatch
-    var sum = 0
-    for layer in layers {
-      rows = layer.extent(rows)
-      columns = layer.extent(columns)
-      for convolution in layer.convolutions {
-        let taps = convolution.kernel * convolution.kernel
-        sum += rows * columns * taps * convolution.inputChannels * convolution.outputChannels
-      }
-      if case .attention(let block) = layer {
-        sum += 2 * rows * columns * rows * columns * block.query.outputChannels
-      }
-    }
-    return sum
+    WorkspaceLayout(NetworkPlan(self), of: self, height: height, width: width)
+      .steps.reduce(0) { $0 + $1.multiplyAdds }
   }
 }
 
 extension NetworkLayer {
   /// Throws where the layer does not take `channels`, or its parts do not fit together.
+  ///
+  /// - Parameters:
+  ///   - channels: What arrives.
+  ///   - condition: The channels of the condition, where there is one.
+  /// - Returns: The channels that it gives.
+  fileprivate func check(_ channels: Int, condition: inout Int?) throws(NetworkError) -> Int {
+    switch self {
+    case .convolution(let convolution):
+      try convolution.check(channels)
+    case .normalization(let normalization):
+      try normalization.check(channels, condition: condition)
+    case .scaling(let scaling):
+      try Self.compare(scaling.channels, channels, scaling.name)
+    case .activation, .pooling:
+      break
+    case .residual(let block):
+      try block.check(channels, condition: &condition)
+    case .attention(let block):
+      try block.normalization.check(channels, condition: condition)
+      for convolution in [block.query, block.key, block.value, block.output] {
+        try convolution.check(channels)
+      }
+    case .condition(let layers):
+      var result = channels
+      for layer in layers {
+        guard layer.scaling == 0 else {
+          throw .invalidGraph(layer: "condition", reason: "changes the extents")
+        }
+        if case .residual(let block) = layer, block.shortcut != nil {
+          throw .invalidGraph(layer: "condition", reason: "has a shortcut")
+        }
+        var none: Int?
+        result = try layer.check(result, condition: &none)
+      }
+      condition = result
+    }
+    return outputChannels(for: channels)
+  }
+
+  fileprivate static func compare(
+    _ taken: Int,
+    _ given: Int,
+    _ name: String
+  ) throws(NetworkError) {
+    guard taken == given else {
+      throw .invalidGraph(layer: name, reason: "takes \(taken) channels, but \(given) arrive")
+    }
+  }
+}
+
+extension ResidualBlock {
+  fileprivate func check(_ channels: Int, condition: inout Int?) throws(NetworkError) {
+    var result = channels
+    let name = body.lazy.flatMap(\.convolutions).first?.name ?? "residual block"
+    for layer in body {
+      switch layer {
+      case .convolution, .normalization, .scaling, .activation: break
+      case .pooling, .residual, .attention, .condition:
+        throw .invalidGraph(layer: name, reason: "a residual block of blocks")
+      }
+      guard layer.scaling == 0 else {
+        throw .invalidGraph(layer: name, reason: "changes the extents")
+      }
+      result = try layer.check(result, condition: &condition)
+    }
+    guard body.count > 1, case .convolution? = body.last else {
+      throw .invalidGraph(layer: name, reason: "does not end with a convolution after other layers")
+    }
+    if let shortcut {
+      try shortcut.check(channels)
+      try NetworkLayer.compare(result, shortcut.outputChannels, shortcut.name)
+    } else {
+      try NetworkLayer.compare(result, channels, name)
+    }
+  }
+}
+
+extension Convolution {
   fileprivate func check(_ channels: Int) throws(NetworkError) {
-    let name = convolutions.first?.name ?? normalizations.first?.name ?? "layer"
-    guard self.channels.input == channels else {
+    try NetworkLayer.compare(inputChannels, channels, name)
+    guard inputChannels > 0, outputChannels > 0, max(inputChannels, outputChannels) <= 1 << 16
+    else { throw .invalidGraph(layer: name, reason: "channels must be 1 ... 65536") }
+  }
+}
+
+extension GroupNormalization {
+  fileprivate func check(_ channels: Int, condition: Int?) throws(NetworkError) {
+    try NetworkLayer.compare(self.channels, channels, name)
+    guard groups > 0, channels.isMultiple(of: groups) else {
       throw .invalidGraph(
         layer: name,
-        reason: "takes \(self.channels.input) channels, but \(channels) arrive"
+        reason: "\(channels) channels do not divide into \(groups) groups"
       )
     }
-    for convolution in convolutions
-    where convolution.inputChannels < 1 || convolution.outputChannels < 1
-      || max(convolution.inputChannels, convolution.outputChannels) > 1 << 16
-    {
-      throw .invalidGraph(layer: convolution.name, reason: "channels must be 1 ... 65536")
-    }
-    for normalization in normalizations
-    where normalization.groups < 1 || !normalization.channels.isMultiple(of: normalization.groups) {
-      throw .invalidGraph(
-        layer: normalization.name,
-        reason:
-          "\(normalization.channels) channels do not divide into \(normalization.groups) groups"
-      )
+    for convolution in convolutions {
+      guard let condition else {
+        throw .invalidGraph(layer: convolution.name, reason: "no condition comes before it")
+      }
+      try convolution.check(condition)
+      try NetworkLayer.compare(convolution.outputChannels, channels, convolution.name)
     }
   }
 }

@@ -1,127 +1,45 @@
-public import Tensors
-
-/// A tensor that a network needs: its name in the checkpoint and its shape.
-public struct NetworkParameter: Hashable, Sendable {
-  /// The name in the checkpoint.
-  public let name: String
-  /// The shape as PyTorch stores it: OIHW for convolutions.
-  public let shape: Shape
+/// A function of each value.
+public enum Activation: Hashable, Sendable, CaseIterable {
+  /// max(x, 0).
+  case relu
+  /// x * sigmoid(x).
+  case silu
+  /// The hyperbolic tangent.
+  case tanh
+  /// 1 / (1 + e^-x).
+  case sigmoid
 }
 
-/// A convolution with bias; `name` stands before `.weight` and `.bias`.
-public struct Convolution: Hashable, Sendable {
-  /// Kernel, stride and padding, as far as the families of autoencoders use them.
-  public enum Geometry: Hashable, Sendable {
-    /// 1x1.
-    case pointwise
-    /// 3x3, padding 1: keeps the extents.
-    case same
-    /// 3x3 of stride 2 over an image with one row and column of zeros at its end (taming's rule).
-    case halving
-    /// 3x3 of stride 2, padding 1 on all sides (MAGVIT-2's rule).
-    case halvingSymmetric
-    /// Nearest upsampling to twice the extents, then 3x3 with padding 1.
-    case doubling
-  }
-
-  /// What the parameters' names begin with.
-  public let name: String
-  /// The number of channels that come in.
-  public let inputChannels: Int
-  /// The number of channels that go out.
-  public let outputChannels: Int
-  /// Kernel, stride and padding.
-  public let geometry: Geometry
-
-  /// Creates a convolution.
-  public init(_ name: String, _ inputChannels: Int, _ outputChannels: Int, _ geometry: Geometry) {
-    self.name = name
-    self.inputChannels = inputChannels
-    self.outputChannels = outputChannels
-    self.geometry = geometry
-  }
-
-  /// The extent of the kernel: 1 or 3.
-  public var kernel: Int { geometry == .pointwise ? 1 : 3 }
-
-  /// The weight, [out, in, kernel, kernel], and the bias, [out].
-  public var parameters: [NetworkParameter] {
-    [
-      NetworkParameter(
-        name: "\(name).weight",
-        shape: [outputChannels, inputChannels, kernel, kernel]
-      ),
-      NetworkParameter(name: "\(name).bias", shape: [outputChannels]),
-    ]
-  }
-
-  /// The output's extent for an input's height or width.
-  func extent(_ input: Int) -> Int {
-    switch geometry {
-    case .pointwise, .same: input
-    case .halving: input / 2
-    case .halvingSymmetric: (input + 1) / 2
-    case .doubling: input * 2
-    }
-  }
+/// What becomes of each block of 2x2 positions.
+public enum Pooling: Hashable, Sendable, CaseIterable {
+  /// The mean.
+  case average
+  /// The maximum.
+  case maximum
 }
 
-/// GroupNorm over one image, with biased variance; `name` stands before `.weight` and `.bias`.
-public struct GroupNormalization: Hashable, Sendable {
-  /// What the parameters' names begin with.
-  public let name: String
-  /// The number of channels.
-  public let channels: Int
-  /// The number of groups, which divides the channels.
-  public let groups: Int
-  /// What is added to the variance.
-  public let epsilon: Double
-  /// Whether x * sigmoid(x) follows.
-  public let activates: Bool
-
-  /// Creates a normalization; 32 groups and 1e-6 are what taming-transformers and its heirs use.
-  public init(
-    _ name: String,
-    _ channels: Int,
-    groups: Int = 32,
-    epsilon: Double = 1e-6,
-    activates: Bool = true
-  ) {
-    self.name = name
-    self.channels = channels
-    self.groups = groups
-    self.epsilon = epsilon
-    self.activates = activates
-  }
-
-  /// Gain and bias, [channels] each.
-  public var parameters: [NetworkParameter] {
-    [
-      NetworkParameter(name: "\(name).weight", shape: [channels]),
-      NetworkParameter(name: "\(name).bias", shape: [channels]),
-    ]
-  }
-}
-
-/// Two rounds of normalization, SiLU and 3x3 convolution, added to the input or its shortcut.
+/// Layers whose result is added to their input, or to a 1x1 convolution of it.
 public struct ResidualBlock: Hashable, Sendable {
-  /// The normalization before the first convolution.
-  public let firstNormalization: GroupNormalization
-  /// The convolution that may change the number of channels.
-  public let firstConvolution: Convolution
-  /// The normalization before the second convolution.
-  public let secondNormalization: GroupNormalization
-  /// The convolution whose result is added to the input.
-  public let secondConvolution: Convolution
+  /// The layers, which keep the extents; the last is a convolution.
+  public let body: [NetworkLayer]
   /// What brings the input to the output's channels; nil where they are the same.
   public let shortcut: Convolution?
 
-  /// Creates a block with taming's names: norm1, conv1, norm2, conv2, nin_shortcut.
+  /// Creates a block of any layers.
+  public init(body: [NetworkLayer], shortcut: Convolution? = nil) {
+    self.body = body
+    self.shortcut = shortcut
+  }
+
+  /// Creates two rounds of normalization, SiLU and 3x3 convolution with taming's names: norm1, conv1,
+  /// norm2, conv2, nin_shortcut.
   public init(_ name: String, _ inputChannels: Int, _ outputChannels: Int) {
-    firstNormalization = GroupNormalization("\(name).norm1", inputChannels)
-    firstConvolution = Convolution("\(name).conv1", inputChannels, outputChannels, .same)
-    secondNormalization = GroupNormalization("\(name).norm2", outputChannels)
-    secondConvolution = Convolution("\(name).conv2", outputChannels, outputChannels, .same)
+    body = [
+      .normalization(GroupNormalization("\(name).norm1", inputChannels)),
+      .convolution(Convolution("\(name).conv1", inputChannels, outputChannels, .same)),
+      .normalization(GroupNormalization("\(name).norm2", outputChannels)),
+      .convolution(Convolution("\(name).conv2", outputChannels, outputChannels, .same)),
+    ]
     shortcut =
       inputChannels == outputChannels
       ? nil : Convolution("\(name).nin_shortcut", inputChannels, outputChannels, .pointwise)
@@ -143,8 +61,17 @@ public struct AttentionBlock: Hashable, Sendable {
   public let output: Convolution
 
   /// Creates a block with taming's names: norm, q, k, v, proj_out.
-  public init(_ name: String, _ channels: Int) {
-    normalization = GroupNormalization("\(name).norm", channels, activates: false)
+  public init(
+    _ name: String,
+    _ channels: Int,
+    modulation: GroupNormalization.Modulation = .none
+  ) {
+    normalization = GroupNormalization(
+      "\(name).norm",
+      channels,
+      activates: false,
+      modulation: modulation
+    )
     query = Convolution("\(name).q", channels, channels, .pointwise)
     key = Convolution("\(name).k", channels, channels, .pointwise)
     value = Convolution("\(name).v", channels, channels, .pointwise)
@@ -153,50 +80,92 @@ public struct AttentionBlock: Hashable, Sendable {
 }
 
 /// One layer of a network; the names in it are those of the checkpoint.
-public enum NetworkLayer: Hashable, Sendable {
+public indirect enum NetworkLayer: Hashable, Sendable {
   /// A convolution.
   case convolution(Convolution)
   /// A normalization, with or without SiLU.
   case normalization(GroupNormalization)
+  /// A gain and a bias a channel.
+  case scaling(ChannelScaling)
+  /// A function of each value.
+  case activation(Activation)
+  /// Half the extents.
+  case pooling(Pooling)
   /// A residual block.
   case residual(ResidualBlock)
   /// An attention block.
   case attention(AttentionBlock)
+  /// Keeps what the layers make of the stream as the condition of later normalizations; the stream itself
+  /// stays as it is. Without layers the condition is the stream.
+  case condition([NetworkLayer])
 
   /// The convolutions in it, in the order in which they run.
   public var convolutions: [Convolution] {
     switch self {
     case .convolution(let convolution): [convolution]
-    case .normalization: []
+    case .normalization(let normalization): normalization.convolutions
+    case .scaling, .activation, .pooling: []
     case .residual(let block):
-      [block.firstConvolution] + (block.shortcut.map { [$0] } ?? []) + [block.secondConvolution]
-    case .attention(let block): [block.query, block.key, block.value, block.output]
+      block.body.dropLast().flatMap(\.convolutions) + (block.shortcut.map { [$0] } ?? [])
+        + (block.body.last?.convolutions ?? [])
+    case .attention(let block):
+      block.normalization.convolutions + [block.query, block.key, block.value, block.output]
+    case .condition(let layers): layers.flatMap(\.convolutions)
     }
   }
 
   /// The normalizations in it.
   public var normalizations: [GroupNormalization] {
     switch self {
-    case .convolution: []
+    case .convolution, .scaling, .activation, .pooling: []
     case .normalization(let normalization): [normalization]
-    case .residual(let block): [block.firstNormalization, block.secondNormalization]
+    case .residual(let block): block.body.flatMap(\.normalizations)
     case .attention(let block): [block.normalization]
+    case .condition(let layers): layers.flatMap(\.normalizations)
     }
   }
 
-  /// The channels that it takes and gives.
-  var channels: (input: Int, output: Int) {
+  /// The scalings in it.
+  public var scalings: [ChannelScaling] {
     switch self {
-    case .convolution(let convolution): (convolution.inputChannels, convolution.outputChannels)
-    case .normalization(let normalization): (normalization.channels, normalization.channels)
-    case .residual(let block):
-      (block.firstConvolution.inputChannels, block.secondConvolution.outputChannels)
-    case .attention(let block): (block.query.inputChannels, block.output.outputChannels)
+    case .scaling(let scaling): [scaling]
+    case .residual(let block): block.body.flatMap(\.scalings)
+    case .condition(let layers): layers.flatMap(\.scalings)
+    case .convolution, .normalization, .activation, .pooling, .attention: []
+    }
+  }
+
+  /// Every tensor that the layer needs.
+  public var parameters: [NetworkParameter] {
+    normalizations.flatMap(\.parameters) + scalings.flatMap(\.parameters)
+      + convolutions.flatMap(\.parameters)
+  }
+
+  /// The channels that it gives for `input` channels.
+  func outputChannels(for input: Int) -> Int {
+    switch self {
+    case .convolution(let convolution): convolution.outputChannels
+    case .residual(let block): block.body.reduce(input) { $1.outputChannels(for: $0) }
+    case .attention(let block): block.output.outputChannels
+    case .normalization, .scaling, .activation, .pooling, .condition: input
     }
   }
 
   /// The output's extent for an input's height or width.
   func extent(_ input: Int) -> Int {
-    if case .convolution(let convolution) = self { convolution.extent(input) } else { input }
+    switch self {
+    case .convolution(let convolution): convolution.extent(input)
+    case .pooling: input / 2
+    case .normalization, .scaling, .activation, .residual, .attention, .condition: input
+    }
+  }
+
+  /// How often the extents are doubled; negative where they are halved.
+  var scaling: Int {
+    switch self {
+    case .convolution(let convolution): convolution.scaling
+    case .pooling: -1
+    case .normalization, .scaling, .activation, .residual, .attention, .condition: 0
+    }
   }
 }

@@ -1,99 +1,56 @@
-internal import CKernels
-
-/// A convolution as the kernels take it: which kernel, and where its packed parameters begin.
-struct PlannedConvolution: Sendable {
-  /// The kernel that computes it.
-  enum Kernel: Hashable, Sendable {
-    /// `ckernels_convolve_1x1`.
-    case pointwise
-    /// `ckernels_convolve_3x3`.
-    case direct(stride: Int, padding: Int)
-    /// `ckernels_convolve_winograd`.
-    case winograd(upsamples: Bool)
-  }
-
-  let convolution: Convolution
-  let kernel: Kernel
-  /// Where the packed weights begin, counted in floats.
-  let weights: Int
-  /// Where the bias begins.
-  let bias: Int
-  /// Where the next parameters may begin.
-  let end: Int
-
-  /// Lays the parameters out from `weights` on.
-  init(_ convolution: Convolution, weights: Int) {
-    self.convolution = convolution
-    self.weights = weights
-    kernel = Self.kernel(of: convolution)
-    bias = weights + AlignedFloats.rounded(Self.weightCount(of: convolution))
-    end = bias + AlignedFloats.rounded(convolution.outputChannels)
-  }
-
-  /// Chooses the kernel from the sizes alone, so that the bits do not depend on the processor.
-  ///
-  /// Below 16 input channels Winograd's transforms cost more than they save.
-  static func kernel(of convolution: Convolution) -> Kernel {
-    switch convolution.geometry {
-    case .pointwise: .pointwise
-    case .same where convolution.inputChannels < 16: .direct(stride: 1, padding: 1)
-    case .same: .winograd(upsamples: false)
-    case .doubling: .winograd(upsamples: true)
-    case .halving: .direct(stride: 2, padding: 0)
-    case .halvingSymmetric: .direct(stride: 2, padding: 1)
-    }
-  }
-
-  /// The floats of packed weights.
-  private static func weightCount(of convolution: Convolution) -> Int {
-    let (output, input) = (convolution.outputChannels, convolution.inputChannels)
-    return switch kernel(of: convolution) {
-    case .pointwise: ckernels_packed_direct_size(output, input, 1)
-    case .direct: ckernels_packed_direct_size(output, input, 9)
-    case .winograd: ckernels_packed_winograd_size(output, input)
-    }
-  }
-}
-
-/// A normalization and where its gains and biases begin.
-struct PlannedNormalization: Sendable {
-  let normalization: GroupNormalization
-  let gain: Int
-  let bias: Int
-}
-
-/// One of the three buffers that the activations move between.
+/// One of the places that the activations move between.
 enum ActivationBuffer: Int, Sendable, CaseIterable {
+  /// The stream and its two helpers.
   case first, second, third
+  /// The condition of normalizations, with the means and deviations of its channels.
+  case condition, means, deviations
+  /// What normalizations take from the condition.
+  case gains, biases
 
-  /// The two others.
+  /// The two others of the stream's three.
   var others: (ActivationBuffer, ActivationBuffer) {
     switch self {
     case .first: (.second, .third)
     case .second: (.third, .first)
-    case .third: (.first, .second)
+    default: (.first, .second)
     }
   }
 }
 
-/// A call of one kernel.
-enum NetworkStep: Sendable {
-  /// A convolution into `to`, or added to what `to` holds; `part` counts the activations of `to` that
-  /// stand before the result (queries, keys, values).
-  case convolve(
-    PlannedConvolution,
-    from: ActivationBuffer,
-    to: ActivationBuffer,
-    part: Int,
-    adds: Bool
-  )
-  /// A normalization; `to` may be `from`.
-  case normalize(PlannedNormalization, from: ActivationBuffer, to: ActivationBuffer)
-  /// The attention products of the queries, keys and values in `from`.
-  case attend(channels: Int, from: ActivationBuffer, to: ActivationBuffer)
+/// A call of one kernel, from one buffer to another; it may be the same one where extents and channels stay,
+/// except for convolutions.
+struct NetworkStep: Sendable {
+  /// What is called.
+  enum Operation: Sendable {
+    /// A convolution; `part` counts the activations of the target that stand before the result (queries,
+    /// keys, values), `adds` says that the target's values are added.
+    case convolve(PlannedConvolution, part: Int, adds: Bool)
+    /// Four activations, one after the other, to the places of 2x2 blocks.
+    case depthToSpace
+    /// A normalization.
+    case normalize(PlannedNormalization)
+    /// Means and deviations of the channels, into the buffers of that name.
+    case summarize(epsilon: Double)
+    /// A gain and a bias a channel.
+    case scale(PlannedScaling)
+    /// A function of each value.
+    case activate(Activation)
+    /// 2x2 positions to one.
+    case pool(Pooling)
+    /// The attention products of queries, keys and values.
+    case attend
+    /// The values as they are.
+    case copy
+  }
+
+  let operation: Operation
+  let from: ActivationBuffer
+  let to: ActivationBuffer
+  /// The channels of the result.
+  let channels: Int
 }
 
-/// A graph lowered to kernel calls over three buffers, and the layout of its packed parameters.
+/// A graph lowered to kernel calls over the buffers, and the layout of its packed parameters.
 struct NetworkPlan: Sendable {
   /// The calls in order, from an input in the first buffer.
   private(set) var steps: [NetworkStep] = []
@@ -101,34 +58,74 @@ struct NetworkPlan: Sendable {
   private(set) var current = ActivationBuffer.first
   /// The floats of all packed parameters.
   private(set) var parameterCount = 0
+  private var channels: Int
 
   /// Lowers a graph.
   init(_ graph: NetworkGraph) {
-    for layer in graph.layers {
-      switch layer {
-      case .convolution(let convolution):
-        let target = current.others.0
-        convolve(convolution, from: current, to: target)
-        current = target
-      case .normalization(let normalization):
-        normalize(normalization, from: current, to: current)
-      case .residual(let block): append(block)
-      case .attention(let block): append(block)
-      }
+    channels = graph.inputChannels * graph.inputPatch * graph.inputPatch
+    for layer in graph.layers { append(layer) }
+  }
+
+  private mutating func append(_ layer: NetworkLayer) {
+    switch layer {
+    case .convolution(let convolution):
+      let (one, two) = current.others
+      current = convolve(convolution, from: current, to: one, over: two)
+    case .residual(let block): append(block)
+    case .attention(let block): append(block)
+    case .condition(let layers): append(condition: layers)
+    case .pooling(let pooling):
+      let target = current.others.0
+      add(.pool(pooling), from: current, to: target)
+      current = target
+    case .normalization, .scaling, .activation: transform(layer, from: current, to: current)
+    }
+  }
+
+  /// A layer that keeps extents and channels and may work in place.
+  private mutating func transform(
+    _ layer: NetworkLayer,
+    from: ActivationBuffer,
+    to: ActivationBuffer
+  ) {
+    switch layer {
+    case .normalization(let normalization): normalize(normalization, from: from, to: to)
+    case .activation(let activation): add(.activate(activation), from: from, to: to)
+    case .scaling(let scaling):
+      let planned = PlannedScaling(scaling, at: parameterCount)
+      parameterCount = planned.end
+      add(.scale(planned), from: from, to: to)
+    case .convolution, .pooling, .residual, .attention, .condition:
+      preconditionFailure("no layer that works in place")
     }
   }
 
   /// The block's result is added to its input where it lies, or to the shortcut's result.
   private mutating func append(_ block: ResidualBlock) {
+    let input = channels
     let (one, two) = current.others
-    normalize(block.firstNormalization, from: current, to: one)
-    convolve(block.firstConvolution, from: one, to: two)
-    normalize(block.secondNormalization, from: two, to: two)
-    if let shortcut = block.shortcut {
-      convolve(shortcut, from: current, to: one)
-      current = one
+    // The stream inside of the block moves between the two others, the input stays.
+    var inner = current
+    for layer in block.body.dropLast() {
+      let free = inner == one ? two : one
+      if case .convolution(let convolution) = layer {
+        inner = convolve(convolution, from: inner, to: free, over: free)
+      } else {
+        let target = inner == current ? one : inner
+        transform(layer, from: inner, to: target)
+        inner = target
+      }
     }
-    convolve(block.secondConvolution, from: two, to: current, adds: true)
+    guard case .convolution(let last)? = block.body.last else { return }
+    if let shortcut = block.shortcut {
+      let inside = channels
+      let free = inner == one ? two : one
+      channels = input
+      convolve(shortcut, from: current, to: free)
+      current = free
+      channels = inside
+    }
+    convolve(last, from: inner, to: current, adds: true)
   }
 
   private mutating func append(_ block: AttentionBlock) {
@@ -137,8 +134,74 @@ struct NetworkPlan: Sendable {
     for (part, projection) in [block.query, block.key, block.value].enumerated() {
       convolve(projection, from: one, to: two, part: part)
     }
-    steps.append(.attend(channels: block.query.outputChannels, from: two, to: one))
+    add(.attend, from: two, to: one)
     convolve(block.output, from: one, to: current, adds: true)
+  }
+
+  /// The layers run on a copy; what they give ends in the buffer of the condition.
+  private mutating func append(condition layers: [NetworkLayer]) {
+    let (stream, input) = (current, channels)
+    add(.copy, from: stream, to: .condition)
+    guard !layers.isEmpty else { return }
+    // The three buffers of the stream stand aside while the condition takes their place.
+    let (one, two) = stream.others
+    var inner = ActivationBuffer.condition
+    for layer in layers {
+      inner = appendAside(layer, inner, one, two)
+    }
+    if inner != .condition { add(.copy, from: inner, to: .condition) }
+    (current, channels) = (stream, input)
+  }
+
+  /// One layer of the condition, from `inner` to one of the three buffers that the stream is not in.
+  private mutating func appendAside(
+    _ layer: NetworkLayer,
+    _ inner: ActivationBuffer,
+    _ one: ActivationBuffer,
+    _ two: ActivationBuffer
+  ) -> ActivationBuffer {
+    let free = [ActivationBuffer.condition, one, two].filter { $0 != inner }
+    switch layer {
+    case .convolution(let convolution):
+      return convolve(convolution, from: inner, to: free[0], over: free[1])
+    case .residual(let block):
+      var stream = inner
+      for layer in block.body.dropLast() {
+        let target = stream == free[0] ? free[1] : free[0]
+        if case .convolution(let convolution) = layer {
+          stream = convolve(convolution, from: stream, to: target, over: target)
+        } else {
+          let place = stream == inner ? free[0] : stream
+          transform(layer, from: stream, to: place)
+          stream = place
+        }
+      }
+      if case .convolution(let last)? = block.body.last {
+        convolve(last, from: stream, to: inner, adds: true)
+      }
+      return inner
+    case .normalization, .scaling, .activation:
+      transform(layer, from: inner, to: inner)
+      return inner
+    case .pooling, .attention, .condition:
+      preconditionFailure("no layer of a condition")
+    }
+  }
+
+  /// A convolution into `to`, or, where depth becomes space, by way of `to` into `over`.
+  ///
+  /// - Returns: The buffer of the result.
+  @discardableResult
+  private mutating func convolve(
+    _ convolution: Convolution,
+    from: ActivationBuffer,
+    to: ActivationBuffer,
+    over: ActivationBuffer
+  ) -> ActivationBuffer {
+    convolve(convolution, from: from, to: to)
+    guard PlannedConvolution.spreads(convolution) else { return to }
+    add(.depthToSpace, from: to, to: over)
+    return over
   }
 
   private mutating func convolve(
@@ -150,7 +213,8 @@ struct NetworkPlan: Sendable {
   ) {
     let planned = PlannedConvolution(convolution, weights: parameterCount)
     parameterCount = planned.end
-    steps.append(.convolve(planned, from: from, to: to, part: part, adds: adds))
+    channels = convolution.outputChannels
+    add(.convolve(planned, part: part, adds: adds), from: from, to: to)
   }
 
   private mutating func normalize(
@@ -158,13 +222,29 @@ struct NetworkPlan: Sendable {
     from: ActivationBuffer,
     to: ActivationBuffer
   ) {
-    let count = AlignedFloats.rounded(normalization.channels)
-    let planned = PlannedNormalization(
-      normalization: normalization,
-      gain: parameterCount,
-      bias: parameterCount + count
-    )
-    parameterCount += 2 * count
-    steps.append(.normalize(planned, from: from, to: to))
+    let stream = channels
+    switch normalization.modulation {
+    case .none: break
+    case .adaptive(let gain, let bias, let epsilon):
+      channels = gain.inputChannels
+      add(.summarize(epsilon: epsilon), from: .condition, to: .means)
+      convolve(gain, from: .deviations, to: .gains)
+      convolve(bias, from: .means, to: .biases)
+    case .spatial(let factor, let term):
+      convolve(factor, from: .condition, to: .gains)
+      convolve(term, from: .condition, to: .biases)
+    }
+    channels = stream
+    let planned = PlannedNormalization(normalization, at: parameterCount)
+    parameterCount = planned.end
+    add(.normalize(planned), from: from, to: to)
+  }
+
+  private mutating func add(
+    _ operation: NetworkStep.Operation,
+    from: ActivationBuffer,
+    to: ActivationBuffer
+  ) {
+    steps.append(NetworkStep(operation: operation, from: from, to: to, channels: channels))
   }
 }

@@ -44,7 +44,7 @@ public final class NetworkWorkspace: Sendable {
     self.height = height
     self.width = width
     self.instructions = instructions
-    let layout = WorkspaceLayout(network, height: height, width: width)
+    let layout = WorkspaceLayout(network.plan, of: graph, height: height, width: width)
     guard layout.count <= memoryLimit / MemoryLayout<Float>.stride else {
       throw .memory(height: height, width: width, limit: memoryLimit)
     }

@@ -8,13 +8,16 @@ struct PreparedStep: Sendable {
   let width: Int
   /// The floats of the target that stand before the result: queries before keys before values.
   let offset: Int
+  /// How often the condition's extents are doubled to reach the input's.
+  let shift: Int
 
   /// What the step does.
   var kind: KernelKind {
-    switch step {
-    case .normalize: .normalization
+    switch step.operation {
+    case .normalize, .scale, .summarize, .activate: .normalization
     case .attend: .attention
-    case .convolve(let planned, _, _, _, _):
+    case .depthToSpace, .pool, .copy: .layout
+    case .convolve(let planned, _, _):
       switch planned.kernel {
       case .pointwise: .pointwise
       case .direct: .direct
@@ -25,14 +28,12 @@ struct PreparedStep: Sendable {
 
   /// Its multiply-adds, counted as those of direct convolutions.
   var multiplyAdds: Int {
-    switch step {
-    case .normalize: return 0
-    case .attend(let channels, _, _): return 2 * (height * width) * (height * width) * channels
-    case .convolve(let planned, _, _, _, _):
+    switch step.operation {
+    case .normalize, .scale, .summarize, .activate, .depthToSpace, .pool, .copy: return 0
+    case .attend: return 2 * (height * width) * (height * width) * step.channels
+    case .convolve(let planned, _, _):
       let convolution = planned.convolution
-      let positions = convolution.extent(height) * convolution.extent(width)
-      let taps = convolution.kernel * convolution.kernel
-      return positions * taps * convolution.inputChannels * convolution.outputChannels
+      return convolution.extent(height) * convolution.extent(width) * convolution.multiplyAdds
     }
   }
 }
@@ -41,58 +42,102 @@ struct PreparedStep: Sendable {
 struct WorkspaceLayout: Sendable {
   /// The calls with their extents.
   private(set) var steps: [PreparedStep] = []
-  /// The beginning of each of the three activation buffers, in floats.
+  /// The beginning of each of the activation buffers, in floats.
   private(set) var buffers: [Int] = []
   /// The beginning of the scratch that the kernels share.
   private(set) var scratch = 0
   /// The floats of the whole.
   private(set) var count = 0
+  private var sizes = [Int](repeating: 0, count: ActivationBuffer.allCases.count)
+  private var extents = [(rows: Int, columns: Int)](
+    repeating: (0, 0),
+    count: ActivationBuffer.allCases.count
+  )
 
-  /// Prepares a network for inputs of `height` x `width` positions.
-  init(_ network: ConvolutionalNetwork, height: Int, width: Int) {
-    let graph = network.graph
-    var (rows, columns) = (height / graph.inputPatch, width / graph.inputPatch)
-    var sizes = [Int](repeating: 0, count: ActivationBuffer.allCases.count)
-    var scratchSize = 0
-    func enlarge(_ buffer: ActivationBuffer, _ channels: Int, parts: Int = 1) {
-      let size = parts * rows * columns * AlignedFloats.rounded(channels)
-      sizes[buffer.rawValue] = max(sizes[buffer.rawValue], size)
-    }
+  /// Prepares a plan of a graph for inputs of `height` x `width` positions.
+  init(_ plan: NetworkPlan, of graph: NetworkGraph, height: Int, width: Int) {
+    let first = ActivationBuffer.first
+    extents[first.rawValue] = (height / graph.inputPatch, width / graph.inputPatch)
     // The Haar transforms pass through the two buffers that the stream is not in.
-    enlarge(.first, graph.inputChannels * graph.inputPatch * graph.inputPatch)
-    enlarge(.second, graph.inputChannels * graph.inputPatch * graph.inputPatch)
-    enlarge(.third, graph.inputChannels * graph.inputPatch * graph.inputPatch)
-    for step in network.plan.steps {
-      var offset = 0
-      let (inputRows, inputColumns) = (rows, columns)
-      switch step {
-      case .convolve(let planned, _, let target, let part, _):
-        let convolution = planned.convolution
-        scratchSize = max(scratchSize, planned.scratch(height: rows, width: columns))
-        (rows, columns) = (convolution.extent(rows), convolution.extent(columns))
-        offset = part * rows * columns * AlignedFloats.rounded(convolution.outputChannels)
-        enlarge(target, convolution.outputChannels, parts: part + 1)
-      case .normalize(let planned, _, let target):
-        let channels = planned.normalization.channels
-        scratchSize = max(scratchSize, ckernels_group_norm_scratch(channels))
-        enlarge(target, channels)
-      case .attend(let channels, _, let target):
-        scratchSize = max(scratchSize, ckernels_attention_scratch(rows * columns, channels))
-        enlarge(target, channels)
-      }
+    for buffer in [first, first.others.0, first.others.1] {
+      extents[buffer.rawValue] = extents[first.rawValue]
+      enlarge(buffer, graph.inputChannels * graph.inputPatch * graph.inputPatch)
+    }
+    var scratchSize = 0
+    for step in plan.steps {
+      let (rows, columns) = extents[step.from.rawValue]
+      scratchSize = max(scratchSize, step.scratch(height: rows, width: columns))
+      let (offset, parts) = follow(step)
+      enlarge(step.to, step.width, parts: parts)
+      let condition = extents[ActivationBuffer.condition.rawValue].rows
       steps.append(
-        PreparedStep(step: step, height: inputRows, width: inputColumns, offset: offset)
+        PreparedStep(
+          step: step,
+          height: rows,
+          width: columns,
+          offset: offset,
+          shift: condition == 0 ? 0 : (rows / condition).trailingZeroBitCount
+        )
       )
     }
-    let (one, two) = network.plan.current.others
-    enlarge(one, graph.outputChannels * graph.outputPatch * graph.outputPatch)
-    enlarge(two, graph.outputChannels * graph.outputPatch * graph.outputPatch)
+    let (one, two) = plan.current.others
+    for buffer in [one, two] {
+      extents[buffer.rawValue] = extents[plan.current.rawValue]
+      enlarge(buffer, graph.outputChannels * graph.outputPatch * graph.outputPatch)
+    }
     for size in sizes {
       buffers.append(count)
       count += AlignedFloats.rounded(size)
     }
     scratch = count
     count += AlignedFloats.rounded(scratchSize)
+  }
+
+  /// Moves the extents through one step.
+  ///
+  /// - Returns: The floats that stand before the result, and the activations that the target then holds.
+  private mutating func follow(_ step: NetworkStep) -> (offset: Int, parts: Int) {
+    var (rows, columns) = extents[step.from.rawValue]
+    var (offset, parts) = (0, 1)
+    switch step.operation {
+    case .convolve(let planned, let part, _):
+      (rows, columns) = (planned.extent(rows), planned.extent(columns))
+      offset = part * rows * columns * AlignedFloats.rounded(step.width)
+      parts = part + 1
+    case .depthToSpace: (rows, columns) = (2 * rows, 2 * columns)
+    case .pool: (rows, columns) = (rows / 2, columns / 2)
+    case .summarize:
+      (rows, columns) = (1, 1)
+      extents[ActivationBuffer.deviations.rawValue] = (1, 1)
+      enlarge(.deviations, step.channels)
+    case .normalize, .scale, .activate, .attend, .copy: break
+    }
+    extents[step.to.rawValue] = (rows, columns)
+    return (offset, parts)
+  }
+
+  private mutating func enlarge(_ buffer: ActivationBuffer, _ channels: Int, parts: Int = 1) {
+    let (rows, columns) = extents[buffer.rawValue]
+    let size = parts * rows * columns * AlignedFloats.rounded(channels)
+    sizes[buffer.rawValue] = max(sizes[buffer.rawValue], size)
+  }
+}
+
+extension NetworkStep {
+  /// The channels of the target, as many as the kernel writes.
+  fileprivate var width: Int {
+    if case .convolve(let planned, _, _) = operation { planned.filters } else { channels }
+  }
+
+  /// The scratch that the kernel takes for an input of these extents, in floats.
+  fileprivate func scratch(height: Int, width: Int) -> Int {
+    switch operation {
+    case .convolve(let planned, _, _): planned.scratch(height: height, width: width)
+    case .normalize(let planned):
+      ckernels_group_norm_scratch(planned.normalization.channels)
+    case .attend: ckernels_attention_scratch(height * width, channels)
+    case .depthToSpace, .summarize, .scale, .activate, .pool, .copy: 0
+    }
   }
 }
 
@@ -107,9 +152,21 @@ extension PlannedConvolution {
       height: height,
       width: width,
       in_channels: convolution.inputChannels,
-      out_channels: convolution.outputChannels,
+      out_channels: filters,
       weights: parameters + weights,
       bias: parameters + bias
+    )
+  }
+
+  /// How a direct convolution moves over an input of these extents; nil for other kernels.
+  func window(height: Int, width: Int) -> ckernels_window? {
+    guard case .direct(let extent, let stride, let padding) = kernel else { return nil }
+    return ckernels_window(
+      extent: extent,
+      stride: stride,
+      padding: padding,
+      rows: self.extent(height),
+      columns: self.extent(width)
     )
   }
 
@@ -119,11 +176,13 @@ extension PlannedConvolution {
     unsafe sizes.height = height
     unsafe sizes.width = width
     unsafe sizes.in_channels = convolution.inputChannels
-    unsafe sizes.out_channels = convolution.outputChannels
-    return switch kernel {
-    case .pointwise: 0
-    case .direct(let stride, let padding): unsafe ckernels_3x3_scratch(&sizes, stride, padding)
-    case .winograd: unsafe ckernels_winograd_scratch(&sizes)
+    unsafe sizes.out_channels = filters
+    switch kernel {
+    case .pointwise: return 0
+    case .direct:
+      guard var window = window(height: height, width: width) else { return 0 }
+      return unsafe ckernels_direct_scratch(&sizes, &window)
+    case .winograd: return unsafe ckernels_winograd_scratch(&sizes)
     }
   }
 }
