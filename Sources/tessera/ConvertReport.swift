@@ -14,6 +14,7 @@ struct PlanReport: Encodable {
     let sources: [String]
     let operations: [String]
     let streaming: String
+    let reversibility: String
   }
 
   struct Dropped: Encodable {
@@ -48,12 +49,13 @@ struct PlanReport: Encodable {
         bytes: output.byteCount,
         sources: output.sources,
         operations: output.operations.map(\.description),
-        streaming: output.streaming.rawValue
+        streaming: output.streaming.rawValue,
+        reversibility: output.reversibility.rawValue
       )
     }
     dropped = plan.dropped.map { Dropped(name: $0.name, reason: $0.reason) }
-    // Every operation keeps every value: only what is left out is lost.
-    lossy = plan.dropped.map(\.name)
+    let inexact = plan.outputs.filter { $0.reversibility != .exact }
+    lossy = inexact.map(\.tensor.name) + plan.dropped.map(\.name)
     let added = plan.implied.map {
       "\($0.tensor.name): \($0.value.rawValue) everywhere, \($0.reason)"
     }
@@ -67,9 +69,10 @@ struct PlanReport: Encodable {
     let rows = outputs.map { output in
       let from = output.sources.isEmpty ? "(implied)" : output.sources.joined(separator: " + ")
       let how = output.operations.isEmpty ? "as it is" : output.operations.joined(separator: ", ")
-      return [from, output.name, output.dtype, "\(output.shape)", how]
+      return [from, output.name, output.dtype, "\(output.shape)", output.reversibility, how]
     }
-    var lines = TextTable.lines([["from", "to", "type", "shape", "operations"]] + rows)
+    let heads = ["from", "to", "type", "shape", "undone", "operations"]
+    var lines = TextTable.lines([heads] + rows)
     lines += dropped.map { "dropped: \($0.name) (\($0.reason))" }
     lines += notes.map { "note: \($0)" }
     let megabytes = (Double(bytes) / 1e6).rounded(places: 1)

@@ -24,6 +24,23 @@ struct StoredTensors {
     checkpoint = try SafetensorsCheckpoint(path: path)
   }
 
+  /// Stores these tensors.
+  init(_ tensors: [String: Tensor], metadata: [String: String] = [:]) throws {
+    folder = try TemporaryFolder()
+    let infos = tensors.map {
+      TensorInfo(name: $0.key, elementType: $0.value.elementType, shape: $0.value.shape)
+    }
+    let layout = try SafetensorsLayout(tensors: infos, metadata: metadata)
+    let path = "\(folder.path)/in.safetensors"
+    let file = try SafetensorsFile(path: path, layout: layout)
+    for entry in layout.entries {
+      let bytes = tensors[entry.tensor.name]?.bytes ?? []
+      try bytes.withUnsafeBytes { try file.write($0, at: 0, of: entry) }
+    }
+    try file.commit()
+    checkpoint = try SafetensorsCheckpoint(path: path)
+  }
+
   subscript(name: String) -> TensorInfo? { checkpoint.tensors.first { $0.name == name } }
 
   /// Converts by rules and opens the result.

@@ -109,6 +109,6 @@ import Testing
     let stored = try store([4, 4], .float6E2M3)
     let result = try await stored.converted(by: ConversionRules(keeping: stored.checkpoint))
     #expect(try bytes("x", of: result) == bytes("x", of: stored.checkpoint))
-    await #expect(throws: OperationError.self) { try await convert(stored, [.transpose]) }
+    await #expect(throws: PlanError.self) { try await convert(stored, [.transpose]) }
   }
 }

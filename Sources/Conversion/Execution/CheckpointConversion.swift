@@ -120,11 +120,9 @@ public struct CheckpointConversion: Sendable {
       }
       progress(output.byteCount)
     case .expression(let expression):
-      for transfer in TensorTransfer.all(of: expression) {
-        try unsafe buffers.perform(transfer) { bytes, offset in
-          try unsafe file.write(bytes, at: offset, of: entry)
-          progress(bytes.count)
-        }
+      try unsafe buffers.perform(expression) { bytes, offset in
+        try unsafe file.write(bytes, at: offset, of: entry)
+        progress(bytes.count)
       }
     }
   }
@@ -145,7 +143,7 @@ private enum SourceHash {
 
 extension ImpliedTensor.Value {
   /// The little-endian bytes of one element.
-  fileprivate func bytes(as type: ElementType) -> [UInt8] {
+  func bytes(as type: ElementType) -> [UInt8] {
     let zero = [UInt8](repeating: 0, count: max(type.bitWidth / 8, 1))
     guard self == .one else { return zero }
     switch type {

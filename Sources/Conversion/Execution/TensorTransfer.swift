@@ -1,4 +1,3 @@
-import Readers
 import Tensors
 
 /// The way of one view into an output tensor: for every axis where elements come from and where
@@ -19,7 +18,9 @@ struct TensorTransfer: Sendable {
   }
 
   /// The tensor that is read.
-  let source: TensorInfo
+  let source: TensorSource
+  /// What is done to each element.
+  let pipeline: ElementPipeline
   /// The source element of index 0.
   let sourceOffset: Int
   /// The output element of index 0.
@@ -29,8 +30,10 @@ struct TensorTransfer: Sendable {
   /// are one axis.
   let axes: [Axis]
 
-  /// The bytes of an element.
+  /// The bytes of an element in the source.
   var width: Int { source.elementType.bitWidth / 8 }
+  /// The bytes of an element in the output.
+  var outputWidth: Int { pipeline.output.bitWidth / 8 }
   /// The number of elements.
   var count: Int { axes.reduce(1) { $0 * $1.extent } }
   /// Whether the elements follow one another on both sides.
@@ -58,6 +61,7 @@ struct TensorTransfer: Sendable {
 
   private init(_ view: TensorView, strides: [Int], outputOffset: Int) {
     source = view.source
+    pipeline = view.pipeline
     sourceOffset = view.offset
     self.outputOffset = outputOffset
     var axes: [Axis] = []
@@ -94,7 +98,7 @@ struct TensorTransfer: Sendable {
     var extents = axes.map(\.extent)
     let reading = axes.indices.min { axes[$0].sourceStride < axes[$1].sourceStride }
     let writing = axes.indices.last
-    while extents.reduce(width, *) > byteLimit {
+    while extents.reduce(max(width, outputWidth), *) > byteLimit {
       let others = extents.indices.filter { $0 != reading && $0 != writing && extents[$0] > 1 }
       let longest = extents.indices.max { extents[$0] < extents[$1] }
       guard let cut = others.first ?? longest, extents[cut] > 1 else { break }

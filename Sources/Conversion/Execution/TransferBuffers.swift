@@ -26,9 +26,59 @@ import Tensors
     unsafe output.deallocate()
   }
 
-  /// Makes one transfer.
-  func perform(_ transfer: TensorTransfer, _ sink: Sink) throws {
-    if transfer.isRun { return try unsafe copyRun(transfer, sink) }
+  /// Makes all transfers of an expression.
+  func perform(_ expression: TensorExpression, _ sink: Sink) throws {
+    for transfer in TensorTransfer.all(of: expression) {
+      switch transfer.source {
+      case .stored(let tensor):
+        try unsafe perform(transfer, sink) { elements, part in
+          try unsafe reader.read(elements, of: tensor, into: part)
+        }
+      case .computed(let computation):
+        let bytes = try tensor(computation).bytes
+        try unsafe perform(transfer, sink) { elements, part in
+          let start = elements.lowerBound * transfer.width
+          unsafe part.copyBytes(from: bytes[start..<start + part.count])
+        }
+      }
+    }
+  }
+
+  /// A whole tensor in memory.
+  private func tensor(_ computation: TensorComputation) throws -> Tensor {
+    if let value = computation.fill {
+      let form = computation.form
+      let element = value.bytes(as: form.elementType)
+      let bytes = (0..<(form.shape.elementCount ?? 0)).flatMap { _ in element }
+      return Tensor(elementType: form.elementType, shape: form.shape, bytes: bytes)
+    }
+    var operands: [Tensor] = []
+    for expression in computation.operands {
+      var bytes = [UInt8](repeating: 0, count: expression.form.byteCount)
+      try unsafe perform(expression) { part, offset in
+        unsafe bytes.replaceSubrange(offset..<offset + part.count, with: part)
+      }
+      operands.append(
+        Tensor(elementType: expression.elementType, shape: expression.shape, bytes: bytes)
+      )
+    }
+    guard let operation = computation.operation else { return operands[0] }
+    do {
+      return try operation.evaluate(operands, to: computation.form)
+    } catch {
+      let name = computation.operands.first?.parts.first?.source.name ?? ""
+      throw PlanError(tensor: name, cause: error.description)
+    }
+  }
+
+  /// Reads a range of the source's elements.
+  private typealias Read = (
+    _ elements: Range<Int>, _ buffer: UnsafeMutableRawBufferPointer
+  ) throws -> Void
+
+  private func perform(_ transfer: TensorTransfer, _ sink: Sink, _ read: Read) throws {
+    if transfer.isRun { return try unsafe copyRun(transfer, sink, read) }
+    let width = transfer.outputWidth
     let extents = transfer.tileExtents(byteLimit: TransferBuffers.tileSize)
     var start = [Int](repeating: 0, count: extents.count)
     repeat {
@@ -36,16 +86,33 @@ import Tensors
       for run in tile.reads {
         let bytes = run.slot * transfer.width..<(run.slot + run.count) * transfer.width
         let part = unsafe UnsafeMutableRawBufferPointer(rebasing: source[bytes])
-        let elements = run.source..<run.source + run.count
-        try unsafe reader.read(elements, of: transfer.source, into: part)
+        try unsafe read(run.source..<run.source + run.count, part)
       }
       unsafe tile.gather(from: UnsafeRawBufferPointer(source), to: output)
+      let result = try unsafe passed(output, through: transfer, count: tile.count, into: source)
       for run in tile.writes {
-        let bytes = run.slot * transfer.width..<(run.slot + run.count) * transfer.width
-        let part = unsafe UnsafeRawBufferPointer(rebasing: output[bytes])
-        try unsafe sink(part, run.output * transfer.width)
+        let bytes = run.slot * width..<(run.slot + run.count) * width
+        let part = unsafe UnsafeRawBufferPointer(rebasing: result[bytes])
+        try unsafe sink(part, run.output * width)
       }
     } while TransferBuffers.advance(&start, by: extents, within: transfer.axes.map(\.extent))
+  }
+
+  /// The elements of one buffer after a transfer's steps, in the other one where there are any.
+  private func passed(
+    _ elements: UnsafeMutableRawBufferPointer,
+    through transfer: TensorTransfer,
+    count: Int,
+    into other: UnsafeMutableRawBufferPointer
+  ) throws -> UnsafeRawBufferPointer {
+    if transfer.pipeline.steps.isEmpty { return UnsafeRawBufferPointer(elements) }
+    do {
+      let source = UnsafeRawBufferPointer(elements)
+      try unsafe transfer.pipeline.run(source, into: other, count: count)
+    } catch {
+      throw error.about(transfer.source.name)
+    }
+    return UnsafeRawBufferPointer(other)
   }
 
   /// Fills a tensor with one value of the given bytes.
@@ -59,18 +126,29 @@ import Tensors
     }
   }
 
-  private func copyRun(_ transfer: TensorTransfer, _ sink: Sink) throws {
+  private func copyRun(_ transfer: TensorTransfer, _ sink: Sink, _ read: Read) throws {
     let bits = transfer.source.elementType.bitWidth
+    let outputBits = transfer.pipeline.output.bitWidth
     // A multiple of 8 elements, so that pieces of sub-byte types are whole bytes.
-    let piece = TransferBuffers.pieceSize / bits * 8
+    let piece = TransferBuffers.pieceSize / max(bits, outputBits) * 8
     let end = transfer.sourceOffset + transfer.count
     for first in stride(from: transfer.sourceOffset, to: end, by: piece) {
       let elements = first..<min(first + piece, end)
       let size = elements.count * bits / 8
       let part = unsafe UnsafeMutableRawBufferPointer(rebasing: source[..<size])
-      try unsafe reader.read(elements, of: transfer.source, into: part)
+      try unsafe read(elements, part)
+      let result = try unsafe passed(
+        part,
+        through: transfer,
+        count: elements.count,
+        into: output
+      )
       let done = transfer.outputOffset + first - transfer.sourceOffset
-      try unsafe sink(UnsafeRawBufferPointer(part), done * bits / 8)
+      let resultSize = elements.count * outputBits / 8
+      try unsafe sink(
+        UnsafeRawBufferPointer(rebasing: result[..<resultSize]),
+        done * outputBits / 8
+      )
     }
   }
 

@@ -33,6 +33,8 @@ struct TransferTile {
   let reads: [Read]
   /// The runs to write from the output buffer.
   let writes: [Write]
+  /// The number of elements.
+  let count: Int
   private let axes: [Axis]
   private let width: Int
 
@@ -57,6 +59,7 @@ struct TransferTile {
       outputSlots[axis] = size
       size *= sizes[axis]
     }
+    count = size
     axes = sizes.indices.map {
       Axis(extent: sizes[$0], sourceSlot: sourceSlots[$0], outputSlot: outputSlots[$0])
     }

@@ -1,4 +1,5 @@
 public import Readers
+public import Tensors
 
 /// Tensors of a checkpoint on one side, tensors of the result on the other, operations in between.
 public struct ConversionRule: Sendable, Hashable {
@@ -73,6 +74,14 @@ public struct ConversionRules: Sendable {
   public var notes: [String] = []
   /// Settings of the layers that the tensors do not show, as JSON; nil where there are none.
   public var configuration: String?
+  /// Typed values that the result carries beside its tensors, such as the keys of a GGUF file.
+  public var metadata: [MetadataEntry] = []
+  /// Files that stand beside the result in its folder, such as `config.json`: name and text.
+  public var companions: [String: String] = [:]
+  /// The results that a change of type leaves alone.
+  public var keptTypes: Set<String> = []
+  /// The results whose type the recipe fixes, whatever type the source has.
+  public var fixedTypes: [String: ElementType] = [:]
 
   /// Creates an empty set of rules.
   public init(recipe: String) { self.recipe = recipe }

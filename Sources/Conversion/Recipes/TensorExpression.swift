@@ -5,11 +5,18 @@ import Tensors
 struct TensorExpression: Sendable {
   /// The axis along which the parts follow one another.
   private(set) var axis = 0
-  /// The parts; usually one.
+  /// The parts; at least one, usually one.
   private(set) var parts: [TensorView]
 
   /// A stored tensor as it is.
-  init(_ tensor: TensorInfo) { parts = [TensorView(tensor)] }
+  init(_ tensor: TensorInfo) { parts = [TensorView(.stored(tensor))] }
+
+  /// A tensor of one value.
+  init(_ tensor: TensorInfo, filledWith value: ImpliedTensor.Value) {
+    self.init(TensorComputation(filling: TensorForm(tensor.shape, tensor.elementType), with: value))
+  }
+
+  private init(_ computation: TensorComputation) { parts = [TensorView(.computed(computation))] }
 
   private init(axis: Int, parts: [TensorView]) {
     self.axis = axis
@@ -23,21 +30,45 @@ struct TensorExpression: Sendable {
     return Shape(dimensions)
   }
 
+  /// The type of the elements; the same in all parts.
+  var elementType: ElementType { parts[0].pipeline.output }
+
+  /// Extents and type.
+  var form: TensorForm { TensorForm(shape, elementType) }
+
+  /// The most memory that whole tensors take on the way, in bytes.
+  var wholeByteCount: Int { parts.map(\.source.wholeByteCount).max() ?? 0 }
+
   /// Applies operations one after another.
   ///
-  /// - Throws: `OperationError` where one does not apply, or cuts through what another has moved.
+  /// What no view can show is computed from whole tensors in memory.
+  ///
+  /// - Throws: `OperationError` where one does not apply.
   static func apply(
     _ operations: [TensorOperation],
-    to tensors: [TensorInfo]
+    to operands: [TensorExpression]
   ) throws(OperationError) -> [TensorExpression] {
-    var results = tensors.map { TensorExpression($0) }
+    var results = operands
     for operation in operations {
-      let expected = try operation.shapes(after: results.map(\.shape))
-      if !operation.isIdentity, let narrow = tensors.first(where: { $0.elementType.bitWidth < 8 }) {
+      let expected = try operation.forms(after: results.map(\.form))
+      if !operation.isIdentity,
+        let narrow = results.first(where: { $0.parts[0].source.elementType.bitWidth < 8 })
+      {
         throw operation.refusal([narrow.shape], "elements of less than a byte cannot be moved")
       }
-      results = try apply(operation, to: results)
-      precondition(results.map(\.shape) == expected, "views have the shapes that were foreseen")
+      if let views = try apply(operation, to: results) {
+        results = views
+      } else if operation.isView {
+        // The tensors as they are now, whole: any view of those is one.
+        let wholes = results.map { TensorExpression(TensorComputation(of: $0)) }
+        results = try apply(operation, to: wholes) ?? []
+      } else {
+        let operands = results
+        results = expected.enumerated().map { index, form in
+          TensorExpression(TensorComputation(operation, operands, result: index, form))
+        }
+      }
+      precondition(results.map(\.form) == expected, "views have the shapes that were foreseen")
     }
     return results
   }
@@ -45,37 +76,69 @@ struct TensorExpression: Sendable {
   private static func apply(
     _ operation: TensorOperation,
     to operands: [TensorExpression]
-  ) throws(OperationError) -> [TensorExpression] {
-    let results: [TensorExpression]?
+  ) throws(OperationError) -> [TensorExpression]? {
     switch operation {
-    case .permute(let axes): results = operands.map { $0.permuted(axes) }
-    case .reshape(_, let shape): results = all(operands.map { $0.reshaped(to: shape) })
+    case .permute(let axes): return operands.map { $0.permuted(axes) }
+    case .reshape(_, let shape): return all(operands.map { $0.reshaped(to: shape) })
     case .permuteBlocks(let axis, let order):
-      results = all(operands.map { $0.blocksPermuted(axis: axis, order) })
+      return all(operands.map { $0.blocksPermuted(axis: axis, order) })
     case .split(let axis, let sizes):
+      return regroup(operands, axis, sizes, [sizes.count], sizes.map { _ in 1 })
+    case .concatenate(let axis, let sizes):
+      return regroup(operands, axis, sizes, sizes.map { _ in 1 }, [sizes.count])
+    case .regroup(let axis, let sizes, let from, let to):
+      return regroup(operands, axis, sizes, from, to)
+    case .each(let chains):
+      var results: [TensorExpression] = []
+      for (chain, operand) in zip(chains, operands) { results += try apply(chain, to: [operand]) }
+      return results
+    case .cast(_, let type): return operands.map { $0.appending(.cast(type)) }
+    case .map(let map): return operands.map { $0.appending(.map(map)) }
+    case .affine(let scale, let offset):
+      return operands.map { $0.appending(.affine(scale: scale, offset: offset)) }
+    case .viewReal, .viewComplex, .conjugatePairs, .conjugateHalf, .deduplicate, .repeat:
+      return nil
+    }
+  }
+
+  private static func regroup(
+    _ operands: [TensorExpression],
+    _ axis: Int,
+    _ sizes: [Int],
+    _ from: [Int],
+    _ to: [Int]
+  ) -> [TensorExpression]? {
+    var pieces: [TensorExpression?] = []
+    for (operand, count) in zip(operands, from) {
       var start = 0
-      results = all(
-        sizes.map { size in
-          defer { start += size }
-          return operands[0].sliced(axis: axis, start..<start + size)
-        }
-      )
-    case .concatenate(let axis, _):
-      let isFlat = operands.allSatisfy { $0.parts.count == 1 || $0.axis == axis }
-      results = isFlat ? [TensorExpression(axis: axis, parts: operands.flatMap(\.parts))] : nil
+      for size in sizes[pieces.count..<pieces.count + count] {
+        pieces.append(count == 1 ? operand : operand.sliced(axis: axis, start..<start + size))
+        start += size
+      }
     }
-    guard let results else {
-      throw operation.refusal(
-        operands.map(\.shape),
-        "cuts through what an operation before has moved"
-      )
-    }
-    return results
+    guard let parts = all(pieces) else { return nil }
+    var start = 0
+    return all(
+      to.map { count in
+        defer { start += count }
+        return joined(Array(parts[start..<start + count]), axis: axis)
+      }
+    )
+  }
+
+  private static func joined(_ operands: [TensorExpression], axis: Int) -> TensorExpression? {
+    if operands.count == 1 { return operands[0] }
+    guard operands.allSatisfy({ $0.parts.count == 1 || $0.axis == axis }) else { return nil }
+    return TensorExpression(axis: axis, parts: operands.flatMap(\.parts))
   }
 
   private static func all<Element>(_ elements: [Element?]) -> [Element]? {
     let present = elements.compactMap { $0 }
     return present.count == elements.count ? present : nil
+  }
+
+  private func appending(_ step: ElementPipeline.Step) -> TensorExpression {
+    TensorExpression(axis: axis, parts: parts.map { $0.appending(step) })
   }
 
   private func permuted(_ axes: [Int]) -> TensorExpression {
@@ -125,7 +188,16 @@ extension TensorOperation {
     case .permute(let axes): axes == Array(0..<axes.count)
     case .reshape: true
     case .permuteBlocks(_, let order): order == Array(0..<order.count)
-    case .split, .concatenate: false
+    case .cast(let from, let to): from == to
+    default: false
+    }
+  }
+
+  /// Whether a view of a whole tensor can show the result.
+  fileprivate var isView: Bool {
+    switch self {
+    case .viewReal, .viewComplex, .conjugatePairs, .conjugateHalf, .deduplicate, .repeat: false
+    default: true
     }
   }
 }

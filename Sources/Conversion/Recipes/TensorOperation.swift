@@ -1,11 +1,10 @@
 public import Tensors
 
-/// A change of layout that keeps every value: what recipes are made of.
+/// What recipes are made of: a change of layout, or a function of every element.
 ///
-/// An operation takes a list of tensors and gives a list. All of them are exact and have an
-/// inverse:
-/// `operation.inverse` after `operation` gives the same bytes.
-public enum TensorOperation: Hashable, Sendable {
+/// An operation takes a list of tensors and gives a list, and has an inverse. Where its class is
+/// exact, `operation.inverse` after `operation` gives the same bytes.
+public indirect enum TensorOperation: Hashable, Sendable {
   /// Axis `i` of the result is axis `axes[i]` of the tensor; applies to each tensor of the list.
   case permute([Int])
   /// The same elements in the same order under other extents; applies to each tensor of the list.
@@ -17,6 +16,32 @@ public enum TensorOperation: Hashable, Sendable {
   case split(axis: Int, sizes: [Int])
   /// Joins tensors of these extents along an axis.
   case concatenate(axis: Int, sizes: [Int])
+  /// Cuts tensors into pieces of these extents along an axis, and joins the pieces anew, in order:
+  /// `from[i]` pieces make tensor `i` of the list, `to[i]` pieces tensor `i` of the result.
+  case regroup(axis: Int, sizes: [Int], from: [Int], to: [Int])
+  /// Applies to each tensor of the list its own operations, each of which gives one tensor.
+  case each([[TensorOperation]])
+  /// Brings elements into another floating-point type, rounded to the nearest, ties to even.
+  /// Applies to each tensor of the list.
+  case cast(from: ElementType, to: ElementType)
+  /// Applies a function to each element of each tensor of the list.
+  case map(ElementMap)
+  /// Makes `scale · x + offset` of each element of each tensor of the list.
+  case affine(scale: Double, offset: Double)
+  /// Sees a complex tensor as a real one with a last axis of 2, real part first.
+  case viewReal
+  /// Sees a real tensor with a last axis of 2 as a complex one.
+  case viewComplex
+  /// Appends the complex conjugates along an axis. The inverse keeps the first half, and refuses
+  /// tensors whose second half is not its conjugate.
+  case conjugatePairs(axis: Int)
+  /// Keeps the first of two halves that are conjugates of each other.
+  case conjugateHalf(axis: Int)
+  /// Keeps one of equal tensors that follow one another along an axis, which becomes an extent of 1.
+  /// Refuses others. The inverse is `repeat`.
+  case deduplicate(axis: Int, count: Int)
+  /// Repeats an extent of 1 along an axis.
+  case `repeat`(axis: Int, count: Int)
 
   /// Exchanges the two axes of a matrix.
   public static let transpose = TensorOperation.permute([1, 0])
@@ -30,6 +55,29 @@ public enum TensorOperation: Hashable, Sendable {
       .permuteBlocks(axis: axis, order: TensorOperation.inverted(order))
     case .split(let axis, let sizes): .concatenate(axis: axis, sizes: sizes)
     case .concatenate(let axis, let sizes): .split(axis: axis, sizes: sizes)
+    case .regroup(let axis, let sizes, let from, let to):
+      .regroup(axis: axis, sizes: sizes, from: to, to: from)
+    case .each(let chains): .each(chains.map { $0.reversed().map(\.inverse) })
+    case .cast(let from, let to): .cast(from: to, to: from)
+    case .map(let map): .map(map.inverse)
+    case .affine(let scale, let offset): .affine(scale: 1 / scale, offset: -offset / scale)
+    case .viewReal: .viewComplex
+    case .viewComplex: .viewReal
+    case .conjugatePairs(let axis): .conjugateHalf(axis: axis)
+    case .conjugateHalf(let axis): .conjugatePairs(axis: axis)
+    case .deduplicate(let axis, let count): .repeat(axis: axis, count: count)
+    case .repeat(let axis, let count): .deduplicate(axis: axis, count: count)
+    }
+  }
+
+  /// What it takes to undo the operation.
+  public var reversibility: Reversibility {
+    switch self {
+    case .cast(let from, let to): from.isExact(in: to) ? .exact : .rounding
+    case .map: .rounding
+    case .affine(let scale, let offset): offset == 0 && abs(scale) == 1 ? .exact : .rounding
+    case .each(let chains): chains.joined().map(\.reversibility).max() ?? .exact
+    default: .exact
     }
   }
 
@@ -39,76 +87,6 @@ public enum TensorOperation: Hashable, Sendable {
       inverse[index] = position
     }
     return inverse
-  }
-
-  /// The shapes of the results, without any data.
-  ///
-  /// - Parameter shapes: The shapes of the operands.
-  /// - Returns: One shape a result.
-  /// - Throws: `OperationError` where the operation does not apply to these shapes.
-  public func shapes(after shapes: [Shape]) throws(OperationError) -> [Shape] {
-    switch self {
-    case .split(let axis, let sizes):
-      guard shapes.count == 1 else { throw refusal(shapes, "splits one tensor") }
-      return try TensorOperation.split(shapes[0], axis, sizes, refusal)
-    case .concatenate(let axis, let sizes): return [try joined(shapes, axis, sizes)]
-    case .permute, .reshape, .permuteBlocks:
-      var results: [Shape] = []
-      for shape in shapes { results.append(try self.shape(after: shape)) }
-      return results
-    }
-  }
-
-  private func shape(after shape: Shape) throws(OperationError) -> Shape {
-    switch self {
-    case .permute(let axes):
-      guard axes.sorted() == Array(0..<shape.rank) else {
-        throw refusal([shape], "the axes are no permutation of this rank")
-      }
-      return Shape(axes.map { shape[$0] })
-    case .reshape(let from, let to):
-      guard shape == from, from.elementCount == to.elementCount else {
-        throw refusal([shape], "the shape differs or the number of elements changes")
-      }
-      return to
-    case .permuteBlocks(let axis, let order):
-      guard order.sorted() == Array(0..<order.count), (0..<shape.rank).contains(axis),
-        !order.isEmpty, shape[axis] % order.count == 0
-      else { throw refusal([shape], "the axis does not hold so many equal blocks") }
-      return shape
-    case .split, .concatenate: return shape
-    }
-  }
-
-  private static func split(
-    _ shape: Shape,
-    _ axis: Int,
-    _ sizes: [Int],
-    _ refusal: ([Shape], String) -> OperationError
-  ) throws(OperationError) -> [Shape] {
-    guard (0..<shape.rank).contains(axis), sizes.allSatisfy({ $0 >= 0 }),
-      sizes.reduce(0, +) == shape[axis]
-    else { throw refusal([shape], "the sizes do not add up to the axis") }
-    return sizes.map { size in
-      var dimensions = shape.dimensions
-      dimensions[axis] = size
-      return Shape(dimensions)
-    }
-  }
-
-  private func joined(
-    _ shapes: [Shape],
-    _ axis: Int,
-    _ sizes: [Int]
-  ) throws(OperationError) -> Shape {
-    guard let first = shapes.first, (0..<first.rank).contains(axis) else {
-      throw refusal(shapes, "there is no such axis")
-    }
-    var whole = first.dimensions
-    whole[axis] = sizes.reduce(0, +)
-    let parts = try TensorOperation.split(Shape(whole), axis, sizes, refusal)
-    guard parts == shapes else { throw refusal(shapes, "the parts have other shapes") }
-    return Shape(whole)
   }
 
   func refusal(_ shapes: [Shape], _ cause: String) -> OperationError {
@@ -126,6 +104,19 @@ extension TensorOperation: CustomStringConvertible {
     case .permuteBlocks(let axis, let order): "permute_blocks(axis \(axis): \(list(order)))"
     case .split(let axis, let sizes): "split(axis \(axis): \(list(sizes)))"
     case .concatenate(let axis, let sizes): "concatenate(axis \(axis): \(list(sizes)))"
+    case .regroup(let axis, let sizes, _, let to):
+      "regroup(axis \(axis): \(list(sizes)) as \(list(to)))"
+    case .each(let chains):
+      "each(\(chains.map { $0.map(\.description).joined(separator: " ") }.joined(separator: "; ")))"
+    case .cast(let from, let to): "cast(\(from.rawValue.lowercased())→\(to.rawValue.lowercased()))"
+    case .map(let map): map.rawValue
+    case .affine(let scale, let offset): "affine(\(scale),\(offset))"
+    case .viewReal: "view_real"
+    case .viewComplex: "view_complex"
+    case .conjugatePairs(let axis): "conjugate_pairs(\(axis))"
+    case .conjugateHalf(let axis): "conjugate_half(\(axis))"
+    case .deduplicate(let axis, let count): "deduplicate(axis \(axis): \(count))"
+    case .repeat(let axis, let count): "repeat(axis \(axis): \(count))"
     }
   }
 }

@@ -1,7 +1,6 @@
-import Readers
 import Tensors
 
-/// One stored tensor seen under another layout, without moving a byte.
+/// One tensor seen under another layout, without moving a byte.
 ///
 /// Element `[i0, i1, …]` of the view is element `offset + Σ stride · index` of the source.
 struct TensorView: Sendable {
@@ -16,15 +15,18 @@ struct TensorView: Sendable {
   }
 
   /// The tensor that holds the data.
-  let source: TensorInfo
+  let source: TensorSource
+  /// What is done to each element on its way.
+  private(set) var pipeline: ElementPipeline
   /// The source element of index 0.
   private(set) var offset = 0
   /// The axes of each dimension, outermost first; none for an extent of 1.
   private(set) var groups: [[Axis]]
 
   /// Sees a tensor as it is stored.
-  init(_ source: TensorInfo) {
+  init(_ source: TensorSource) {
     self.source = source
+    pipeline = ElementPipeline(source.elementType)
     var stride = 1
     var groups: [[Axis]] = []
     for extent in source.shape.dimensions.reversed() {
@@ -36,6 +38,13 @@ struct TensorView: Sendable {
 
   /// The extents of the view.
   var shape: Shape { Shape(groups.map { $0.reduce(1) { $0 * $1.extent } }) }
+
+  /// The view with one more step for each element.
+  func appending(_ step: ElementPipeline.Step) -> TensorView {
+    var view = self
+    view.pipeline = pipeline.appending(step)
+    return view
+  }
 
   /// The view with its dimensions in another order.
   func permuted(_ axes: [Int]) -> TensorView {
