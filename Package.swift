@@ -56,7 +56,7 @@ let package = Package(
     .target(
       name: "Writers",
       dependencies: [
-        "CPNG", "Readers", "Tensors", "Tokenization",
+        "CHDF5", "CPNG", "CZlib", "Readers", "Tensors", "Tokenization",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),

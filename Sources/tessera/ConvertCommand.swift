@@ -4,6 +4,7 @@ import Foundation
 import Readers
 import Synchronization
 import Tensors
+import Writers
 
 /// `convert`: a checkpoint becomes another.
 struct ConvertCommand: AsyncParsableCommand {
@@ -23,9 +24,14 @@ struct ConvertCommand: AsyncParsableCommand {
       """
   )
 
-  /// What comes out.
+  /// What comes out: a format, or a layout whose format the output's name says.
   enum Target: String, ExpressibleByArgument, CaseIterable {
-    case safetensors, torch
+    case safetensors, npz, h5, pt, gguf
+    case kerasWeights = "weights.h5"
+    case torch
+
+    /// The format that is named; nil for a layout.
+    var format: CheckpointFormat? { CheckpointFormat(rawValue: rawValue) }
   }
 
   @Argument(
@@ -59,12 +65,25 @@ struct ConvertCommand: AsyncParsableCommand {
     guard plan || output != nil else {
       throw ValidationError("Missing '-o <output>': name the file to write, or ask for --plan.")
     }
-    if let output, to == nil || to == .torch, !ConvertCommand.isFolder(output),
-      !output.hasSuffix(".safetensors")
-    {
-      throw ValidationError("'\(output)': name a file that ends in .safetensors, or a folder.")
+    guard let output else { return }
+    guard ConvertCommand.isFolder(output) || format != nil else {
+      let endings = CheckpointFormat.endings.joined(separator: " ")
+      throw ValidationError(
+        "'\(output)': name a file that ends in \(endings), or a folder, or --to."
+      )
+    }
+    guard shardSize == nil || outputFormat == .safetensors else {
+      throw ValidationError("--shard-size: only safetensors has shards.")
     }
   }
+
+  /// The format that is named by --to or by the output's ending.
+  private var format: CheckpointFormat? {
+    to?.format ?? output.flatMap { CheckpointFormat(path: $0) }
+  }
+
+  /// The format that is written.
+  private var outputFormat: CheckpointFormat { format ?? .safetensors }
 
   func run() async throws {
     let source = try SourceCheckpoint(path: input, opaqueAs: opaqueDtype?.elementType)
@@ -85,6 +104,7 @@ struct ConvertCommand: AsyncParsableCommand {
     )
     let files = try await conversion.write(
       to: path,
+      format: outputFormat,
       shardByteLimit: shardSize?.bytes,
       progress: progress.show
     )
@@ -99,7 +119,7 @@ struct ConvertCommand: AsyncParsableCommand {
     if !Checkpoint.isFolder(output), mkdir(output, 0o777) != 0 {
       throw FileError(operation: "create the folder", path: output, code: errno)
     }
-    return output.hasSuffix("/") ? "\(output)model.safetensors" : "\(output)/model.safetensors"
+    return (output.hasSuffix("/") ? output : "\(output)/") + outputFormat.usualFileName
   }
 
   private static func isFolder(_ path: String) -> Bool {

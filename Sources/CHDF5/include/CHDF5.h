@@ -84,3 +84,37 @@ uint32_t chdf5_fletcher32(const uint8_t *bytes, size_t count);
 
 // Opens a dataset with a chunk cache of this many bytes, or returns a negative number.
 hid_t chdf5_open_dataset(hid_t file, const char *name, size_t cache_bytes, size_t cache_slots);
+
+// MARK: Writing
+
+// The element types of datasets, as h5py and Keras write them.
+typedef enum {
+  CHDF5_INTEGER = 0,   // signed
+  CHDF5_UNSIGNED = 1,  //
+  CHDF5_FLOAT = 2,     // IEEE of 2, 4 or 8 bytes
+  CHDF5_COMPLEX = 3,   // a compound of two floats, `r` and `i`
+  CHDF5_BOOLEAN = 4,   // an enumeration of FALSE and TRUE
+  CHDF5_OPAQUE = 5,    // bytes that the library has no type for
+} chdf5_kind;
+
+// Empties a file and makes it an HDF5 file that old readers open; negative on failure. Nothing in it
+// depends on the time.
+hid_t chdf5_create(const char *path);
+
+// Opens a file that chdf5_create made, to add to it; negative on failure.
+hid_t chdf5_reopen(const char *path);
+
+// Adds a dataset in one run, whose data are not written; groups on the way are made. `offset` is where
+// its bytes lie, 0 where it has none.
+bool chdf5_add_dataset(
+    hid_t file, const char *name, chdf5_kind kind, size_t bytes, unsigned rank,
+    const hsize_t *extents, uint64_t *offset);
+
+// Adds a group, and those on the way, where there is none of this name.
+bool chdf5_add_group(hid_t file, const char *name);
+
+// Gives a dataset a second name.
+bool chdf5_add_link(hid_t file, const char *existing, const char *name);
+
+// Adds a UTF-8 string of variable length, ended by a zero byte, as attribute of an object.
+bool chdf5_add_text(hid_t file, const char *object, const char *name, const char *text);

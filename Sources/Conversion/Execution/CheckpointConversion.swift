@@ -1,9 +1,9 @@
 import Foundation
 public import Readers
 import Tensors
-import Writers
+public import Writers
 
-/// A plan carried out: from an open checkpoint to safetensors files, a tile at a time.
+/// A plan carried out: from an open checkpoint to the files of another, a tile at a time.
 public struct CheckpointConversion: Sendable {
   /// What is read.
   public let checkpoint: any CheckpointReader
@@ -60,13 +60,17 @@ public struct CheckpointConversion: Sendable {
   ///
   /// - Parameters:
   ///   - path: The file; with several shards, the name from which theirs are made.
-  ///   - shardByteLimit: The most data in a file; nil makes one file.
+  ///   - format: Its format.
+  ///   - shardByteLimit: The most data in a file; nil makes one file. Only safetensors has shards.
+  ///   - quantized: The names of the results that a GGUF file stores as Q8_0.
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The paths of the files.
-  /// - Throws: The reader's errors, `FileError`, `SameFileError`, `SafetensorsWriterError`.
+  /// - Throws: The reader's errors, `FileError`, `SameFileError`, `CheckpointWriterError`.
   @concurrent public func write(
     to path: String,
+    format: CheckpointFormat = .safetensors,
     shardByteLimit: Int? = nil,
+    quantized: Set<String> = [],
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> [String] {
     let sharding = SafetensorsSharding(plan.outputs.map(\.tensor), byteLimit: shardByteLimit)
@@ -79,19 +83,19 @@ public struct CheckpointConversion: Sendable {
     let buffers = TransferBuffers(reading: checkpoint)
     for (number, tensors) in sharding.shards.enumerated() {
       let draft = metadata(sourceHash: SourceHash.placeholder)
-      let layout = try SafetensorsLayout(tensors: tensors, metadata: draft)
+      let options = GGUFOptions(values: plan.metadata, quantized: quantized)
+      let layout = try format.layout(of: tensors, metadata: draft, gguf: options)
       let file = sharding.path(of: number, under: path)
-      var shard = try SafetensorsFile(path: file, layout: layout, reading: sourceFiles)
-      for entry in layout.entries {
-        guard let output = outputs[entry.tensor.name] else { continue }
-        try fill(entry, of: shard, with: output, buffers) { count in
+      var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
+      for index in shard.entries.indices {
+        let tensor = shard.entries[index].tensor
+        guard let output = outputs[tensor.name], tensor.aliasOf == nil else { continue }
+        try fill(index, of: &shard, with: output, buffers) { count in
           done += count
           progress(done)
         }
       }
-      let final = metadata(sourceHash: try await sourceHash)
-      try shard.replaceHeader(by: SafetensorsLayout(tensors: tensors, metadata: final))
-      try set.add(shard.finished())
+      try set.add(shard.finished(metadata: metadata(sourceHash: try await sourceHash)))
       files.append(file)
     }
     if let indexPath = sharding.indexPath(under: path) {
@@ -105,8 +109,8 @@ public struct CheckpointConversion: Sendable {
   }
 
   private func fill(
-    _ entry: SafetensorsLayout.Entry,
-    of file: borrowing SafetensorsFile,
+    _ index: Int,
+    of file: inout CheckpointFile,
     with output: ConversionPlan.Output,
     _ buffers: borrowing TransferBuffers,
     _ progress: (Int) -> Void
@@ -116,12 +120,12 @@ public struct CheckpointConversion: Sendable {
       let type = output.tensor.elementType
       let count = output.tensor.shape.elementCount ?? 0
       try unsafe buffers.fill(value.bytes(as: type), count: count) { bytes, offset in
-        try unsafe file.write(bytes, at: offset, of: entry)
+        try unsafe file.write(bytes, at: offset, of: index)
       }
       progress(output.byteCount)
     case .expression(let expression):
       try unsafe buffers.perform(expression) { bytes, offset in
-        try unsafe file.write(bytes, at: offset, of: entry)
+        try unsafe file.write(bytes, at: offset, of: index)
         progress(bytes.count)
       }
     }

@@ -2,14 +2,14 @@ import CHDF5
 import Synchronization
 
 /// The door to libhdf5: one caller at a time, nothing printed.
-enum HDF5 {
+package enum HDF5 {
   private static let lock = Mutex(())
 
   /// Runs a whole operation (open, look, read) alone in the library.
   ///
   /// The library's own lock, where it is built with one, covers single calls only. `name` is how
   /// messages call the file.
-  static func perform<Value: Sendable, Failure: Error>(
+  package static func perform<Value: Sendable, Failure: Error>(
     on name: String,
     _ body: () throws(Failure) -> Value
   ) throws(Failure) -> Value {
@@ -23,7 +23,7 @@ enum HDF5 {
   }
 
   /// The library's words on the call that failed last; inside `perform`, right after the call.
-  static func describeFailure() -> String {
+  package static func describeFailure() -> String {
     var text = [CChar](repeating: 0, count: 512)
     unsafe chdf5_describe_failure(&text, text.count)
     return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)

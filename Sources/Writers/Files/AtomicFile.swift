@@ -79,6 +79,26 @@ public struct AtomicFile: ~Copyable {
     }
   }
 
+  /// Writes bytes at an offset, without moving the position.
+  public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+    let written = unsafe bytes.withUnsafeBytes { buffer in
+      Result { () throws(FileError) in try unsafe write(buffer, at: offset) }
+    }
+    try written.get()
+  }
+
+  /// Reads back bytes that have been written.
+  func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) {
+    var done = 0
+    while done < buffer.count {
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe pread(descriptor, rest.baseAddress, rest.count, off_t(offset + done))
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { throw failure("read back") }
+      done += count
+    }
+  }
+
   /// Makes the bytes durable and gives the file its name, replacing an older one.
   public consuming func commit() throws(FileError) {
     try synchronize()

@@ -34,4 +34,11 @@ enum JSONText {
       }
     }
   }
+
+  /// An object of strings on one line, its keys in the order of their bytes.
+  static func object(_ members: [String: String]) -> String {
+    let sorted = members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+    let texts = sorted.map { "\(quoted($0.key)):\(quoted($0.value))" }
+    return "{\(texts.joined(separator: ","))}"
+  }
 }

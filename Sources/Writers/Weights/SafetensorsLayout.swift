@@ -5,14 +5,9 @@ public import Tensors
 ///
 /// Order, offsets, padding and JSON are those of the reference writer (safetensors 0.8), so equal
 /// tensors and metadata give equal bytes.
-public struct SafetensorsLayout: Sendable {
+public struct SafetensorsLayout: CheckpointLayout {
   /// A tensor and its bytes, counted from the start of the file.
-  public struct Entry: Sendable {
-    /// Name, type and shape.
-    public let tensor: TensorInfo
-    /// Where its bytes go.
-    public let bytes: Range<Int>
-  }
+  public typealias Entry = CheckpointEntry
 
   /// The tensors in the order of their bytes.
   public let entries: [Entry]
@@ -20,6 +15,10 @@ public struct SafetensorsLayout: Sendable {
   public let header: [UInt8]
   /// The size of the whole file in bytes.
   public var fileSize: Int { entries.last?.bytes.upperBound ?? header.count }
+  /// The tensors in the order of their bytes.
+  public var tensors: [TensorInfo] { entries.map(\.tensor) }
+  /// Never: the format has no checksums.
+  public var needsChecksums: Bool { false }
 
   /// Lays out tensors.
   ///
@@ -56,6 +55,24 @@ public struct SafetensorsLayout: Sendable {
     entries = zip(sorted, ranges).map { tensor, range in
       Entry(tensor: tensor, bytes: start + range.lowerBound..<start + range.upperBound)
     }
+  }
+
+  /// Reserves the file and writes the header.
+  public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
+    try file.reserve(byteCount: fileSize)
+    try file.write(header)
+    return entries
+  }
+
+  /// Writes the header once more, with the strings that are known by now.
+  public func finish(
+    _ file: inout AtomicFile,
+    metadata: [String: String],
+    checksums: [UInt32]
+  ) throws {
+    let final = try SafetensorsLayout(tensors: tensors, metadata: metadata)
+    precondition(final.header.count == header.count, "the data stay where they are")
+    try file.write(final.header, at: 0)
   }
 
   private static func byteCount(
