@@ -164,3 +164,11 @@ struct NPYDictionary {
   /// The text as one short line for messages.
   private func printable(_ text: String) -> String { String(text.prefix(32)) }
 }
+
+extension ElementType {
+  /// The type of numpy's kind letter and width, such as `f4`; nil for what no tensor holds.
+  package init?(numpyKind kind: String) {
+    guard let type = NPYDictionary.kinds[kind] else { return nil }
+    self = type
+  }
+}

@@ -138,9 +138,9 @@ struct SourceCheckpoint {
     self.path = path
     let file = try Checkpoint.file(of: path)
     checkpoint = try Checkpoint.open(file, opaqueAs: opaqueType)
-    files = (checkpoint as? SafetensorsCheckpoint)?.files ?? [file]
-    guard let hdf5 = checkpoint as? HDF5Checkpoint, let first = hdf5.refusals.first else { return }
-    let others = hdf5.refusals.count - 1
+    files = checkpoint.files
+    guard let first = checkpoint.refusals.first else { return }
+    let others = checkpoint.refusals.count - 1
     let more = others > 0 ? " (and \(others) more: see `tessera inspect`)" : ""
     throw CheckpointError(path: file, cause: first + more)
   }

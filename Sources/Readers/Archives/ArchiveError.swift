@@ -21,6 +21,7 @@ public struct ArchiveError: ClassifiedError, Hashable {
 
   /// Archive, member and cause on one line.
   public var description: String {
-    member.isEmpty ? "\(file): \(cause)" : "\(file): \(member): \(cause)"
+    let parts = member.isEmpty ? [file, cause] : [file, member, cause]
+    return parts.map(CheckpointFormatError.line).joined(separator: ": ")
   }
 }

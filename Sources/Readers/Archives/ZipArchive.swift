@@ -19,9 +19,10 @@ struct ZipArchive: Sendable {
 
   let region: FileRegion
   let members: [Member]
+  private let places: [String: Int]
 
   /// The most members and the largest central directory that are read.
-  private static let limits = (members: 1 << 16, directory: 64 << 20)
+  private static let limits = (members: 1 << 20, directory: 128 << 20)
 
   /// Whether a file starts as a zip file does.
   static func isArchive(_ region: FileRegion) throws(FileError) -> Bool {
@@ -38,24 +39,36 @@ struct ZipArchive: Sendable {
     }
     let directory = LittleEndianBytes(bytes: try region.bytes(end.offset..<end.offset + end.size))
     var members: [Member] = []
-    var names: Set<String> = []
+    var places: [String: Int] = [:]
     var position = 0
     for _ in 0..<end.count {
       guard let (member, next) = Member.parse(directory, at: position) else {
         throw ArchiveError(file: region.name, cause: "its directory is damaged at byte \(position)")
       }
       try member.check(in: region)
-      guard names.insert(member.name).inserted else {
+      guard places.updateValue(members.count, forKey: member.name) == nil else {
         throw ArchiveError(file: region.name, member: member.name, cause: "the name occurs twice")
       }
       members.append(member)
       position = next
     }
     self.members = members
+    self.places = places
+    try checkOverlaps()
+  }
+
+  /// Refuses members that share bytes: so a small file would unpack to a huge one.
+  private func checkOverlaps() throws(ArchiveError) {
+    let sorted = members.sorted { $0.headerOffset < $1.headerOffset }
+    for (member, next) in zip(sorted, sorted.dropFirst())
+    where next.headerOffset - member.headerOffset < 30 + member.compressedSize {
+      let cause = "its bytes overlap those of '\(member.name)'"
+      throw ArchiveError(file: region.name, member: next.name, cause: cause)
+    }
   }
 
   /// The member of a name, if there is one.
-  subscript(name: String) -> Member? { members.first { $0.name == name } }
+  subscript(name: String) -> Member? { places[name].map { members[$0] } }
 
   /// The stored bytes of a member, compressed or not, checked against its own header.
   func storedBytes(of member: Member) throws -> FileRegion {

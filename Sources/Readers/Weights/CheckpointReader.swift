@@ -33,6 +33,12 @@ public protocol CheckpointReader: Sendable {
   var attributes: [String: String] { get }
   /// What was skipped or noticed, a sentence each: strings, compounds, unusual types.
   var notes: [String] { get }
+  /// Tensors that are there but cannot be read safely and exactly, a sentence each.
+  ///
+  /// They stand among the notes too; a conversion would lose them.
+  var refusals: [String] { get }
+  /// The files that hold the data, in the order in which they were opened.
+  var files: [String] { get }
 
   /// Reads a range of one tensor's elements, counted in row-major order, as little-endian bytes.
   ///
@@ -46,4 +52,9 @@ public protocol CheckpointReader: Sendable {
     of tensor: TensorInfo,
     into buffer: UnsafeMutableRawBufferPointer
   ) throws
+}
+
+extension CheckpointReader {
+  /// Nothing: most formats hold only what can be read.
+  public var refusals: [String] { [] }
 }

@@ -18,6 +18,8 @@ public struct HDF5Checkpoint: CheckpointReader {
   ///
   /// Links, external and virtual data, bombs, unknown filters, long double, untyped bytes.
   public let refusals: [String]
+  /// The file.
+  public var files: [String] { [file.region.name] }
 
   /// The description of the model's layers, where the file has one: Keras' JSON.
   package let modelConfiguration: String?

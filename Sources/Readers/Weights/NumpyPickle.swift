@@ -1,0 +1,165 @@
+import Foundation
+import Tensors
+
+/// numpy's arrays and numbers inside of a pickle.
+struct NumpyPickle {
+  let tree: PickleTree
+
+  /// What a record of one of numpy's functions stands for.
+  func find(
+    _ record: PickleRecord,
+    named global: PickleGlobal,
+    _ arguments: [PickleNode]
+  ) throws -> TorchTensorReader.Finding {
+    switch global.name {
+    case "_reconstruct":
+      guard let state = record.state, case .tuple(let parts) = tree[state], parts.count >= 4 else {
+        return .unreadable("a numpy array without its state")
+      }
+      let fields = parts.suffix(4)
+      let (shape, type, isFortran, data) = (
+        fields[fields.startIndex], fields[fields.startIndex + 1], fields[fields.startIndex + 2],
+        fields[fields.startIndex + 3]
+      )
+      return try array(
+        shape: shape,
+        type: type,
+        isFortran: tree[isFortran] == .boolean(true),
+        data: data
+      )
+    case "_frombuffer":
+      guard arguments.count >= 4 else { return .unreadable("a numpy array without its buffer") }
+      return try array(
+        shape: arguments[2],
+        type: arguments[1],
+        isFortran: tree.text(arguments[3]) == "F",
+        data: arguments[0]
+      )
+    default: return .other
+    }
+  }
+
+  private func array(
+    shape: PickleNode,
+    type: PickleNode,
+    isFortran: Bool,
+    data: PickleNode
+  ) throws -> TorchTensorReader.Finding {
+    func damaged(_ cause: String) -> CheckpointFormatError {
+      CheckpointFormatError(file: tree.region.name, place: "numpy array", cause: cause)
+    }
+    guard let extents = tree.elements(shape)?.map(tree.integer), extents.count <= 64 else {
+      throw damaged("has no shape")
+    }
+    let dimensions = extents.compactMap { $0 }.filter { $0 >= 0 }
+    guard dimensions.count == extents.count else { throw damaged("has an extent that is none") }
+    guard let (elementType, isBigEndian) = elementType(type) else {
+      return .unreadable("a numpy array of objects, strings or structures")
+    }
+    guard let (place, byteCount) = try rawBytes(data) else {
+      return .unreadable("a numpy array whose data are no bytes")
+    }
+    let shape = Shape(dimensions)
+    guard let count = shape.elementCount, elementType.byteCount(elements: count) == byteCount
+    else { throw damaged("\(shape) of \(elementType.rawValue) is not \(byteCount) bytes") }
+    let strides = isFortran ? columnMajorStrides(of: shape) : StoredTensor.rowMajorStrides(of: shape)
+    guard
+      var stored = StoredTensor(
+        elementType: elementType,
+        shape: shape,
+        strides: strides,
+        offset: 0,
+        storageBytes: byteCount
+      )
+    else { throw damaged("\(shape) overflows") }
+    stored.isBigEndian = isBigEndian
+    let storage = TorchStorage(
+      identity: "numpy \(data.index)",
+      type: .known(elementType),
+      byteCount: byteCount,
+      place: place,
+      isBigEndian: isBigEndian
+    )
+    return .tensor(TorchTensor(storage: storage, stored: stored))
+  }
+
+  private func columnMajorStrides(of shape: Shape) -> [Int] {
+    Array(StoredTensor.rowMajorStrides(of: Shape(shape.dimensions.reversed())).reversed())
+  }
+
+  /// The element type of a `numpy.dtype` record and whether it is big-endian.
+  private func elementType(_ node: PickleNode) -> (ElementType, isBigEndian: Bool)? {
+    guard let record = tree.record(node), tree.global(record.constructor)?.name == "dtype",
+      case .tuple(let arguments) = tree[record.arguments], let first = arguments.first,
+      let kind = tree.text(first)
+    else { return nil }
+    let plain = kind.drop { "<>|=".contains($0) }
+    guard let type = ElementType(numpyKind: String(plain)) else { return nil }
+    var order = kind.first == ">" ? ">" : "<"
+    if let state = record.state, case .tuple(let parts) = tree[state], parts.count > 4 {
+      // Structures and sub-arrays keep their fields in the state.
+      guard tree[parts[2]] == .none, tree[parts[3]] == .none else { return nil }
+      order = tree.text(parts[1]) ?? order
+    }
+    return (type, order == ">" && type.bitWidth > 8)
+  }
+
+  /// The bytes at a node: plain ones, or a text of Latin-1 as protocol 2 writes them.
+  private func rawBytes(_ node: PickleNode) throws -> (TorchStorage.Place, byteCount: Int)? {
+    let name = tree.region.name
+    switch tree[node] {
+    case .bytes(let range): return (.region(tree.region.part(range, name: name)), range.count)
+    case .text(let text):
+      let bytes = try latin1(text)
+      return (.memory(bytes), bytes.count)
+    case .longText(let range):
+      let text = try Latin1Text(region: tree.region.part(range, name: name))
+      return (.latin1(text), text.byteCount)
+    case .record(let record):
+      guard let function = tree.global(record.constructor)?.name,
+        case .tuple(let arguments) = tree[record.arguments]
+      else { return nil }
+      if ["bytearray", "bytes"].contains(function), arguments.isEmpty { return (.memory([]), 0) }
+      guard ["encode", "bytearray"].contains(function), let first = arguments.first,
+        tree.record(first)?.constructor != record.constructor
+      else { return nil }
+      return try rawBytes(first)
+    default: return nil
+    }
+  }
+
+  private func latin1(_ text: String) throws -> [UInt8] {
+    try text.unicodeScalars.map { scalar in
+      guard let byte = UInt8(exactly: scalar.value) else {
+        throw Latin1Text.refusal(tree.region.name)
+      }
+      return byte
+    }
+  }
+
+  /// A numpy number as text: `numpy.core.multiarray.scalar(dtype, bytes)`.
+  func scalarText(_ record: PickleRecord) -> String? {
+    guard let name = tree.global(record.constructor), name.name == "scalar",
+      name.module.hasPrefix("numpy"), case .tuple(let arguments) = tree[record.arguments],
+      arguments.count == 2, let (type, isBigEndian) = elementType(arguments[0]),
+      let (place, byteCount) = try? rawBytes(arguments[1]), byteCount == type.bitWidth / 8
+    else { return nil }
+    var bytes: [UInt8]
+    switch place {
+    case .memory(let content): bytes = content
+    case .region(let region): bytes = (try? region.bytes(0..<byteCount)) ?? []
+    default: return nil
+    }
+    guard bytes.count == byteCount else { return nil }
+    if isBigEndian { bytes.reverse() }
+    let tensor = Tensor(elementType: type, shape: [1], bytes: bytes)
+    switch type {
+    case .float64: return tensor.elements(as: Double.self)?.first.map { "\($0)" }
+    case .float32: return tensor.elements(as: Float.self)?.first.map { "\($0)" }
+    case .float16: return (try? tensor.floats())?.first.map { "\($0)" }
+    case .bool: return bytes[0] == 0 ? "false" : "true"
+    case .uint64: return tensor.elements(as: UInt64.self)?.first.map { "\($0)" }
+    default: return tensor.integers()?.first.map(String.init)
+    }
+  }
+}

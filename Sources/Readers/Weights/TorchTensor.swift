@@ -1,0 +1,248 @@
+import Tensors
+
+/// A tensor that was found in a pickle.
+struct TorchTensor {
+  let storage: TorchStorage
+  let stored: StoredTensor
+  /// What to know of it, such as the scale of its integers; nil for plain tensors.
+  var note: String?
+
+  /// What tells this tensor's data from others': equal keys mean the same elements.
+  var dataKey: DataKey {
+    DataKey(identity: storage.identity, start: storage.start, stored: stored)
+  }
+
+  struct DataKey: Hashable {
+    let identity: String
+    let start: Int
+    let stored: StoredTensor
+  }
+}
+
+/// Makes tensors of the records that stand for torch's rebuilding functions and for numpy's arrays.
+struct TorchTensorReader {
+  let tree: PickleTree
+  let storages: any TorchStorages
+
+  /// What a node stands for.
+  enum Finding {
+    /// Something without tensors of its own kind.
+    case other
+    case tensor(TorchTensor)
+    /// Tensors in parts, such as a sparse one's indices and values.
+    case parts([(name: String, node: PickleNode)], note: String)
+    /// Another node that holds the value.
+    case wrapped(PickleNode)
+    /// A tensor that cannot be read exactly, and why.
+    case unreadable(String)
+  }
+
+  /// Looks at a node.
+  func find(_ node: PickleNode) throws -> Finding {
+    switch tree[node] {
+    case .persistent(let identification):
+      let storage = try storages.storage(TorchStorageIdentification(identification, in: tree))
+      return try whole(storage)
+    case .record(let record):
+      guard let name = tree.global(record.constructor),
+        case .tuple(let arguments) = tree[record.arguments]
+      else { return .other }
+      return try find(record, named: name, arguments)
+    default: return .other
+    }
+  }
+
+  private func find(
+    _ record: PickleRecord,
+    named global: PickleGlobal,
+    _ arguments: [PickleNode]
+  ) throws -> Finding {
+    switch (global.module.split(separator: ".").first, global.name) {
+    case ("torch", "_rebuild_tensor"), ("torch", "_rebuild_tensor_v2"),
+      ("torch", "_rebuild_tensor_v3"), ("torch", "_rebuild_qtensor"):
+      return try tensor(global.name, arguments)
+    case ("torch", "_rebuild_parameter"), ("torch", "_rebuild_parameter_with_state"),
+      ("torch", "restore_type_tag"), ("torch", "build_tensorlist"), ("torch", "build_intlist"),
+      ("torch", "build_doublelist"), ("torch", "build_boollist"):
+      guard let first = arguments.first else { throw damaged(global, "has no arguments") }
+      return .wrapped(first)
+    case ("torch", "Parameter"), ("torch", "Buffer"):
+      return arguments.first.map { .wrapped($0) } ?? .unreadable("a parameter without data")
+    case ("torch", "_rebuild_from_type_v2"), ("torch", "_rebuild_from_type"):
+      return try fromType(global, arguments)
+    case ("torch", "_load_from_bytes"): return try whole(nestedStorage(arguments))
+    case ("torch", "_rebuild_sparse_tensor"), ("torch", "_rebuild_sparse_csr_tensor"):
+      return try sparse(global, arguments)
+    case ("torch", "_rebuild_device_tensor_from_numpy"),
+      ("torch", "_rebuild_device_tensor_from_cpu_tensor"):
+      return arguments.first.map { .wrapped($0) } ?? .other
+    case ("torch", "_rebuild_meta_tensor_no_storage"), ("torch", "_rebuild_nested_tensor"),
+      ("torch", "_rebuild_wrapper_subclass"), ("torch", "_empty_parameter"):
+      return .unreadable("made by \(global), which keeps no plain data")
+    case ("numpy", _): return try NumpyPickle(tree: tree).find(record, named: global, arguments)
+    default: return .other
+    }
+  }
+
+  /// A tensor made by one of the functions that take storage, offset, size and stride.
+  private func tensor(_ function: String, _ arguments: [PickleNode]) throws -> Finding {
+    func damaged(_ cause: String) -> CheckpointFormatError {
+      CheckpointFormatError(file: tree.region.name, place: function, cause: cause)
+    }
+    guard arguments.count >= 4, let offset = tree.integer(arguments[1]),
+      let size = integers(arguments[2]), let strides = integers(arguments[3])
+    else { throw damaged("a tensor without storage, offset, size and stride") }
+    guard size.allSatisfy({ $0 >= 0 }), size.count <= 64 else {
+      throw damaged("\(size) is no shape")
+    }
+    let storage = try storage(arguments[0])
+    var type = storage.type
+    if function == "_rebuild_tensor_v3" {
+      guard arguments.count > 6, let name = tree.global(arguments[6]) else {
+        throw damaged("a tensor without its dtype")
+      }
+      type = TorchElementType(named: name.name)
+    }
+    let metadata = function == "_rebuild_tensor_v3" ? 7 : 6
+    guard let (elementType, shape) = try readable(type, size, strides) else {
+      return .unreadable("its type \(type.name) has no place here; cast it first")
+    }
+    guard
+      var stored = StoredTensor(
+        elementType: elementType,
+        shape: shape,
+        strides: elementType == .float4 ? StoredTensor.rowMajorStrides(of: shape) : strides,
+        offset: elementType == .float4 ? 2 * offset : offset,
+        storageBytes: storage.byteCount
+      )
+    else {
+      throw damaged("\(size) with strides \(strides) from \(offset) leaves its storage")
+    }
+    stored.isBigEndian = storage.isBigEndian
+    if arguments.count > metadata, let flags = tree.entries(arguments[metadata]) {
+      for flag in flags where tree[flag.value] == .boolean(true) {
+        if tree.text(flag.key) == "conj" { stored.isConjugated = true }
+        if tree.text(flag.key) == "neg" { stored.isNegated = true }
+      }
+    }
+    if stored.isNegated, ![.float16, .bfloat16, .float32, .float64, .complex64, .complex128]
+      .contains(elementType)
+    {
+      return .unreadable("a negated view of integers; save a copy of it")
+    }
+    var tensor = TorchTensor(storage: storage, stored: stored)
+    if case .quantized = type, function == "_rebuild_qtensor", arguments.count > 4 {
+      let scale = tree.elements(arguments[4])?.compactMap { PickleText.scalar($0, in: tree) } ?? []
+      tensor.note = "quantized integers as stored; scale and zero point: "
+        + scale.prefix(4).joined(separator: ", ")
+    }
+    return .tensor(tensor)
+  }
+
+  /// Element type and shape as they are here: pairs of float4 become two elements.
+  private func readable(
+    _ type: TorchElementType,
+    _ size: [Int],
+    _ strides: [Int]
+  ) throws -> (ElementType, Shape)? {
+    guard let elementType = type.elementType else { return nil }
+    guard elementType == .float4 else { return (elementType, Shape(size)) }
+    guard let last = size.last, last <= Int.max / 2,
+      StoredTensor(
+        elementType: .uint8, shape: Shape(size), strides: strides, offset: 0, storageBytes: .max
+      )?.isRowMajor == true
+    else { return nil }
+    return (elementType, Shape(size.dropLast() + [2 * last]))
+  }
+
+  /// A storage saved by itself, as a tensor of one axis.
+  private func whole(_ storage: TorchStorage) throws -> Finding {
+    guard let type = storage.type.elementType, type != .float4 else {
+      return .unreadable("a storage of type \(storage.type.name), which has no place here")
+    }
+    let count = storage.byteCount / max(1, type.bitWidth / 8)
+    var stored = StoredTensor(elementType: type, shape: [count])
+    stored.isBigEndian = storage.isBigEndian
+    return .tensor(TorchTensor(storage: storage, stored: stored))
+  }
+
+  private func storage(_ node: PickleNode) throws -> TorchStorage {
+    switch tree[node] {
+    case .persistent(let identification):
+      return try storages.storage(TorchStorageIdentification(identification, in: tree))
+    case .record(let record):
+      guard let name = tree.global(record.constructor),
+        case .tuple(let arguments) = tree[record.arguments]
+      else { break }
+      if name.name == "_load_from_bytes" { return try nestedStorage(arguments) }
+      // Storages of some versions are wrapped: TypedStorage(wrap_storage=…, dtype=…).
+      if name.name.hasSuffix("Storage"), let first = arguments.first, first != node {
+        return try storage(first)
+      }
+    default: break
+    }
+    throw CheckpointFormatError(
+      file: tree.region.name,
+      place: "tensor",
+      cause: "its storage is none: the file is damaged or made by hand"
+    )
+  }
+
+  /// The storage in a complete old torch file that is kept as bytes.
+  private func nestedStorage(_ arguments: [PickleNode]) throws -> TorchStorage {
+    guard let first = arguments.first, case .bytes(let range) = tree[first] else {
+      throw CheckpointFormatError(
+        file: tree.region.name,
+        place: "_load_from_bytes",
+        cause: "its argument is not bytes"
+      )
+    }
+    let region = tree.region.part(range, name: tree.region.name)
+    return try TorchLegacyFile(region: region).onlyStorage(at: range.lowerBound)
+  }
+
+  private func fromType(_ global: PickleGlobal, _ arguments: [PickleNode]) throws -> Finding {
+    guard arguments.count >= 3, let function = tree.global(arguments[0]),
+      case .tuple(let inner) = tree[arguments[2]]
+    else { throw damaged(global, "lacks its function or arguments") }
+    let record = PickleRecord(constructor: arguments[0], arguments: arguments[2])
+    let finding = try find(record, named: function, inner)
+    if case .other = finding { return .unreadable("made by \(function) for a class of its own") }
+    return finding
+  }
+
+  private func sparse(_ global: PickleGlobal, _ arguments: [PickleNode]) throws -> Finding {
+    guard arguments.count >= 2, case .tuple(let parts) = tree[arguments[1]], parts.count >= 2 else {
+      throw damaged(global, "lacks its parts")
+    }
+    let names = parts.count > 4 ? ["compressed_indices", "plain_indices", "values"] : ["indices", "values"]
+    let shown = zip(names, parts).map { (name: $0, node: $1) }
+    return .parts(shown, note: "a sparse tensor: its \(names.joined(separator: " and ")) stand alone")
+  }
+
+  private func integers(_ node: PickleNode) -> [Int]? {
+    // torch.Size is written as a record around a tuple by some versions.
+    if case .record(let record) = tree[node], tree.global(record.constructor)?.name == "Size",
+      case .tuple(let arguments) = tree[record.arguments], let first = arguments.first
+    {
+      return integers(first)
+    }
+    guard let nodes = tree.elements(node) else { return nil }
+    let values = nodes.compactMap(tree.integer)
+    return values.count == nodes.count ? values : nil
+  }
+
+  private func damaged(_ global: PickleGlobal, _ cause: String) -> CheckpointFormatError {
+    CheckpointFormatError(file: tree.region.name, place: "\(global)", cause: cause)
+  }
+}
+
+extension TorchElementType {
+  /// The type's name for messages.
+  var name: String {
+    switch self {
+    case .known(let type), .quantized(let type): type.rawValue
+    case .unknown(let name, _): name
+    }
+  }
+}

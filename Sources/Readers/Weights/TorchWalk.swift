@@ -1,0 +1,221 @@
+import Tensors
+
+/// Walks through what a pickle saved and names its tensors by their path: keys, attributes and
+/// indices with dots between.
+///
+/// The names of a pickled module are those of its `state_dict()`: the dictionaries `_parameters`,
+/// `_buffers` and `_modules` leave no trace in them.
+struct TorchWalk {
+  private(set) var tensors: [(name: String, tensor: TorchTensor)] = []
+  private(set) var attributes: [String: String] = [:]
+  private(set) var notes: [String] = []
+  private(set) var refusals: [String] = []
+
+  private let tree: PickleTree
+  private let reader: TorchTensorReader
+  private var path: [String] = []
+  private var active: Set<PickleNode> = []
+  private var visits = 0
+  private var names: Set<String> = []
+  private var omittedAttributes = 0
+
+  /// The most values that are visited; one that is shared is visited each time.
+  private static let visitLimit = 1 << 21
+  private static let depthLimit = 200
+  private static let attributeLimit = 4096
+  private static let noteLimit = 100
+
+  /// Finds everything in a tree.
+  init(_ tree: PickleTree, storages: any TorchStorages, under prefix: [String] = []) throws {
+    self.tree = tree
+    reader = TorchTensorReader(tree: tree, storages: storages)
+    path = prefix
+    try visit(tree.root)
+    if omittedAttributes > 0 {
+      notes.append("\(omittedAttributes) more values that are no tensors are not shown")
+    }
+  }
+
+  private var name: String { path.joined(separator: ".") }
+
+  private func refusal(_ cause: String) -> CheckpointFormatError {
+    CheckpointFormatError(file: tree.region.name, place: name, cause: cause)
+  }
+
+  private mutating func visit(_ node: PickleNode) throws {
+    visits += 1
+    guard visits <= TorchWalk.visitLimit else {
+      throw refusal("more than \(TorchWalk.visitLimit) values, counted once for each path to them")
+    }
+    switch try reader.find(node) {
+    case .tensor(let tensor): add(tensor)
+    case .unreadable(let reason): refuse(reason)
+    case .wrapped(let inner): try descend(from: node) { walk in try walk.visit(inner) }
+    case .parts(let parts, let note):
+      add(note: "\(name): \(note)")
+      try descend(from: node) { walk in
+        for part in parts { try walk.visit(part.node, named: part.name) }
+      }
+    case .other: try visitContents(of: node)
+    }
+  }
+
+  private mutating func visit(_ node: PickleNode, named component: String) throws {
+    path.append(component)
+    defer { path.removeLast() }
+    try visit(node)
+  }
+
+  /// Goes one level down; what contains itself is not entered again.
+  private mutating func descend(
+    from node: PickleNode,
+    _ body: (inout TorchWalk) throws -> Void
+  ) throws {
+    guard active.insert(node).inserted else { return }
+    defer { active.remove(node) }
+    guard active.count <= TorchWalk.depthLimit else { throw refusal("values nest too deeply") }
+    try body(&self)
+  }
+
+  private mutating func visitContents(of node: PickleNode) throws {
+    switch tree[node] {
+    case .dictionary:
+      let entries = tree.entries(node) ?? []
+      try descend(from: node) { walk in try walk.visit(entries) }
+    case .list(let nodes), .tuple(let nodes), .set(let nodes):
+      if let text = PickleText.list(node, in: tree) { return show(text) }
+      try descend(from: node) { walk in try walk.visit(nodes) }
+    case .record(let record):
+      if let text = PickleText.scalar(node, in: tree) { return show(text) }
+      try descend(from: node) { walk in try walk.visit(record, at: node) }
+    case .none, .bytes, .longText, .wideInteger, .global, .persistent: break
+    default:
+      if let text = PickleText.scalar(node, in: tree) { show(text) } else { omittedAttributes += 1 }
+    }
+  }
+
+  private mutating func visit(_ nodes: [PickleNode]) throws {
+    for (index, node) in nodes.enumerated() { try visit(node, named: String(index)) }
+  }
+
+  private mutating func visit(_ entries: [PickleEntry]) throws {
+    for (index, entry) in entries.enumerated() {
+      try visit(entry.value, named: PickleText.component(entry.key, in: tree) ?? "#\(index)")
+    }
+  }
+
+  // MARK: Records
+
+  private mutating func visit(_ record: PickleRecord, at node: PickleNode) throws {
+    let className = tree.global(record.constructor)
+    if className?.name == "_reconstruct_persistent_obj" { return try visitPersistent(record) }
+    if className?.name == "OrderedDict" || className?.name == "defaultdict" {
+      // Their state is `_metadata`: versions of modules.
+      return try visit(tree.entries(node) ?? arrayOfPairs(record))
+    }
+    if !record.entries.isEmpty { try visit(tree.entries(node) ?? []) }
+    if !record.elements.isEmpty { try visit(record.elements) }
+    if let state = record.state {
+      try visitState(state)
+    } else if record.entries.isEmpty, record.elements.isEmpty,
+      case .tuple(let arguments) = tree[record.arguments]
+    {
+      try visitArguments(arguments)
+    }
+  }
+
+  /// What a call is given; plain values of calls are no news.
+  private mutating func visitArguments(_ arguments: [PickleNode]) throws {
+    for (index, argument) in arguments.enumerated() {
+      switch tree[argument] {
+      case .dictionary, .list, .tuple, .record, .persistent, .set:
+        // A lone container is what the class is made of: `Counter({…})`.
+        if arguments.count == 1 {
+          try visit(argument)
+        } else {
+          try visit(argument, named: String(index))
+        }
+      default: break
+      }
+    }
+  }
+
+  /// `OrderedDict([[key, value], …])`, as Python 2 wrote it.
+  private func arrayOfPairs(_ record: PickleRecord) -> [PickleEntry] {
+    guard case .tuple(let arguments) = tree[record.arguments], let first = arguments.first,
+      let pairs = tree.elements(first)
+    else { return [] }
+    return pairs.compactMap { pair in
+      guard let parts = tree.elements(pair), parts.count == 2 else { return nil }
+      return PickleEntry(key: parts[0], value: parts[1])
+    }
+  }
+
+  private mutating func visitState(_ state: PickleNode) throws {
+    guard let fields = tree.entries(state) else { return try visit(state) }
+    let inner = ["_parameters", "_buffers", "_modules"]
+    let isModule = fields.contains { tree.text($0.key).map(inner.contains) ?? false }
+    guard isModule else { return try visit(fields) }
+    for part in inner {
+      guard let entries = tree.field(part, of: state).flatMap(tree.entries) else { continue }
+      try visit(entries)
+    }
+    try visit(fields.filter { !(tree.text($0.key).map(inner.contains) ?? false) })
+  }
+
+  /// A class that carries its own source (EDM, StyleGAN): a description and a state. The source is
+  /// text here, and stays text.
+  private mutating func visitPersistent(_ record: PickleRecord) throws {
+    guard case .tuple(let arguments) = tree[record.arguments], let meta = arguments.first else {
+      throw refusal("a persistent class without its description")
+    }
+    let fields = tree.entries(meta) ?? tree.record(meta)?.state.flatMap(tree.entries) ?? []
+    for field in fields {
+      switch tree.text(field.key) {
+      case "state": try visitState(field.value)
+      case "class_name":
+        let source = fields.first { tree.text($0.key) == "module_src" }?.value
+        let size = source.flatMap(tree.text)?.utf8.count ?? 0
+        let shown = tree.text(field.value) ?? "?"
+        add(note: "'\(name)' is a record of class \(shown); its source (\(size) bytes) is not run")
+        path.append("class_name")
+        show(shown)
+        path.removeLast()
+      case "type", "module_src", "version": break
+      default: try visit(field.value, named: PickleText.component(field.key, in: tree) ?? "?")
+      }
+    }
+  }
+
+  // MARK: Results
+
+  private mutating func add(_ tensor: TorchTensor) {
+    var name = self.name
+    if !names.insert(name).inserted {
+      // {'a.b': …, 'a': {'b': …}}: both stay, the later one with a number.
+      var number = 2
+      while !names.insert("\(name)#\(number)").inserted { number += 1 }
+      add(note: "two tensors are called '\(name)': the later one is '\(name)#\(number)' here")
+      name += "#\(number)"
+    }
+    if let note = tensor.note { add(note: "\(name): \(note)") }
+    tensors.append((name, tensor))
+  }
+
+  private mutating func refuse(_ reason: String) {
+    let line = "\(name.isEmpty ? "the saved value" : name): \(reason)"
+    if refusals.count < TorchWalk.noteLimit { refusals.append(line) }
+  }
+
+  private mutating func add(note: String) {
+    if notes.count < TorchWalk.noteLimit { notes.append(note) }
+  }
+
+  private mutating func show(_ text: String) {
+    if attributes.count < TorchWalk.attributeLimit {
+      attributes[name.isEmpty ? "value" : name] = text
+    } else {
+      omittedAttributes += 1
+    }
+  }
+}
