@@ -10,6 +10,7 @@ struct ZipArchive: Sendable {
     let name: String
     /// 0 stored, 8 deflated.
     let method: Int
+    let isEncrypted: Bool
     let crc32: UInt32
     let compressedSize: Int
     let size: Int

@@ -72,7 +72,7 @@ extension ZipArchive.Member {
     let nameStart = start + 46
     let extraStart = nameStart + nameLength
     let next = extraStart + extraLength + commentLength
-    guard next <= directory.bytes.count, flags & 1 == 0,
+    guard next <= directory.bytes.count,
       let name = String(validating: directory.bytes[nameStart..<extraStart], as: UTF8.self)
     else { return nil }
     var values = [size, compressed, offset]
@@ -80,6 +80,7 @@ extension ZipArchive.Member {
     let member = ZipArchive.Member(
       name: name,
       method: method,
+      isEncrypted: flags & 1 == 1,
       crc32: UInt32(crc),
       compressedSize: values[1],
       size: values[0],
@@ -124,6 +125,7 @@ extension ZipArchive.Member {
     guard !name.isEmpty, !name.hasPrefix("/"), !parts.contains(".."), !name.contains("\\"),
       !name.contains("\0")
     else { throw refuse("its name leaves the archive") }
+    guard !isEncrypted else { throw refuse("is encrypted; unpack it with its password first") }
     guard method == 0 || method == 8 else {
       throw refuse("compressed by method \(method); only stored and deflated members are read")
     }

@@ -92,7 +92,9 @@ private struct GatherBox {
       while true {
         for step in 0..<innermost.extent {
           let place = (to + step * innermost.target) * width
-          let element = unsafe UnsafeMutableRawBufferPointer(rebasing: target[place..<place + width])
+          let element = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: target[place..<place + width]
+          )
           try unsafe source.copy(from: (from + step * innermost.source) * width, into: element)
         }
         var axis = outer.count - 1

@@ -62,7 +62,8 @@ struct NumpyPickle {
     let shape = Shape(dimensions)
     guard let count = shape.elementCount, elementType.byteCount(elements: count) == byteCount
     else { throw damaged("\(shape) of \(elementType.rawValue) is not \(byteCount) bytes") }
-    let strides = isFortran ? columnMajorStrides(of: shape) : StoredTensor.rowMajorStrides(of: shape)
+    let strides =
+      isFortran ? columnMajorStrides(of: shape) : StoredTensor.rowMajorStrides(of: shape)
     guard
       var stored = StoredTensor(
         elementType: elementType,

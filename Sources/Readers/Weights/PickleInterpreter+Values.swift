@@ -112,7 +112,8 @@ extension PickleInterpreter {
   }
 
   private mutating func pushQuoted(_ line: [UInt8]) throws {
-    guard line.count >= 2, let quote = line.first, quote == line.last, quote == 0x27 || quote == 0x22
+    guard line.count >= 2, let quote = line.first, quote == line.last,
+      quote == 0x27 || quote == 0x22
     else { throw input.refusal("a string without its quotes") }
     try pushText(try Self.unescaped(Array(line[1..<line.count - 1]), isUnicode: false))
   }
@@ -137,7 +138,10 @@ extension PickleInterpreter {
       }
       let widths: [UInt8: Int] = isUnicode ? [0x75: 4, 0x55: 8] : [0x78: 2]
       if let width = widths[kind],
-        let code = UInt32(String(decoding: rest.dropFirst().prefix(width), as: UTF8.self), radix: 16)
+        let code = UInt32(
+          String(decoding: rest.dropFirst().prefix(width), as: UTF8.self),
+          radix: 16
+        )
       {
         text.unicodeScalars.append(Unicode.Scalar(code) ?? "\u{FFFD}")
         rest = rest.dropFirst(1 + width)

@@ -127,7 +127,9 @@ extension FileRegion {
         let place = (first - elements.lowerBound) * width / 8
         unsafe bytes.withUnsafeBytes { source in
           let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[place..<place + count])
-          unsafe target.copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<from + count]))
+          unsafe target.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: source[from..<from + count])
+          )
         }
         return next
       }

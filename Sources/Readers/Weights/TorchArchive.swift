@@ -21,7 +21,9 @@ struct TorchArchive: TorchStorages {
       member.name == pickleName || member.name.hasSuffix("/" + pickleName)
     }
     // A script may keep packages with pickles of their own deeper in the folder.
-    return named.min { ($0.name.utf8.count, $0.headerOffset) < ($1.name.utf8.count, $1.headerOffset) }
+    return named.min {
+      ($0.name.utf8.count, $0.headerOffset) < ($1.name.utf8.count, $1.headerOffset)
+    }
   }
 
   init(region: FileRegion) throws {

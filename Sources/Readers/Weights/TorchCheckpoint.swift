@@ -55,7 +55,9 @@ public struct TorchCheckpoint: CheckpointReader {
   init(archive: TorchArchive) throws {
     var walks = [try TorchWalk(archive.tree, storages: archive)]
     if let constants = archive.constants {
-      walks.append(try TorchWalk(constants, storages: archive.constantStorages, under: ["CONSTANTS"]))
+      walks.append(
+        try TorchWalk(constants, storages: archive.constantStorages, under: ["CONSTANTS"])
+      )
     }
     var notes: [String] = []
     if archive.isScript { notes.append("a TorchScript archive: its code is not read") }
@@ -78,7 +80,7 @@ public struct TorchCheckpoint: CheckpointReader {
   ) {
     self.format = format
     self.tree = tree
-    files = [tree.region.name]
+    files = [archive?.region.name ?? tree.region.name]
     storages = UnpackedStorages(archive: archive)
     var listing = TorchListing()
     for walk in walks {
@@ -90,7 +92,8 @@ public struct TorchCheckpoint: CheckpointReader {
       all.merge(walk.attributes) { first, _ in first }
     }
     refusals = walks.flatMap(\.refusals)
-    self.notes = refusals + notes + TorchGlobals.notes(about: tree.globals)
+    self.notes =
+      refusals + notes + TorchGlobals.notes(about: tree.globals)
       + walks.flatMap(\.notes) + listing.notes
   }
 

@@ -133,9 +133,8 @@ struct TorchLegacyFile: TorchStorages {
     )
   }
 
-  /// The storage that this file holds alone: plain pickles keep their tensors so.
-  ///
-  /// - Parameter offset: Where this file starts in the pickle around it.
+  /// The storage that this file holds alone: plain pickles keep their tensors so. `offset` is where
+  /// this file starts in the pickle around it.
   func onlyStorage(at offset: Int) throws -> TorchStorage {
     guard case .persistent(let node) = tree[tree.root] else {
       throw CheckpointFormatError(

@@ -125,15 +125,17 @@ struct TorchTensorReader {
         if tree.text(flag.key) == "neg" { stored.isNegated = true }
       }
     }
-    if stored.isNegated, ![.float16, .bfloat16, .float32, .float64, .complex64, .complex128]
-      .contains(elementType)
+    if stored.isNegated,
+      ![.float16, .bfloat16, .float32, .float64, .complex64, .complex128]
+        .contains(elementType)
     {
       return .unreadable("a negated view of integers; save a copy of it")
     }
     var tensor = TorchTensor(storage: storage, stored: stored)
     if case .quantized = type, function == "_rebuild_qtensor", arguments.count > 4 {
       let scale = tree.elements(arguments[4])?.compactMap { PickleText.scalar($0, in: tree) } ?? []
-      tensor.note = "quantized integers as stored; scale and zero point: "
+      tensor.note =
+        "quantized integers as stored; scale and zero point: "
         + scale.prefix(4).joined(separator: ", ")
     }
     return .tensor(tensor)
@@ -149,7 +151,11 @@ struct TorchTensorReader {
     guard elementType == .float4 else { return (elementType, Shape(size)) }
     guard let last = size.last, last <= Int.max / 2,
       StoredTensor(
-        elementType: .uint8, shape: Shape(size), strides: strides, offset: 0, storageBytes: .max
+        elementType: .uint8,
+        shape: Shape(size),
+        strides: strides,
+        offset: 0,
+        storageBytes: .max
       )?.isRowMajor == true
     else { return nil }
     return (elementType, Shape(size.dropLast() + [2 * last]))
@@ -215,9 +221,13 @@ struct TorchTensorReader {
     guard arguments.count >= 2, case .tuple(let parts) = tree[arguments[1]], parts.count >= 2 else {
       throw damaged(global, "lacks its parts")
     }
-    let names = parts.count > 4 ? ["compressed_indices", "plain_indices", "values"] : ["indices", "values"]
+    let names =
+      parts.count > 4 ? ["compressed_indices", "plain_indices", "values"] : ["indices", "values"]
     let shown = zip(names, parts).map { (name: $0, node: $1) }
-    return .parts(shown, note: "a sparse tensor: its \(names.joined(separator: " and ")) stand alone")
+    return .parts(
+      shown,
+      note: "a sparse tensor: its \(names.joined(separator: " and ")) stand alone"
+    )
   }
 
   private func integers(_ node: PickleNode) -> [Int]? {

@@ -163,8 +163,9 @@ struct TorchWalk {
     try visit(fields.filter { !(tree.text($0.key).map(inner.contains) ?? false) })
   }
 
-  /// A class that carries its own source (EDM, StyleGAN): a description and a state. The source is
-  /// text here, and stays text.
+  /// A class that carries its own source (EDM, StyleGAN): a description and a state.
+  ///
+  /// The source is text here, and stays text.
   private mutating func visitPersistent(_ record: PickleRecord) throws {
     guard case .tuple(let arguments) = tree[record.arguments], let meta = arguments.first else {
       throw refusal("a persistent class without its description")
@@ -190,7 +191,8 @@ struct TorchWalk {
   // MARK: Results
 
   private mutating func add(_ tensor: TorchTensor) {
-    var name = self.name
+    // A tensor that was saved by itself has no path.
+    var name = path.isEmpty ? "tensor" : self.name
     if !names.insert(name).inserted {
       // {'a.b': …, 'a': {'b': …}}: both stay, the later one with a number.
       var number = 2
