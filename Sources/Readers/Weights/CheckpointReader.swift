@@ -57,4 +57,6 @@ public protocol CheckpointReader: Sendable {
 extension CheckpointReader {
   /// Nothing: most formats hold only what can be read.
   public var refusals: [String] { [] }
+  /// None: what is held in memory has no files.
+  public var files: [String] { [] }
 }

@@ -133,9 +133,8 @@ struct TorchLegacyFile: TorchStorages {
     )
   }
 
-  /// The storage that this file holds alone: plain pickles keep their tensors so. `offset` is where
-  /// this file starts in the pickle around it.
-  func onlyStorage(at offset: Int) throws -> TorchStorage {
+  /// The storage that this file holds alone: plain pickles keep their tensors so.
+  func onlyStorage(at start: Int) throws -> TorchStorage {
     guard case .persistent(let node) = tree[tree.root] else {
       throw CheckpointFormatError(
         file: region.name,
@@ -145,7 +144,7 @@ struct TorchLegacyFile: TorchStorages {
     }
     let storage = try storage(TorchStorageIdentification(node, in: tree))
     return TorchStorage(
-      identity: "bytes \(offset)",
+      identity: "bytes \(start)",
       type: storage.type,
       byteCount: storage.byteCount,
       place: storage.place,
