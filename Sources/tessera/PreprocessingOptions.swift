@@ -5,10 +5,11 @@ public import Readers
 struct PreprocessingOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "none, or FILTER:short=256 | exact=HxW | area=PIXELS/MULTIPLE | adm=256 | square=256, with Pillow's filters.",
+      "none, or FILTER:short=256 | exact=HxW | area=PIXELS/MULTIPLE | adm=256 | square=256 | smart=FACTOR/MIN/MAX, with Pillow's filters.",
       discussion: """
         short=N makes the short side N and rounds the long one, short=N:torchvision cuts it; area=262144/16 is \
-        Emu3.5's rule, adm=N LlamaGen's (halvings by box first), square=N cuts the middle square first.
+        Emu3.5's rule, adm=N LlamaGen's (halvings by box first), square=N cuts the middle square first, \
+        smart=28/3136/1003520 is Qwen2-VL's smart_resize, bicubic:smart=8/262144/1048576 Emu3's.
         """,
       valueName: "rule"
     ),

@@ -15,7 +15,8 @@ struct Tessera: AsyncParsableCommand {
     version: version,
     subcommands: [
       TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ConvertCommand.self,
-      InspectCommand.self, QuantizeCommand.self, PositionsCommand.self, TokenizersCommand.self,
+      InspectCommand.self, QuantizeCommand.self, PositionsCommand.self,
+      GridCommand.self, TokenizersCommand.self,
       BenchCommand.self,
     ]
   )

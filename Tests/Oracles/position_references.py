@@ -50,6 +50,34 @@ def transformers_ids(scheme, segments, tokens_per_second=2):
     return ids[:, 0].numpy(), int(delta)
 
 
+def glm_image_ids(prompt, grids):
+    """[3, tokens] of the real GLM-Image: a prompt whose last token starts the image, then the decoded grids.
+
+    `prompt` is a list of segments that ends in text; `grids` are decoded in order, then comes one end marker.
+    """
+    import torch
+    from transformers.models.glm_image.modeling_glm_image import GlmImageModel
+
+    start, end = 7, 8
+    ids, sources = [], []
+    for segment in prompt:
+        if "text" in segment:
+            ids += [1] * segment["text"]
+        else:  # an image stands between its own two markers, which are text
+            height, width = segment["image"]
+            ids[-1] = start
+            ids += [2] * (height * width)
+            sources.append([1, height, width])
+    for index, kind in enumerate(ids):
+        if kind == 2 and (index + 1 == len(ids) or ids[index + 1] != 2):
+            ids[index + 1] = end
+    stand_in = types.SimpleNamespace(config=types.SimpleNamespace(image_start_token_id=start, image_end_token_id=end))
+    stand_in.get_vision_position_ids = types.MethodType(GlmImageModel.get_vision_position_ids, stand_in)
+    table = torch.tensor(sources + [[1, *grid] for grid in reversed(grids)])
+    prefill, _ = GlmImageModel.get_rope_index(stand_in, torch.tensor([ids]), table)
+    return np.concatenate([prefill[:, 0].numpy(), stand_in._cached_decode_position_ids[0].numpy()], axis=1)
+
+
 def _grid(segment):
     frames, height, width = segment["video"] if "video" in segment else [1, *segment["image"]]
     indices = np.indices((frames, height, width)).reshape(3, -1)

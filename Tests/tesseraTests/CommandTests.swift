@@ -5,7 +5,8 @@ import Testing
 /// The program as a user meets it: its help, its usage errors, its exit codes.
 @Suite struct CommandTests {
   static let verbs = [
-    "tokenize", "prepare", "decode", "convert", "inspect", "quantize", "positions", "tokenizers",
+    "tokenize", "prepare", "decode", "convert", "inspect", "quantize", "positions", "grid",
+    "tokenizers",
   ]
 
   /// Runs the program; standard output, standard error, exit code.

@@ -35,30 +35,42 @@ public struct ImageInput: Codable, Hashable, Sendable {
   /// - Returns: The file's bytes as they are.
   /// - Throws: `FileError` or ``ImageInputError``.
   public func bytes(maximumBytes: Int) throws -> [UInt8] {
-    switch location {
-    case .refused(let reason):
-      throw ImageInputError(source: source, reason: reason)
-    case .file(let root):
-      try Self.read(root + "/" + source, part: nil, source: source, maximumBytes: maximumBytes)
-    case .path(let path):
-      try Self.read(path, part: nil, source: source, maximumBytes: maximumBytes)
-    case .member(let archive, let offset, let size):
-      try Self.read(
-        archive,
-        part: offset..<offset + size,
-        source: source,
-        maximumBytes: maximumBytes
-      )
+    let (file, range) = try place(maximumBytes: maximumBytes)
+    return try file.bytes(range)
+  }
+
+  /// Reads what the file says before its pixels: the first 64 KiB, more only where they are not enough.
+  ///
+  /// - Parameter limits: What the file may demand.
+  /// - Returns: Format, size and orientation.
+  /// - Throws: `FileError`, ``ImageInputError`` or `ImageError`.
+  public func header(limits: ImageLimits = .standard) throws -> ImageHeader {
+    let (file, range) = try place(maximumBytes: limits.bytes)
+    let decoder = ImageDecoder(limits: limits)
+    var count = 1 << 16
+    while true {
+      let start = try file.bytes(range.prefix(count))
+      do {
+        return try decoder.header(of: start)
+      } catch {
+        guard error.cause == .truncated, start.count < range.count else { throw error }
+        count *= 8
+      }
     }
   }
 
-  private static func read(
-    _ path: String,
-    part: Range<Int>?,
-    source: String,
-    maximumBytes: Int
-  ) throws -> [UInt8] {
-    let file = try FileRegion(path: path)
+  /// The file and the part of it that holds the image, checked against its length and the limit.
+  private func place(maximumBytes: Int) throws -> (FileRegion, Range<Int>) {
+    let file: FileRegion
+    var part: Range<Int>?
+    switch location {
+    case .refused(let reason): throw ImageInputError(source: source, reason: reason)
+    case .file(let root): file = try FileRegion(path: root + "/" + source)
+    case .path(let path): file = try FileRegion(path: path)
+    case .member(let archive, let offset, let size):
+      file = try FileRegion(path: archive)
+      part = offset..<offset + size
+    }
     let range = part ?? 0..<file.length
     guard range.upperBound <= file.length else {
       throw ImageInputError(source: source, reason: "its archive has become shorter")
@@ -69,7 +81,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
         reason: "\(range.count) bytes are more than the \(maximumBytes) allowed"
       )
     }
-    return try file.bytes(range)
+    return (file, range)
   }
 }
 

@@ -67,7 +67,7 @@ public struct Preprocessing: Hashable, Sendable, Codable {
     guard header.format == .jpeg, orientation == .ignore || header.orientation == .upright else {
       return try apply(to: decoder.decode(bytes, header: header), limits: limits)
     }
-    let plan = resize.plan(for: header.size)
+    let plan = try resize.plan(for: header.size)
     let box = try crop.box(in: plan.size)
     guard plan.steps.count == 1, let step = plan.steps.first, plan.part.size == header.size else {
       return try apply(to: decoder.decode(bytes, header: header), limits: limits)
@@ -107,7 +107,7 @@ public struct Preprocessing: Hashable, Sendable, Codable {
   ) throws(ImageError) -> PreprocessedImage {
     let applied = orientation == .apply ? decoded.orientation : .upright
     var pixels = decoded.pixels.turned(applied)
-    let plan = resize.plan(for: pixels.size)
+    let plan = try resize.plan(for: pixels.size)
     let box = try crop.box(in: plan.size)
     // Where the picture that is resized starts in `pixels`: only a square is cut out beforehand.
     var window = box

@@ -11,6 +11,8 @@
 /// - `adm=N`: halved with the box filter while the short side is at least 2N, then as `short=N`
 ///   with FILTER (guided-diffusion's `center_crop_arr`; LlamaGen, Janus).
 /// - `square=N`: the largest centered square, cut out first, becomes N x N (LDM, 4M).
+/// - `smart=FACTOR/MIN/MAX[:VARIANT]`: sides are multiples of FACTOR, pixels from MIN to MAX, the shape
+///   about the same (``SmartResize``; Qwen2-VL: `bicubic:smart=28/3136/1003520`).
 public enum ResizeRule: SpelledRule {
   case none
   case short(ResamplingFilter, Int, LongSide)
@@ -18,6 +20,7 @@ public enum ResizeRule: SpelledRule {
   case area(ResamplingFilter, pixels: Int, multiple: Int)
   case halvings(ResamplingFilter, Int)
   case square(ResamplingFilter, Int)
+  case smart(ResamplingFilter, SmartResize)
 
   /// How the long side is rounded when the short one is given.
   public enum LongSide: Sendable {
@@ -31,7 +34,8 @@ public enum ResizeRule: SpelledRule {
   public static let noun = "resize rule"
   /// The spellings, for messages.
   public static let grammar =
-    "none or FILTER:short=N[:torchvision], exact=HxW, area=PIXELS/MULTIPLE, adm=N or square=N, with FILTER "
+    "none or FILTER:short=N[:torchvision], exact=HxW, area=PIXELS/MULTIPLE, adm=N, square=N or "
+    + "smart=FACTOR/MIN/MAX[:VARIANT], with FILTER "
     + ResamplingFilter.allCases.map(\.rawValue).joined(separator: ", ")
 
   /// Reads one of the spellings above.
@@ -67,6 +71,9 @@ public enum ResizeRule: SpelledRule {
     case ("square", nil):
       guard let side = positive(value) else { return nil }
       self = .square(filter, side)
+    case ("smart", _):
+      guard let rule = SmartResize(numbers: value, variant: suffix) else { return nil }
+      self = .smart(filter, rule)
     default:
       return nil
     }
@@ -83,11 +90,14 @@ public enum ResizeRule: SpelledRule {
       "\(filter.rawValue):area=\(pixels)/\(multiple)"
     case .halvings(let filter, let side): "\(filter.rawValue):adm=\(side)"
     case .square(let filter, let side): "\(filter.rawValue):square=\(side)"
+    case .smart(let filter, let rule): "\(filter.rawValue):smart=\(rule)"
     }
   }
 
   /// What is done to a picture of `size`: the part that is taken, then resamplings in order.
-  func plan(for size: ImageSize) -> ResizePlan {
+  ///
+  /// - Throws: An `ImageError` where the rule refuses such a shape.
+  func plan(for size: ImageSize) throws(ImageError) -> ResizePlan {
     let whole = PixelBox(size: size)
     switch self {
     case .none:
@@ -117,6 +127,8 @@ public enum ResizeRule: SpelledRule {
         part: size.centered(size.short, size.short),
         steps: [(filter, ImageSize(width: side, height: side))]
       )
+    case .smart(let filter, let rule):
+      return ResizePlan(part: whole, steps: [(filter, try rule.size(for: size))])
     }
   }
 }

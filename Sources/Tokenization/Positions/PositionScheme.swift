@@ -31,6 +31,10 @@ public struct PositionScheme: Hashable, Sendable {
     /// M-RoPE by frames (Qwen3-VL): as `mrope`, each frame a grid of its own. The timestamps between
     /// frames are text segments between videos of one frame.
     case mropeFrame = "mrope-frame"
+    /// M-RoPE over discrete codes (GLM-Image): images as in `mrope`, no video. What is generated are
+    /// two grids with nothing between them, the preview and the target, each from where the one
+    /// before ends: c + max(h, w).
+    case glmImage = "glm-image"
     /// V2PE (InternVL): one axis; token number n of N gets L + n · stride/N, next text ⌈last⌉ + 1.
     case v2pe
 
@@ -38,7 +42,7 @@ public struct PositionScheme: Hashable, Sendable {
     public var isFractional: Bool {
       switch self {
       case .tieFractional, .tv, .v2pe: true
-      case .rope1d, .rope2d, .tie, .mrope, .mropeTime, .mropeFrame: false
+      case .rope1d, .rope2d, .tie, .mrope, .mropeTime, .mropeFrame, .glmImage: false
       }
     }
 
@@ -47,7 +51,7 @@ public struct PositionScheme: Hashable, Sendable {
     public var origin: Int {
       switch self {
       case .tie, .tieFractional, .tv: 1
-      case .rope1d, .rope2d, .mrope, .mropeTime, .mropeFrame, .v2pe: 0
+      case .rope1d, .rope2d, .mrope, .mropeTime, .mropeFrame, .glmImage, .v2pe: 0
       }
     }
   }
@@ -102,7 +106,7 @@ public struct PositionScheme: Hashable, Sendable {
     case .rope1d, .v2pe: ["position"]
     case .rope2d: ["row", "column"]
     case .tie, .tieFractional, .tv: withVideo ? ["row", "column", "time"] : ["row", "column"]
-    case .mrope, .mropeTime, .mropeFrame: ["t", "h", "w"]
+    case .mrope, .mropeTime, .mropeFrame, .glmImage: ["t", "h", "w"]
     }
   }
 
@@ -113,27 +117,54 @@ public struct PositionScheme: Hashable, Sendable {
   /// - Throws: `PositionError` for a segment that the scheme does not define, for more than
   ///   ``maximumTokens`` tokens, and for ids out of range.
   public func positions(of segments: [Segment]) throws(PositionError) -> PositionIds {
-    var tokens = 0
-    var hasVideo = false
-    for segment in segments {
-      let count = segment.tokenCount ?? .max
-      guard count <= PositionScheme.maximumTokens - tokens else {
-        throw .limit("the document has more than \(PositionScheme.maximumTokens) tokens")
-      }
-      tokens += count
-      if case .video = segment { hasVideo = true }
+    try positions(ofPack: [segments])
+  }
+
+  /// The ids of documents that stand in one sequence: each starts at the origin again.
+  ///
+  /// - Parameters:
+  ///   - documents: The documents in order; where one holds a video, all have the video's axes.
+  ///   - withTextAxis: Whether a first axis counts the tokens of each document from 0: the [4, L]
+  ///     form of M-RoPE, in which transformers finds the documents of a pack.
+  /// - Returns: Ids for every token.
+  /// - Throws: `PositionError` as ``positions(of:)``.
+  public func positions(
+    ofPack documents: [[Segment]],
+    withTextAxis: Bool = false
+  ) throws(PositionError) -> PositionIds {
+    let tokens = try tokenCounts(of: documents)
+    let hasVideo = documents.joined().contains(where: \.isVideo)
+    var pack = PositionPack(
+      axes: axes(withVideo: hasVideo),
+      isFractional: name.isFractional,
+      tokens: tokens,
+      withTextAxis: withTextAxis
+    )
+    var last = (next: origin, tokens: 0)
+    for document in documents {
+      var walk = PositionWalk(scheme: self, axisCount: axes(withVideo: hasVideo).count)
+      try walk.append(document)
+      last = (walk.next, try pack.append(walk))
     }
-    var walk = PositionWalk(scheme: self, axes: axes(withVideo: hasVideo), tokens: tokens)
-    for segment in segments {
-      switch segment {
-      case .text(let count): walk.appendText(count)
-      case .image(let height, let width):
-        try walk.appendGrid(Grid(frames: 1, height: height, width: width), seconds: nil)
-      case .video(let frames, let height, let width, let seconds):
-        try walk.appendVideo(Grid(frames: frames, height: height, width: width), seconds: seconds)
+    return try pack.finish(next: last.next, delta: last.next - last.tokens)
+  }
+
+  /// The number of tokens of each document.
+  func tokenCounts(of documents: [[Segment]]) throws(PositionError) -> [Int] {
+    var total = 0
+    var counts: [Int] = []
+    for document in documents {
+      let before = total
+      for segment in document {
+        let count = segment.tokenCount ?? .max
+        guard count <= PositionScheme.maximumTokens - total else {
+          throw .limit("there are more than \(PositionScheme.maximumTokens) tokens")
+        }
+        total += count
       }
+      counts.append(total - before)
     }
-    return try walk.finish()
+    return counts
   }
 
   /// The ids of one image's codes with nothing before them.

@@ -1,5 +1,3 @@
-import Tensors
-
 /// The extents of a grid of codes, each from 1; an image has one frame.
 struct Grid {
   let frames: Int
@@ -10,55 +8,82 @@ struct Grid {
   var tokens: Int { frames * height * width }
 }
 
-/// The way through a document: collects ids and remembers where text goes on.
-struct PositionWalk {
-  private let scheme: PositionScheme
-  private let axes: [String]
-  /// The position of the next text token.
-  private var next: Int
-  /// The ids of each axis.
-  ///
-  /// Whole numbers and halves are exact in float64.
-  private var ids: [[Double]]
-
-  init(scheme: PositionScheme, axes: [String], tokens: Int) {
-    self.scheme = scheme
-    self.axes = axes
-    next = scheme.name == .rope2d ? 0 : scheme.origin
-    ids = axes.map { _ in
-      var values: [Double] = []
-      values.reserveCapacity(tokens)
-      return values
-    }
-  }
-
+/// The ids along one axis of a grid: one for each value of an index, as exact fractions.
+struct PositionRuler {
   /// Which of a token's indices in its grid decides an id.
-  private enum Index {
+  enum Index {
     case frame, row, column, token
   }
 
-  /// The ids along one axis of a grid: one for each value of an index, from 0.
-  private struct Ruler {
-    let index: Index
-    let ids: [Double]
+  let index: Index
+  let numerators: [Int]
+  let denominator: Int
 
-    init(_ index: Index, count: Int, _ id: (Int) -> Double) {
-      self.index = index
-      ids = (0..<count).map(id)
+  init(_ index: Index, count: Int, over denominator: Int = 1, _ numerator: (Int) -> Int) {
+    self.index = index
+    self.denominator = denominator
+    numerators = (0..<count).map(numerator)
+  }
+
+  /// The id of a token of a grid, rounded once.
+  func id(ofToken token: Int, in grid: Grid) -> Double {
+    Double(numerators[place(ofToken: token, in: grid)]) / Double(denominator)
+  }
+
+  private func place(ofToken token: Int, in grid: Grid) -> Int {
+    switch index {
+    case .token: token
+    case .column: token % grid.width
+    case .row: token / grid.width % grid.height
+    case .frame: token / (grid.width * grid.height)
+    }
+  }
+}
+
+/// A run of a document's tokens and the ids it was given.
+enum PositionRun {
+  /// Text: each axis counts from `first`, or stays at 0 (`rope2d`).
+  case text(count: Int, first: Int, isFixed: Bool)
+  /// A grid, a ruler an axis; text stood at `before` and goes on at `next`.
+  case grid(Grid, rulers: [PositionRuler], before: Int, next: Int)
+}
+
+/// The way through a document: gives each segment its ids and remembers where text goes on.
+struct PositionWalk {
+  private let scheme: PositionScheme
+  private let axisCount: Int
+  /// The position of the next text token.
+  private(set) var next: Int
+  /// What was walked, in order.
+  private(set) var runs: [PositionRun] = []
+
+  init(scheme: PositionScheme, axisCount: Int) {
+    self.scheme = scheme
+    self.axisCount = axisCount
+    next = scheme.name == .rope2d ? 0 : scheme.origin
+  }
+
+  mutating func append(_ document: [Segment]) throws(PositionError) {
+    for segment in document {
+      switch segment {
+      case .text(let count): appendText(count)
+      case .image(let height, let width):
+        try appendGrid(Grid(frames: 1, height: height, width: width), seconds: nil)
+      case .video(let frames, let height, let width, let seconds):
+        try appendVideo(Grid(frames: frames, height: height, width: width), seconds: seconds)
+      }
     }
   }
 
-  mutating func appendText(_ count: Int) {
+  private mutating func appendText(_ count: Int) {
     let isFixed = scheme.name == .rope2d
-    for axis in axes.indices {
-      for token in 0..<count { ids[axis].append(isFixed ? 0 : Double(next + token)) }
-    }
+    runs.append(.text(count: count, first: next, isFixed: isFixed))
     if !isFixed { next += count }
   }
 
-  mutating func appendVideo(_ grid: Grid, seconds: Double?) throws(PositionError) {
+  private mutating func appendVideo(_ grid: Grid, seconds: Double?) throws(PositionError) {
     switch scheme.name {
-    case .rope2d, .v2pe:
+    case .rope2d, .v2pe, .glmImage:
       throw .mismatch(
         "scheme \(scheme.name.rawValue) defines no video; name its frames as images"
       )
@@ -72,50 +97,39 @@ struct PositionWalk {
     }
   }
 
-  mutating func appendGrid(_ grid: Grid, seconds: Double?) throws(PositionError) {
+  private mutating func appendGrid(_ grid: Grid, seconds: Double?) throws(PositionError) {
     let (rulers, next) =
       switch scheme.name {
       case .rope1d: flat(grid)
       case .rope2d: spatial(grid)
       case .tie, .tieFractional: tie(grid)
       case .tv: centred(grid)
-      case .mrope, .mropeTime, .mropeFrame: try multimodal(grid, seconds: seconds)
+      case .mrope, .mropeTime, .mropeFrame, .glmImage: try multimodal(grid, seconds: seconds)
       case .v2pe: variable(grid)
       }
-    for (axis, ruler) in rulers.prefix(axes.count).enumerated() {
-      for token in 0..<grid.tokens {
-        let index =
-          switch ruler.index {
-          case .token: token
-          case .column: token % grid.width
-          case .row: token / grid.width % grid.height
-          case .frame: token / (grid.width * grid.height)
-          }
-        ids[axis].append(ruler.ids[index])
-      }
-    }
+    let used = Array(rulers.prefix(axisCount))
+    runs.append(.grid(grid, rulers: used, before: self.next - 1, next: next))
     self.next = next
   }
 
-  private func flat(_ grid: Grid) -> ([Ruler], Int) {
-    ([Ruler(.token, count: grid.tokens) { Double(next + $0) }], next + grid.tokens)
+  private func flat(_ grid: Grid) -> ([PositionRuler], Int) {
+    ([PositionRuler(.token, count: grid.tokens) { next + $0 }], next + grid.tokens)
   }
 
-  private func spatial(_ grid: Grid) -> ([Ruler], Int) {
+  private func spatial(_ grid: Grid) -> ([PositionRuler], Int) {
     let rulers = [
-      Ruler(.row, count: grid.height) { Double(scheme.origin + $0) },
-      Ruler(.column, count: grid.width) { Double(scheme.origin + $0) },
+      PositionRuler(.row, count: grid.height) { scheme.origin + $0 },
+      PositionRuler(.column, count: grid.width) { scheme.origin + $0 },
     ]
     return (rulers, next)
   }
 
-  private func tie(_ grid: Grid) -> ([Ruler], Int) {
-    var span = (grid.height + 1) * (grid.width + 1) * (axes.count == 3 ? grid.frames + 1 : 1)
+  private func tie(_ grid: Grid) -> ([PositionRuler], Int) {
+    var span = (grid.height + 1) * (grid.width + 1) * (axisCount == 3 ? grid.frames + 1 : 1)
     if scheme.name == .tieFractional { span = grid.tokens + 1 }
-    // One division of whole numbers, so that the id is rounded once.
-    func ruler(_ index: Index, _ count: Int) -> Ruler {
-      Ruler(index, count: count) {
-        Double((next - 1) * (count + 1) + ($0 + 1) * span) / Double(count + 1)
+    func ruler(_ index: PositionRuler.Index, _ count: Int) -> PositionRuler {
+      PositionRuler(index, count: count, over: count + 1) {
+        (next - 1) * (count + 1) + ($0 + 1) * span
       }
     }
     let rulers = [
@@ -124,9 +138,9 @@ struct PositionWalk {
     return (rulers, next - 1 + span)
   }
 
-  private func centred(_ grid: Grid) -> ([Ruler], Int) {
-    func ruler(_ index: Index, _ count: Int) -> Ruler {
-      Ruler(index, count: count) { Double(next + $0) + Double(grid.tokens - count) / 2 }
+  private func centred(_ grid: Grid) -> ([PositionRuler], Int) {
+    func ruler(_ index: PositionRuler.Index, _ count: Int) -> PositionRuler {
+      PositionRuler(index, count: count, over: 2) { 2 * (next + $0) + grid.tokens - count }
     }
     let rulers = [
       ruler(.row, grid.height), ruler(.column, grid.width), ruler(.frame, grid.frames),
@@ -137,7 +151,7 @@ struct PositionWalk {
   private func multimodal(
     _ grid: Grid,
     seconds: Double?
-  ) throws(PositionError) -> ([Ruler], Int) {
+  ) throws(PositionError) -> ([PositionRuler], Int) {
     var interval: Float = 1
     if scheme.name == .mropeTime, let seconds {
       // The model multiplies in float32 and truncates.
@@ -148,47 +162,18 @@ struct PositionWalk {
       throw .limit("a video's last frame is beyond int32; lower the tokens per second")
     }
     let rulers = [
-      Ruler(.frame, count: grid.frames) { Double(next + Int(Float($0) * interval)) },
-      Ruler(.row, count: grid.height) { Double(next + $0) },
-      Ruler(.column, count: grid.width) { Double(next + $0) },
+      PositionRuler(.frame, count: grid.frames) { next + Int(Float($0) * interval) },
+      PositionRuler(.row, count: grid.height) { next + $0 },
+      PositionRuler(.column, count: grid.width) { next + $0 },
     ]
     return (rulers, next + max(Int(last) + 1, grid.height, grid.width))
   }
 
-  private func variable(_ grid: Grid) -> ([Ruler], Int) {
+  private func variable(_ grid: Grid) -> ([PositionRuler], Int) {
     let stride = scheme.stride ?? 1
-    let ruler = Ruler(.token, count: grid.tokens) {
-      Double((next - 1) * grid.tokens + ($0 + 1) * stride) / Double(grid.tokens)
+    let ruler = PositionRuler(.token, count: grid.tokens, over: grid.tokens) {
+      (next - 1) * grid.tokens + ($0 + 1) * stride
     }
     return ([ruler], next + stride)
-  }
-
-  /// Checks every id against its type and packs them, axis by axis.
-  consuming func finish() throws(PositionError) -> PositionIds {
-    let tokens = ids[0].count
-    let shape = Shape([axes.count, tokens])
-    let all = ids.joined()
-    let tensor: Tensor
-    if scheme.name.isFractional {
-      // Below 2^23 float32 holds every half.
-      guard all.allSatisfy({ abs($0) < 0x1p23 }), abs(next) < 1 << 23 else {
-        throw .limit("an id is beyond 2^23, where float32 has no fractions; split the document")
-      }
-      tensor = Tensor(shape: shape, elements: all.map { Float($0) })
-    } else {
-      var integers: [Int32] = []
-      integers.reserveCapacity(tokens * axes.count)
-      for id in all {
-        guard let integer = Int32(exactly: id) else {
-          throw .limit("an id is beyond int32; split the document")
-        }
-        integers.append(integer)
-      }
-      guard Int32(exactly: next) != nil else {
-        throw .limit("the next position is beyond int32; split the document")
-      }
-      tensor = Tensor(shape: shape, elements: integers)
-    }
-    return PositionIds(axes: axes, tensor: tensor, next: next, delta: next - tokens)
   }
 }

@@ -25,6 +25,9 @@ public enum Segment: Hashable, Sendable, Codable {
     }
   }
 
+  /// Whether this is a video.
+  var isVideo: Bool { if case .video = self { true } else { false } }
+
   private static func product(_ extents: [Int]) -> Int? {
     var product = 1
     for extent in extents {
@@ -114,25 +117,60 @@ public enum Segment: Hashable, Sendable, Codable {
   }
 }
 
-extension [Segment] {
-  /// The segments of a JSON Lines file, one a line; empty lines are skipped.
+/// Documents as a segments file names them.
+public enum SegmentFile {
+  /// The documents of a JSON Lines file; empty lines are skipped.
+  ///
+  /// A line is a segment, and all lines are one document; or every line is a list of segments, and
+  /// each is a document of one pack.
   ///
   /// - Parameter lines: The file.
+  /// - Returns: The documents, at least one.
   /// - Throws: `PositionError.segment` with the line's number.
-  public init(parsing lines: [UInt8]) throws(PositionError) {
-    self = []
+  public static func documents(parsing lines: [UInt8]) throws(PositionError) -> [[Segment]] {
+    var documents: [[Segment]] = []
+    var isPack: Bool?
     let decoder = JSONDecoder()
     let all = lines.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, line) in all.enumerated() {
-      if line.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
+      guard let first = line.first(where: { ![0x20, 0x09, 0x0D].contains($0) }) else { continue }
+      let isList = first == UInt8(ascii: "[")
+      guard isPack ?? isList == isList else {
+        throw .segment(line: index + 1, reason: "segments and lists of segments in one file")
+      }
+      isPack = isList
       do {
-        append(try decoder.decode(Segment.self, from: Data(line)))
+        if isList {
+          let document = try decoder.decode([Segment].self, from: Data(line))
+          guard !document.isEmpty else { throw PositionError.mismatch("a document without tokens") }
+          documents.append(document)
+        } else {
+          if documents.isEmpty { documents.append([]) }
+          documents[0].append(try decoder.decode(Segment.self, from: Data(line)))
+        }
       } catch let error as PositionError {
         throw .segment(line: index + 1, reason: error.description)
       } catch {
         throw .segment(line: index + 1, reason: "not a JSON object such as {\"image\": [16, 16]}")
       }
     }
-    if isEmpty { throw .segment(line: 1, reason: "the file holds no segment") }
+    guard !documents.isEmpty else {
+      throw .segment(line: 1, reason: "the file holds no segment")
+    }
+    return documents
+  }
+}
+
+extension [Segment] {
+  /// The segments of a JSON Lines file with one document, a segment a line.
+  ///
+  /// - Parameter lines: The file.
+  /// - Throws: `PositionError.segment` with the line's number.
+  public init(parsing lines: [UInt8]) throws(PositionError) {
+    let documents = try SegmentFile.documents(parsing: lines)
+    guard documents.count == 1 else {
+      throw .segment(line: 2, reason: "a second document, where one is expected")
+    }
+    self = documents[0]
   }
 }

@@ -1,0 +1,184 @@
+/// What holds of the ids of some documents: computed with exact fractions, so that a finding is a
+/// proof for these documents.
+public struct PositionCheck: Sendable {
+  /// A property that a scheme of position ids may have.
+  public enum Property: String, CaseIterable, Sendable {
+    /// Text has the same id on every axis, and text alone is counted one by one as in one dimension.
+    case compatibility
+    /// On each axis the step from the text before a grid to its first id is the step from its last
+    /// id to the text behind it.
+    case symmetry
+    /// A grid takes as many positions as it has tokens.
+    case equivalence
+    /// No two tokens of a document have the same ids on all axes, as they are written.
+    case uniqueness
+    /// The ids of text ascend.
+    case monotony
+    /// Every id is written without rounding.
+    case exactness
+  }
+
+  /// Whether a property holds, and the first place where it does not.
+  public struct Finding: Sendable, Hashable {
+    /// Nil where the property holds; otherwise one line that names document and segment.
+    public let counterexample: String?
+    /// Whether the property holds.
+    public var holds: Bool { counterexample == nil }
+  }
+
+  /// The axes' names.
+  public let axes: [String]
+  /// The number of documents.
+  public let documents: Int
+  /// The number of tokens of all documents.
+  public let tokens: Int
+  /// The greatest id on any axis, as it is written.
+  public let maximum: Double
+  /// How many positions from the first one on reach every id: what a trainer's context must hold.
+  public let span: Int
+  /// The properties and what was found.
+  public let findings: [Property: Finding]
+
+  /// Checks documents.
+  ///
+  /// - Parameters:
+  ///   - scheme: The rule.
+  ///   - documents: Documents, each counted from the origin.
+  /// - Throws: `PositionError` where the scheme does not define them.
+  public init(_ scheme: PositionScheme, documents: [[Segment]]) throws(PositionError) {
+    let hasVideo = documents.joined().contains(where: \.isVideo)
+    axes = scheme.axes(withVideo: hasVideo)
+    self.documents = documents.count
+    tokens = try scheme.tokenCounts(of: documents).reduce(0, +)
+    var search = PositionCounterexamples(isFractional: scheme.name.isFractional)
+    var maximum = -Double.infinity
+    for (index, document) in documents.enumerated() {
+      var walk = PositionWalk(scheme: scheme, axisCount: axes.count)
+      try walk.append(document)
+      let ids = try scheme.positions(ofPack: [document], withTextAxis: false)
+      search.add(walk.runs, number: index + 1, isAlone: documents.count == 1)
+      search.addTokens(ids, number: index + 1)
+      for axis in ids.axes.indices { maximum = max(maximum, ids.ids(axis: axis).max() ?? maximum) }
+    }
+    self.maximum = maximum.isFinite ? maximum : Double(scheme.origin)
+    let reach = Int(self.maximum.rounded(.up)) - scheme.origin + 1
+    span = max(0, reach)
+    findings = Dictionary(
+      uniqueKeysWithValues: Property.allCases.map { property in
+        (property, Finding(counterexample: search.found[property]))
+      }
+    )
+  }
+
+  /// Documents that try a scheme where the user names none: text alone, each grid up to 8 x 8 between
+  /// texts, two images in a row of segments, and, where the scheme has videos, those up to 4 x 4 x 4.
+  public static func documents(for scheme: PositionScheme) -> [[Segment]] {
+    var documents: [[Segment]] = [[.text(16)]]
+    for height in 1...8 {
+      for width in 1...8 {
+        documents.append([.text(3), .image(height: height, width: width), .text(3)])
+      }
+    }
+    let pair: [Segment] = [.image(height: 2, width: 3), .text(2), .image(height: 5, width: 1)]
+    documents.append([.text(1)] + pair + [.text(1)])
+    guard ![.rope2d, .v2pe, .glmImage].contains(scheme.name) else { return documents }
+    for frames in 1...4 {
+      for height in 1...4 {
+        for width in 1...4 {
+          let video = Segment.video(
+            frames: frames,
+            height: height,
+            width: width,
+            secondsPerGrid: 0.5
+          )
+          documents.append([.text(3), video, .text(3)])
+        }
+      }
+    }
+    return documents
+  }
+}
+
+/// The search for places where a property does not hold.
+private struct PositionCounterexamples {
+  let isFractional: Bool
+  private(set) var found: [PositionCheck.Property: String] = [:]
+
+  init(isFractional: Bool) { self.isFractional = isFractional }
+
+  private mutating func report(
+    _ property: PositionCheck.Property,
+    _ place: @autoclosure () -> String
+  ) {
+    if found[property] == nil { found[property] = place() }
+  }
+
+  mutating func add(_ runs: [PositionRun], number: Int, isAlone: Bool) {
+    let name = isAlone ? "" : "document \(number), "
+    var last: Int?
+    for (index, run) in runs.enumerated() {
+      let place = "\(name)segment \(index + 1)"
+      switch run {
+      case .text(let count, let first, let isFixed):
+        if count == 0 { continue }
+        if isFixed {
+          report(.compatibility, "\(place): text stays at 0")
+          if count > 1 || last != nil { report(.monotony, "\(place): text stays at 0") }
+        }
+        if let last, first <= last { report(.monotony, "\(place): \(first) behind \(last)") }
+        last = isFixed ? 0 : first + count - 1
+      case .grid(let grid, let rulers, let before, let next):
+        let taken = next - before - 1
+        if taken != grid.tokens {
+          report(.equivalence, "\(place): \(grid.tokens) tokens take \(taken) positions")
+        }
+        for (axis, ruler) in rulers.enumerated() {
+          add(ruler, place: "\(place), axis \(axis)", before: before, next: next)
+        }
+      }
+    }
+  }
+
+  private mutating func add(_ ruler: PositionRuler, place: String, before: Int, next: Int) {
+    guard let first = ruler.numerators.first, let last = ruler.numerators.last else { return }
+    let (enter, leave) = (first - before * ruler.denominator, next * ruler.denominator - last)
+    if enter != leave {
+      func step(_ numerator: Int) -> String {
+        let value = Double(numerator) / Double(ruler.denominator)
+        return Int(exactly: value).map(String.init) ?? "\(Float(value))"
+      }
+      report(.symmetry, "\(place): a step of \(step(enter)) in, \(step(leave)) out")
+    }
+    if isFractional, found[.exactness] == nil {
+      let inexact = ruler.numerators.first { numerator in
+        let written = Float(Double(numerator) / Double(ruler.denominator))
+        // The product of two numbers of 24 bits is exact in float64.
+        return ruler.denominator >= 1 << 24
+          || Double(written) * Double(ruler.denominator) != Double(numerator)
+      }
+      if let inexact {
+        report(.exactness, "\(place): \(inexact)/\(ruler.denominator) is no float32")
+      }
+    }
+  }
+
+  /// Looks for two tokens with the same ids.
+  mutating func addTokens(_ positions: PositionIds, number: Int) {
+    guard found[.uniqueness] == nil else { return }
+    let ids = positions.axes.indices.map { positions.ids(axis: $0) }
+    var seen: [[Double]: Int] = [:]
+    seen.reserveCapacity(positions.tokens)
+    for token in 0..<positions.tokens {
+      let vector = ids.map { $0[token] }
+      if let other = seen.updateValue(token, forKey: vector) {
+        let text = vector.map { Int(exactly: $0).map(String.init) ?? "\(Float($0))" }
+        report(
+          .uniqueness,
+          "document \(number): tokens \(other) and \(token) are both at "
+            + "(\(text.joined(separator: ", ")))"
+        )
+        return
+      }
+    }
+  }
+}
