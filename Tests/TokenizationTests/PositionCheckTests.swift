@@ -97,7 +97,7 @@ import Tokenization
 
   @Test func `sections that do not fit are refused`() {
     let cases: [(RotaryTable.Layout, [Int])] = [
-      (.chunked, [2, 1]), (.interleaved, [2, 1, 1]), (.split, [0, 4]), (.alternating, [-1, 5]),
+      (.chunked, [2, 1]), (.interleaved, [1, 2, 1]), (.split, [0, 4]), (.alternating, [-1, 5]),
     ]
     for (layout, sections) in cases {
       #expect(throws: PositionError.self) {
