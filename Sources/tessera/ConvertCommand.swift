@@ -59,6 +59,8 @@ struct ConvertCommand: AsyncParsableCommand {
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
   var plan = false
 
+  @OptionGroup(title: "Generators and adapters") var generator: GeneratorOptions
+
   @OptionGroup var report: OutputOptions
 
   func validate() throws {
@@ -86,7 +88,7 @@ struct ConvertCommand: AsyncParsableCommand {
   private var outputFormat: CheckpointFormat { format ?? .safetensors }
 
   func run() async throws {
-    let source = try SourceCheckpoint(path: input, opaqueAs: opaqueDtype?.elementType)
+    let source = try SourceCheckpoint(path: input, opaqueAs: opaqueDtype?.elementType, generator)
     let plan = try source.plan(to: to)
     if self.plan {
       let description = PlanReport(plan, of: source)
@@ -108,7 +110,12 @@ struct ConvertCommand: AsyncParsableCommand {
       shardByteLimit: shardSize?.bytes,
       progress: progress.show
     )
-    let summary = ConversionReport(plan, files: files, seconds: progress.seconds)
+    let summary = ConversionReport(
+      plan,
+      files: files,
+      merged: source.merged,
+      seconds: progress.seconds
+    )
     for line in summary.lines { report.note(line) }
     try report.report(summary)
   }
@@ -132,12 +139,17 @@ struct SourceCheckpoint {
   let path: String
   let checkpoint: any CheckpointReader
   let files: [String]
+  /// What adapters were merged into.
+  let merged: [AdapterMerge.Module]
 
-  /// Opens a checkpoint and refuses one that could not be converted completely.
-  init(path: String, opaqueAs opaqueType: ElementType?) throws {
+  /// Opens a checkpoint, computes what the options ask for, and refuses one that could not be
+  /// converted completely.
+  init(path: String, opaqueAs opaqueType: ElementType?, _ generator: GeneratorOptions) throws {
     self.path = path
     let file = try Checkpoint.file(of: path)
-    checkpoint = try Checkpoint.open(file, opaqueAs: opaqueType)
+    let prepared = try generator.applied(to: Checkpoint.open(file, opaqueAs: opaqueType))
+    checkpoint = prepared.checkpoint
+    merged = prepared.modules
     files = checkpoint.files
     guard let first = checkpoint.refusals.first else { return }
     let others = checkpoint.refusals.count - 1

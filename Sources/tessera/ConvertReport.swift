@@ -91,9 +91,16 @@ struct ConversionReport: Encodable {
   let bytes: Int
   let seconds: Double
   let dropped: [PlanReport.Dropped]
+  let merged: [AdapterMerge.Module]
   let notes: [String]
 
-  init(_ plan: ConversionPlan, files: [String], seconds: Double) {
+  init(
+    _ plan: ConversionPlan,
+    files: [String],
+    merged: [AdapterMerge.Module],
+    seconds: Double
+  ) {
+    self.merged = merged
     recipe = plan.recipe
     self.files = files
     tensors = plan.outputs.count
@@ -114,7 +121,10 @@ struct ConversionReport: Encodable {
       "dropped: \(tensors.count) tensors, \(reason): \(tensors[0].name)"
         + (tensors.count > 1 ? " and others (--plan names all)" : "")
     }
-    return losses + notes.map { "note: \($0)" } + [summary]
+    let merges = merged.map { module in
+      "merged: \(module.tensor): scale \(module.scale), norm of the change \(Float(module.deltaNorm))"
+    }
+    return losses + merges + notes.map { "note: \($0)" } + [summary]
   }
 }
 

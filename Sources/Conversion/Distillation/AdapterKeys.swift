@@ -1,0 +1,96 @@
+/// What a name in an adapter file says: the module it changes, and which part of the change it is.
+///
+/// Three ways of naming are known: peft (`lora_A`, `lora_B`), kohya and LyCORIS (`lora_down`, `alpha`,
+/// `hada_w1_a`, `lokr_w1`) and the older diffusers (`to_q_lora.down`, `lora_linear_layer.up`).
+struct AdapterKey: Hashable {
+  /// A part of an adapter's module.
+  enum Part: String, Hashable {
+    case down, up, mid, alpha, magnitude
+    case embeddingDown, embeddingUp
+    case hadamard1Up = "hada_w1_a"
+    case hadamard1Down = "hada_w1_b"
+    case hadamard2Up = "hada_w2_a"
+    case hadamard2Down = "hada_w2_b"
+    case hadamard1Core = "hada_t1"
+    case hadamard2Core = "hada_t2"
+    case kronecker1 = "lokr_w1"
+    case kronecker1Up = "lokr_w1_a"
+    case kronecker1Down = "lokr_w1_b"
+    case kronecker2 = "lokr_w2"
+    case kronecker2Up = "lokr_w2_a"
+    case kronecker2Down = "lokr_w2_b"
+    case kronecker2Core = "lokr_t2"
+  }
+
+  /// Who names tensors so.
+  enum Naming: String, Hashable {
+    case peft, kohya, diffusers
+  }
+
+  /// The module's path as the adapter spells it, without its prefix.
+  let module: String
+  /// The part.
+  let part: Part
+  /// The naming.
+  let naming: Naming
+
+  private static let endings: [(ending: String, part: Part)] =
+    [
+      ("lora_A", .down), ("lora_B", .up), ("lora_embedding_A", .embeddingDown),
+      ("lora_embedding_B", .embeddingUp), ("lora_magnitude_vector", .magnitude),
+      ("lora_down", .down), ("lora_up", .up), ("lora_mid", .mid), ("lora.down", .down),
+      ("lora.up", .up), ("lora_linear_layer.down", .down), ("lora_linear_layer.up", .up),
+      ("dora_scale", .magnitude), ("alpha", .alpha),
+    ]
+    + [
+      .hadamard1Up, .hadamard1Down, .hadamard2Up, .hadamard2Down, .hadamard1Core, .hadamard2Core,
+      .kronecker1, .kronecker1Up, .kronecker1Down, .kronecker2, .kronecker2Up, .kronecker2Down,
+      .kronecker2Core,
+    ].map { (part: Part) in (part.rawValue, part) }
+
+  private static let underscored = [
+    "lora_unet_", "lora_te1_", "lora_te2_", "lora_te_", "lora_transformer_", "lycoris_",
+  ]
+
+  /// Reads a name; nil where it is no part of an adapter.
+  init?(_ name: String) {
+    var words = name.split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+    if words.last == "weight" { words.removeLast() }
+    // peft's own training files carry the adapter's name; saved ones do not.
+    if words.last == "default" { words.removeLast() }
+    let stem = words.joined(separator: ".")
+    if let old = AdapterKey.processor(words) {
+      self = old
+      return
+    }
+    let match = AdapterKey.endings.first { stem.hasSuffix(".\($0.ending)") }
+    guard let match else { return nil }
+    var module = String(stem.dropLast(match.ending.count + 1))
+    if let prefix = AdapterKey.underscored.first(where: { module.hasPrefix($0) }) {
+      module = String(module.dropFirst(prefix.count))
+      self.init(module: module, part: match.part, naming: .kohya)
+    } else if module.hasPrefix("base_model.model.") {
+      module = String(module.dropFirst("base_model.model.".count))
+      self.init(module: module, part: match.part, naming: .peft)
+    } else {
+      self.init(module: module, part: match.part, naming: .diffusers)
+    }
+  }
+
+  private init(module: String, part: Part, naming: Naming) {
+    self.module = module
+    self.part = part
+    self.naming = naming
+  }
+
+  /// `….attn1.processor.to_q_lora.down`: the attention processors that diffusers once saved.
+  private static func processor(_ words: [String]) -> AdapterKey? {
+    guard words.count > 3, words[words.count - 3] == "processor",
+      let part = ["down": Part.down, "up": Part.up][words[words.count - 1]],
+      words[words.count - 2].hasSuffix("_lora")
+    else { return nil }
+    let layer = String(words[words.count - 2].dropLast("_lora".count))
+    let path = words.dropLast(3) + [layer == "to_out" ? "to_out.0" : layer]
+    return AdapterKey(module: path.joined(separator: "."), part: part, naming: .diffusers)
+  }
+}

@@ -1,0 +1,125 @@
+public import Readers
+import Tensors
+
+/// A LoRA, DoRA, LoHa or LoKr adapter merged into the weights that it was trained for.
+///
+/// W' = W + strength · scale · ΔW, in float32 and rounded once to the weight's own type; with DoRA
+/// (arXiv 2402.09353), each row of W' is brought to its stored norm. The results are those of peft's
+/// `merge_and_unload`. Every tensor of the adapter is used, or there is an error.
+public struct AdapterMerge: Sendable {
+  /// What was merged into one weight.
+  public struct Module: Sendable, Hashable, Encodable {
+    /// The weight's name.
+    public let tensor: String
+    /// The adapter's rank; nil where its parts fix none.
+    public let rank: Int?
+    /// What ΔW was multiplied by, the user's strength included.
+    public let scale: Double
+    /// The Frobenius norm of the scaled ΔW, before a DoRA's norms.
+    public let deltaNorm: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case tensor, rank, scale
+      case deltaNorm = "delta_norm"
+    }
+  }
+
+  /// The checkpoint with the merged weights.
+  public let checkpoint: ComputedCheckpoint
+  /// What was merged, in the order of the weights' names.
+  public let modules: [Module]
+
+  /// Merges an adapter; the weights are computed when they are read.
+  ///
+  /// - Parameters:
+  ///   - path: The adapter: a file, or a folder with peft's `adapter_config.json`.
+  ///   - strength: The user's factor, 1 for the adapter as it was trained.
+  ///   - base: The checkpoint that holds the weights.
+  /// - Throws: `AdapterError` where a tensor is no part of an adapter, matches no weight or several,
+  ///   or where nothing says what the change is scaled by; what readers throw.
+  public init(of path: String, strength: Double = 1, into base: any CheckpointReader) throws {
+    let file = try Checkpoint.file(of: path)
+    let adapter = try Checkpoint.open(file)
+    let configuration = try AdapterConfiguration.beside(file)
+    let targets = AdapterTargets(base)
+    var computed: [ComputedTensor] = []
+    var modules: [Module] = []
+    var used: [String: String] = [:]
+    for module in try AdapterMerge.modules(of: adapter, path: file) {
+      let weight = try AdapterMerge.weight(of: module, among: targets, base)
+      if let other = used.updateValue(module.key.module, forKey: weight.name) {
+        throw module.failure("changes '\(weight.name)', and so does '\(other)'")
+      }
+      let change = try AdapterChange(
+        module,
+        of: adapter,
+        on: weight,
+        configuration,
+        strength: strength
+      )
+      computed.append(change.tensor(on: weight, of: base))
+      modules.append(
+        Module(
+          tensor: weight.name,
+          rank: change.rank,
+          scale: change.scale,
+          deltaNorm: abs(change.scale) * change.delta.squareSum.squareRoot()
+        )
+      )
+    }
+    guard !modules.isEmpty else {
+      throw AdapterError(path: file, cause: "holds no LoRA, LoHa or LoKr")
+    }
+    self.modules = modules.sorted { $0.tensor < $1.tensor }
+    let name = String(file.split(separator: "/").last ?? "")
+    checkpoint = ComputedCheckpoint(
+      base,
+      computing: computed,
+      files: adapter.files,
+      attributes: ["tessera.lora": "\(name):\(strength)"],
+      notes: ["merged \(modules.count) modules of \(name), strength \(strength)"]
+    )
+  }
+
+  /// The adapter's tensors as modules, in the order of their names.
+  private static func modules(
+    of adapter: any CheckpointReader,
+    path: String
+  ) throws(AdapterError) -> [AdapterModule] {
+    var modules: [String: AdapterModule] = [:]
+    for tensor in adapter.tensors {
+      guard let key = AdapterKey(tensor.name) else {
+        let cause = "is no part of a LoRA, DoRA, LoHa or LoKr; merge it by hand or take it out"
+        throw AdapterError(path: path, place: tensor.name, cause: cause)
+      }
+      let name = "\(key.naming) \(key.module)"
+      var module = modules[name] ?? AdapterModule(key: key, path: path)
+      guard module.parts.updateValue(tensor, forKey: key.part) == nil else {
+        throw AdapterError(path: path, place: tensor.name, cause: "stands there under two names")
+      }
+      modules[name] = module
+    }
+    return modules.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// The one weight that a module means.
+  private static func weight(
+    of module: AdapterModule,
+    among targets: AdapterTargets,
+    _ base: any CheckpointReader
+  ) throws(AdapterError) -> TensorInfo {
+    let weights = targets.weights(of: module.key)
+    switch weights.count {
+    case 1: return weights[0]
+    case 0:
+      let example = base.tensors.first { $0.shape.rank >= 2 }?.name ?? "none"
+      throw module.failure(
+        "matches no weight of the checkpoint (which has names such as '\(example)'); "
+          + "an adapter for several models is merged into each one's file on its own"
+      )
+    default:
+      let names = weights.prefix(3).map(\.name).joined(separator: ", ")
+      throw module.failure("may mean any of \(weights.count) weights: \(names)")
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import Foundation
+import Readers
+import Tensors
+
+/// The embedding of one noise level, and of each class label with it, in double precision.
+struct NoiseEmbedding: Sendable {
+  /// One embedding; with labels one a label.
+  private let embeddings: [[Double]]
+  /// The number of labels, 0 for none.
+  let labels: Int
+  private let base: any CheckpointReader
+
+  init(of network: NoiseConditionedNetwork, noise: Double) throws {
+    base = network.base
+    let first = try Layer(network, "map_layer0")
+    let second = try Layer(network, "map_layer1")
+    let label = try network.tensor("map_label.weight").map { _ in try Layer(network, "map_label") }
+    labels = label?.inputs ?? 0
+    let start = try NoiseEmbedding.start(network, channels: first.inputs, noise: noise)
+    var embeddings: [[Double]] = []
+    for index in 0..<max(labels, 1) {
+      var values = start
+      switch network.architecture {
+      case .song:
+        // The label is a one-hot vector times sqrt(labels), projected before the two layers.
+        if let label {
+          let change = label.column(index, times: Double(labels).squareRoot())
+          guard change.count == values.count else { throw label.mismatch(values.count) }
+          for position in values.indices { values[position] += change[position] }
+        }
+        values = try second(first(values).map(NoiseEmbedding.silu)).map(NoiseEmbedding.silu)
+      case .dhariwal:
+        values = try second(first(values).map(NoiseEmbedding.silu))
+        if let label {
+          let change = label.column(index, times: 1)
+          guard change.count == values.count else { throw label.mismatch(values.count) }
+          for position in values.indices { values[position] += change[position] }
+        }
+        values = values.map(NoiseEmbedding.silu)
+      }
+      embeddings.append(values)
+    }
+    self.embeddings = embeddings
+  }
+
+  /// x / (1 + e^-x).
+  private static func silu(_ x: Double) -> Double { x / (1 + StableFunctions.exp(-x)) }
+
+  /// The sinusoids (or random Fourier features) of the noise level.
+  private static func start(
+    _ network: NoiseConditionedNetwork,
+    channels: Int,
+    noise: Double
+  ) throws -> [Double] {
+    let half = channels / 2
+    var angles: [Double]
+    if let tensor = network.tensor("map_noise.freqs") {
+      angles = try network.base.floats(of: tensor).map { Double(Float(2 * Double.pi) * $0) * noise }
+      guard angles.count == half else {
+        throw FoldError(
+          tensor: tensor.name,
+          cause: "\(angles.count) frequencies, and \(half) are due"
+        )
+      }
+    } else {
+      // SongUNet reaches the lowest frequency itself (endpoint), DhariwalUNet stops before it.
+      let last = network.architecture == .song ? half - 1 : half
+      guard half > 1, channels.isMultiple(of: 2) else {
+        let cause = "takes \(channels) channels of noise, and sinusoids come in pairs"
+        throw FoldError(tensor: network.prefix + "map_layer0.weight", cause: cause)
+      }
+      let step = StableFunctions.log(10_000) / Double(last)
+      angles = (0..<half).map { StableFunctions.exp(-step * Double($0)) * noise }
+    }
+    let cosines = angles.map { cos($0) }
+    let sines = angles.map { sin($0) }
+    return network.architecture == .song ? sines + cosines : cosines + sines
+  }
+
+  /// A block's affine layer at this noise level.
+  func folded(_ affine: NoiseConditionedNetwork.Affine) throws -> ComputedTensor {
+    let (outputs, inputs) = (affine.weight.shape[0], affine.weight.shape[1])
+    guard embeddings.allSatisfy({ $0.count == inputs }) else {
+      let cause = "takes \(inputs) values, and the embedding has \(embeddings[0].count)"
+      throw FoldError(tensor: affine.weight.name, cause: cause)
+    }
+    let name = affine.bias.name
+    let isTable = labels > 0
+    let info = TensorInfo(
+      name: isTable ? name.dropLast("bias".count) + "table" : name,
+      elementType: affine.bias.elementType,
+      shape: isTable ? [labels, outputs] : [outputs]
+    )
+    return ComputedTensor(info: info) { [base, embeddings] rows in
+      let layer = Layer(
+        name: name,
+        weight: try base.floats(of: affine.weight),
+        bias: try base.floats(of: affine.bias),
+        outputs: outputs
+      )
+      guard isTable else { return try layer(embeddings[0])[rows].map { Float($0) } }
+      return try rows.flatMap { try layer(embeddings[$0]).map { Float($0) } }
+    }
+  }
+
+  /// A linear layer in double precision.
+  private struct Layer: Sendable {
+    let name: String
+    let inputs: Int
+    let outputs: Int
+    /// [inputs, outputs]: the columns lie together, so that a sum runs over vectors.
+    private let columns: [Double]
+    private let bias: [Double]
+
+    init(_ network: NoiseConditionedNetwork, _ name: String) throws {
+      guard let weight = network.tensor("\(name).weight"), weight.shape.rank == 2 else {
+        throw FoldError(tensor: network.prefix + name + ".weight", cause: "missing, or no matrix")
+      }
+      let bias = try network.tensor("\(name).bias").map { try network.base.floats(of: $0) }
+      self.init(
+        name: weight.name,
+        weight: try network.base.floats(of: weight),
+        bias: bias ?? [Float](repeating: 0, count: weight.shape[0]),
+        outputs: weight.shape[0]
+      )
+    }
+
+    init(name: String, weight: [Float], bias: [Float], outputs: Int) {
+      self.name = name
+      self.outputs = outputs
+      inputs = outputs == 0 ? 0 : weight.count / outputs
+      var columns = [Double](repeating: 0, count: weight.count)
+      for row in 0..<outputs {
+        for column in 0..<inputs {
+          columns[column * outputs + row] = Double(weight[row * inputs + column])
+        }
+      }
+      self.columns = columns
+      self.bias = bias.map(Double.init)
+    }
+
+    /// W x + b.
+    func callAsFunction(_ x: [Double]) throws -> [Double] {
+      guard x.count == inputs, bias.count == outputs else { throw mismatch(x.count) }
+      var result = bias
+      for (column, factor) in x.enumerated() {
+        let start = column * outputs
+        for row in 0..<outputs { result[row] += columns[start + row] * factor }
+      }
+      return result
+    }
+
+    /// One column times a factor, and the bias: W x + b for a one-hot x.
+    func column(_ index: Int, times factor: Double) -> [Double] {
+      (0..<outputs).map { columns[index * outputs + $0] * factor + bias[$0] }
+    }
+
+    func mismatch(_ count: Int) -> FoldError {
+      FoldError(tensor: name, cause: "maps \(inputs) to \(outputs) values, and \(count) are due")
+    }
+  }
+}

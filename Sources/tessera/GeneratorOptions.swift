@@ -1,0 +1,111 @@
+import ArgumentParser
+import Conversion
+import Readers
+
+/// What `convert` computes before it renames and writes: adapters, baked weights, a folded noise level.
+struct GeneratorOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Merge a LoRA, DoRA, LoHa or LoKr: FILE, or FILE:STRENGTH; may be repeated.",
+      valueName: "file[:strength]"
+    ),
+    completion: .file()
+  )
+  var lora: [String] = []
+
+  @Option(
+    help: "Compute parametrized weights once: weight-norm, edm2 or edm-qkv; may be repeated.",
+    transform: GeneratorOptions.baking
+  )
+  var bake: [WeightBaking] = []
+
+  @Option(
+    help: "Fold an EDM or SiD generator at this noise level (SiD: 2.5); it then takes z ~ N(0, 1)."
+  )
+  var foldSigma: Double?
+
+  @Option(
+    help: "The data's standard deviation in EDM's preconditioning, where the file does not say it."
+  )
+  var sigmaData: Double?
+
+  func validate() throws {
+    guard foldSigma != nil || sigmaData == nil else {
+      throw ValidationError("'--sigma-data' belongs to '--fold-sigma'.")
+    }
+    for argument in lora where Adapter(argument).path.isEmpty {
+      throw ValidationError("'\(argument)': name the adapter's file.")
+    }
+  }
+
+  @Sendable private static func baking(_ argument: String) throws -> WeightBaking {
+    guard let baking = WeightBaking(rawValue: argument) else {
+      let names = WeightBaking.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("'\(argument)' is none of \(names).")
+    }
+    return baking
+  }
+
+  /// An adapter as the user names it.
+  struct Adapter {
+    let path: String
+    let strength: Double
+
+    /// Splits FILE:STRENGTH; what follows the last colon is a strength only where it is a number.
+    init(_ argument: String) {
+      if let colon = argument.lastIndex(of: ":"),
+        let strength = Double(argument[argument.index(after: colon)...]), strength.isFinite
+      {
+        path = String(argument[..<colon])
+        self.strength = strength
+      } else {
+        path = argument
+        strength = 1
+      }
+    }
+  }
+
+  /// A checkpoint with what the options ask for, and a line a merged weight.
+  func applied(to checkpoint: any CheckpointReader) throws -> Prepared {
+    var result = Prepared(checkpoint: checkpoint)
+    for argument in lora {
+      let adapter = Adapter(argument)
+      let merge = try AdapterMerge(
+        of: adapter.path,
+        strength: adapter.strength,
+        into: result.checkpoint
+      )
+      result.checkpoint = merge.checkpoint
+      result.modules += merge.modules
+    }
+    for bake in bake { result.checkpoint = try bake.baked(result.checkpoint) }
+    if let foldSigma {
+      let constants = SigmaFold.Constants(
+        sigma: foldSigma,
+        sigmaData: try sigmaData(of: checkpoint)
+      )
+      result.checkpoint = try SigmaFold(of: result.checkpoint, constants: constants).checkpoint
+    }
+    return result
+  }
+
+  /// The data's standard deviation: the user's, or the file's.
+  private func sigmaData(of checkpoint: any CheckpointReader) throws -> Double {
+    if let sigmaData { return sigmaData }
+    let stored = checkpoint.attributes.filter {
+      $0.key == "sigma_data" || $0.key.hasSuffix(".sigma_data")
+    }
+    guard Set(stored.values).count == 1, let value = stored.values.first.flatMap({ Double($0) })
+    else {
+      let cause = "the file does not say sigma_data; name it with --sigma-data (EDM and SiD: 0.5)"
+      throw FoldError(tensor: "", cause: cause)
+    }
+    return value
+  }
+
+  /// A checkpoint after all of this.
+  struct Prepared {
+    var checkpoint: any CheckpointReader
+    var modules: [AdapterMerge.Module] = []
+  }
+}
