@@ -41,6 +41,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("png")]
     ),
     .target(name: "CKernels", cSettings: strictC),
+    .target(name: "CRecipes", exclude: ["recipes"], cSettings: strictC),
     .target(name: "CTesseraF8", exclude: ["tessera-f8.h5"], cSettings: strictC),
 
     // MARK: Libraries, in the order in which data pass through them
@@ -60,7 +61,7 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
-    .target(name: "Conversion", dependencies: ["Readers", "Tensors", "Writers"]),
+    .target(name: "Conversion", dependencies: ["CRecipes", "Readers", "Tensors", "Writers"]),
     .target(
       name: "Batches",
       dependencies: [

@@ -43,6 +43,7 @@ public struct CheckpointConversion: Sendable {
     metadata["format"] = "pt"
     metadata["tessera.version"] = toolVersion
     metadata["tessera.recipe"] = plan.recipe
+    metadata["tessera.layout"] = plan.layout
     metadata["tessera.source.sha256"] = sourceHash
     metadata["tessera.source.format"] = checkpoint.format
     let names = sourceFiles.map { ($0 as NSString).lastPathComponent }

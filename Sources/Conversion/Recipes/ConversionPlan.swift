@@ -71,6 +71,8 @@ public struct ConversionPlan: Sendable {
   public private(set) var metadata: [MetadataEntry]
   /// Files that stand beside the result in its folder: name and text.
   public private(set) var companions: [String: String]
+  /// The family and layout of the result, such as `mamba.hf`; nil where no recipe gives it.
+  public private(set) var layout: String?
   /// The results that `casting(to:keeping:)` leaves alone.
   public private(set) var keptTypes: Set<String>
 
@@ -118,6 +120,10 @@ public struct ConversionPlan: Sendable {
     outputs += rules.implied.map { implied in
       Output(tensor: implied.tensor, sources: [], operations: [], content: .constant(implied.value))
     }
+    for copy in rules.copies {
+      guard let original = outputs.first(where: { $0.tensor.name == copy.of }) else { continue }
+      outputs.append(original.repeated(as: copy.name))
+    }
     var names: Set<String> = []
     for output in outputs where !names.insert(output.tensor.name).inserted {
       throw PlanError(tensor: output.tensor.name, cause: "two tensors of the result have this name")
@@ -134,6 +140,7 @@ public struct ConversionPlan: Sendable {
     metadata = rules.metadata
     companions = rules.companions
     keptTypes = rules.keptTypes
+    layout = rules.layout
   }
 
   /// The plan with every floating-point result in another type.
@@ -233,10 +240,26 @@ extension ConversionPlan.Output {
     }
   }
 
+  /// The same tensor under another name.
+  fileprivate func repeated(as name: String) -> Self {
+    let info = TensorInfo(
+      name: name,
+      elementType: tensor.elementType,
+      shape: tensor.shape,
+      aliasOf: tensor.name
+    )
+    return Self(tensor: info, sources: sources, operations: operations, content: content)
+  }
+
   fileprivate func cast(to type: ElementType) throws(OperationError) -> Self {
     if tensor.elementType == type { return self }
     let operation = TensorOperation.cast(from: tensor.elementType, to: type)
-    let info = TensorInfo(name: tensor.name, elementType: type, shape: tensor.shape)
+    let info = TensorInfo(
+      name: tensor.name,
+      elementType: type,
+      shape: tensor.shape,
+      aliasOf: tensor.aliasOf
+    )
     guard case .expression(let expression) = content else {
       return Self(tensor: info, sources: sources, operations: operations, content: content)
     }

@@ -60,6 +60,20 @@ public struct DroppedTensor: Sendable, Hashable {
   }
 }
 
+/// A tensor of the result that repeats another one under its own name.
+public struct TensorCopy: Sendable, Hashable {
+  /// Its name.
+  public let name: String
+  /// The tensor of the result that it repeats.
+  public let of: String
+
+  /// Creates a copy.
+  public init(name: String, of: String) {
+    self.name = name
+    self.of = of
+  }
+}
+
 /// Rules for every tensor of one checkpoint: what a recipe gives for it.
 public struct ConversionRules: Sendable {
   /// The recipe's name and version, as the result records it.
@@ -70,6 +84,10 @@ public struct ConversionRules: Sendable {
   public var implied: [ImpliedTensor] = []
   /// What is left out.
   public var dropped: [DroppedTensor] = []
+  /// Tensors that the result holds under a second name.
+  public var copies: [TensorCopy] = []
+  /// The family and layout of the result, such as `mamba.hf`; nil where no recipe gives it.
+  public var layout: String?
   /// What the user must know to use the result, a sentence each.
   public var notes: [String] = []
   /// Settings of the layers that the tensors do not show, as JSON; nil where there are none.

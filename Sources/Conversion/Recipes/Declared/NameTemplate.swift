@@ -1,0 +1,250 @@
+/// What the placeholders of a template stand for in one name.
+typealias NameBinding = [String: String]
+
+/// A tensor's name with typed placeholders, such as `blk.{L:int}.ssm_a`; it matches whole names.
+struct NameTemplate: Hashable, Sendable {
+  /// What a placeholder stands for.
+  enum Kind: Hashable, Sendable {
+    /// A number without leading zeros.
+    case integer
+    /// One or more parts, with dots between.
+    case dotted
+    /// One part without a dot.
+    case word
+    /// A number computed from a placeholder and counts, such as `{U-1-i}`.
+    case computed(SizeExpression)
+  }
+
+  private enum Element: Hashable, Sendable {
+    case literal(String)
+    case placeholder(String, Kind)
+  }
+
+  /// The text it was made from.
+  let text: String
+  private let elements: [Element]
+
+  /// Parses a template without alternatives.
+  ///
+  /// - Parameters:
+  ///   - text: The template.
+  ///   - integers: Placeholders that are numbers, known from the other side.
+  init(parsing text: String, kinds: [String: Kind] = [:]) throws(RecipeError) {
+    self.text = text
+    var elements: [Element] = []
+    var rest = text[...]
+    while let open = rest.firstIndex(of: "{") {
+      let literal = rest[..<open]
+      guard let close = rest[open...].firstIndex(of: "}") else {
+        throw RecipeError("'\(text)' has '{' without '}'")
+      }
+      if !literal.isEmpty { elements.append(.literal(String(literal))) }
+      let inside = rest[rest.index(after: open)..<close]
+      elements.append(try NameTemplate.placeholder(inside, in: text, kinds))
+      rest = rest[rest.index(after: close)...]
+    }
+    if rest.contains("}") { throw RecipeError("'\(text)' has '}' without '{'") }
+    if !rest.isEmpty { elements.append(.literal(String(rest))) }
+    guard !elements.isEmpty else { throw RecipeError("an empty name") }
+    self.elements = elements
+  }
+
+  private static func placeholder(
+    _ inside: Substring,
+    in text: String,
+    _ kinds: [String: Kind]
+  ) throws(RecipeError) -> Element {
+    let parts = inside.split(separator: ":", omittingEmptySubsequences: false)
+    let name = String(parts[0])
+    if parts.count == 2 {
+      switch parts[1] {
+      case "int": return .placeholder(name, .integer)
+      case "dotted": return .placeholder(name, .dotted)
+      case "word": return .placeholder(name, .word)
+      default:
+        throw RecipeError("'\(text)': a placeholder is {name:int}, {name:dotted}, {name:word}")
+      }
+    }
+    if let kind = kinds[name] { return .placeholder(name, kind) }
+    return .placeholder(name, .computed(try SizeExpression(parsing: name)))
+  }
+
+  /// The placeholders that a name binds, with their kinds.
+  var kinds: [String: Kind] {
+    var kinds: [String: Kind] = [:]
+    for case .placeholder(let name, let kind) in elements {
+      if case .computed = kind { continue }
+      kinds[name] = kind
+    }
+    return kinds
+  }
+
+  /// All names that occur in placeholders, those inside of computed ones too.
+  var placeholders: Set<String> {
+    var names: Set<String> = []
+    for case .placeholder(let name, let kind) in elements {
+      if case .computed(let expression) = kind {
+        names.formUnion(expression.names)
+      } else {
+        names.insert(name)
+      }
+    }
+    return names
+  }
+
+  /// Names that the template matches, to find out whether others match them too.
+  var example: String {
+    elements.map { element in
+      switch element {
+      case .literal(let text): text
+      case .placeholder(_, .integer), .placeholder(_, .computed): "0"
+      case .placeholder(_, .dotted): "x.y"
+      case .placeholder(_, .word): "x"
+      }
+    }.joined()
+  }
+
+  /// What the placeholders stand for, or nil where the name does not match.
+  ///
+  /// - Parameters:
+  ///   - name: The whole name.
+  ///   - counts: The values of names that computed placeholders use.
+  func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
+    match(name[...], elements[...], [:], counts)
+  }
+
+  private func match(
+    _ name: Substring,
+    _ elements: ArraySlice<Element>,
+    _ binding: NameBinding,
+    _ counts: [String: Int]
+  ) -> NameBinding? {
+    guard let first = elements.first else { return name.isEmpty ? binding : nil }
+    let others = elements.dropFirst()
+    switch first {
+    case .literal(let text):
+      guard name.hasPrefix(text) else { return nil }
+      return match(name.dropFirst(text.count), others, binding, counts)
+    case .placeholder(let placeholder, let kind):
+      for end in NameTemplate.ends(of: kind, in: name) {
+        let value = String(name[..<end])
+        guard let bound = NameTemplate.bind(placeholder, kind, value, binding, counts),
+          let result = match(name[end...], others, bound, counts)
+        else { continue }
+        return result
+      }
+      return nil
+    }
+  }
+
+  /// Where a placeholder's value may end, the longest first.
+  private static func ends(of kind: Kind, in name: Substring) -> [String.Index] {
+    switch kind {
+    case .integer, .computed:
+      let digits = name.prefix { $0.isASCII && $0.isNumber }
+      let isCanonical = digits.count == 1 || digits.first != "0"
+      return digits.isEmpty || !isCanonical || digits.count > 9 ? [] : [digits.endIndex]
+    case .word:
+      let word = name.prefix { $0 != "." }
+      return word.isEmpty ? [] : [word.endIndex]
+    case .dotted:
+      var ends = name.indices.filter { name[$0] == "." && $0 != name.startIndex }
+      if !name.isEmpty { ends.append(name.endIndex) }
+      return ends.reversed()
+    }
+  }
+
+  private static func bind(
+    _ placeholder: String,
+    _ kind: Kind,
+    _ value: String,
+    _ binding: NameBinding,
+    _ counts: [String: Int]
+  ) -> NameBinding? {
+    var binding = binding
+    guard case .computed(let expression) = kind else {
+      if let earlier = binding[placeholder], earlier != value { return nil }
+      binding[placeholder] = value
+      return binding
+    }
+    let known = counts.merging(binding.compactMapValues { Int($0) }) { _, bound in bound }
+    guard let number = Int(value) else { return nil }
+    if let expected = expression.value(known) { return expected == number ? binding : nil }
+    guard let (name, solution) = expression.solved(for: number, known), solution >= 0 else {
+      return nil
+    }
+    binding[name] = "\(solution)"
+    return binding
+  }
+
+  /// The name for what the placeholders stand for; nil where one is unknown.
+  func name(_ binding: NameBinding, _ counts: [String: Int] = [:]) -> String? {
+    var name = ""
+    for element in elements {
+      switch element {
+      case .literal(let text): name += text
+      case .placeholder(_, .computed(let expression)):
+        let known = counts.merging(binding.compactMapValues { Int($0) }) { _, bound in bound }
+        guard let value = expression.value(known), value >= 0 else { return nil }
+        name += "\(value)"
+      case .placeholder(let placeholder, _):
+        guard let value = binding[placeholder] else { return nil }
+        name += value
+      }
+    }
+    return name
+  }
+}
+
+extension NameTemplate {
+  /// The texts for each combination of alternatives: `{w:q|k}` on one side goes with `{w:query|key}`
+  /// on the other, position by position.
+  static func alternatives(of sides: [[String]]) throws(RecipeError) -> [[[String]]] {
+    guard let (name, counts) = try firstChoice(in: sides) else { return [sides] }
+    var results: [[[String]]] = []
+    for index in 0..<counts {
+      let chosen = sides.map { side in
+        side.map { replacing(name, in: $0, at: index) }
+      }
+      results += try alternatives(of: chosen)
+    }
+    return results
+  }
+
+  private static func firstChoice(
+    in sides: [[String]]
+  ) throws(RecipeError) -> (String, Int)? {
+    var found: (name: String, count: Int)?
+    for text in sides.joined() {
+      for (name, options) in choices(in: text) {
+        if found == nil { found = (name, options.count) }
+        guard let first = found, first.name == name else { continue }
+        guard first.count == options.count else {
+          throw RecipeError("'\(text)': {\(name):…} has another number of alternatives elsewhere")
+        }
+      }
+    }
+    return found
+  }
+
+  private static func choices(in text: String) -> [(String, [String])] {
+    text.split(separator: "{").dropFirst(text.hasPrefix("{") ? 0 : 1).compactMap { part in
+      let inside = part.prefix { $0 != "}" }
+      guard let colon = inside.firstIndex(of: ":") else { return nil }
+      let options = inside[inside.index(after: colon)...].split(
+        separator: "|",
+        omittingEmptySubsequences: false
+      )
+      return options.count < 2 ? nil : (String(inside[..<colon]), options.map(String.init))
+    }
+  }
+
+  private static func replacing(_ name: String, in text: String, at index: Int) -> String {
+    var result = text
+    for (found, options) in choices(in: text) where found == name {
+      let placeholder = "{\(name):\(options.joined(separator: "|"))}"
+      result = result.replacing(placeholder, with: options[index])
+    }
+    return result
+  }
+}

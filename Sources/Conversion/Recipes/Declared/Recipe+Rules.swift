@@ -1,0 +1,141 @@
+import Readers
+import Tensors
+
+extension Recipe {
+  /// The rules for one checkpoint, from left to right.
+  ///
+  /// - Parameters:
+  ///   - input: The tensors and their settings.
+  ///   - settings: Sizes that the user states.
+  /// - Returns: What becomes of every tensor.
+  /// - Throws: `RecipeError` where a tensor is missing, unknown or has another shape, or where the
+  ///   checkpoint is on the right side already.
+  public func rules(
+    for input: RecipeInput,
+    settings: [String: Int] = [:]
+  ) throws -> ConversionRules {
+    try refuseRepetition(of: input)
+    let matching = try RecipeMatching(self, input)
+    let sizes = try RecipeSizes(self, matching, input, settings: settings)
+    var rules = ConversionRules(recipe: identifier)
+    for match in matching.matches {
+      let forms = match.sources.map { TensorForm($0.shape, $0.elementType) }
+      let local = try sizes.sizes(of: match)
+      do {
+        let operations = try RecipeOperation.operations(
+          match.rule.definition.operations,
+          on: forms,
+          local
+        )
+        rules.rules.append(
+          ConversionRule(sources: match.sources, operations: operations, targets: match.targets)
+        )
+      } catch {
+        throw error.at(match.sources.first?.name ?? match.rule.label)
+      }
+      for target in match.targets {
+        if let type = match.rule.definition.types[1] { rules.fixedTypes[target] = type }
+        if match.rule.definition.isKept || match.rule.definition.types[1] != nil {
+          rules.keptTypes.insert(target)
+        }
+      }
+    }
+    rules.dropped = matching.dropped
+    rules.copies = matching.copies.map { TensorCopy(name: $0.name, of: $0.of) }
+    try addConstants(to: &rules, matching, sizes.known)
+    rules.notes = notes + sizes.notes
+    try addSettings(to: &rules, from: input, sizes.known)
+    rules.layout = "\(family).\(right.name)"
+    return rules
+  }
+
+  private func refuseRepetition(of input: RecipeInput) throws(RecipeError) {
+    guard side(of: input) == 1 else { return }
+    let cause =
+      "is in the layout '\(right.name)' already; for the way back say --to \(left.name)"
+    throw RecipeError(cause, recipe: identifier, place: "the checkpoint", kind: .mismatch)
+  }
+
+  private func addConstants(
+    to rules: inout ConversionRules,
+    _ matching: RecipeMatching,
+    _ sizes: [String: Int]
+  ) throws {
+    for constant in constants where constant.side == 1 {
+      let names = constant.template.placeholders.sorted()
+      let bindings: Set<NameBinding> = names.isEmpty ? [[:]] : matching.bindings(of: names)
+      for binding in bindings.sorted(by: { "\($0)" < "\($1)" }) {
+        guard let name = constant.template.name(binding, matching.counts) else { continue }
+        let extents = constant.shape.compactMap { $0.value(sizes) }
+        guard extents.count == constant.shape.count, extents.allSatisfy({ $0 >= 0 }) else {
+          throw RecipeError("its shape is not known", recipe: identifier, place: name)
+        }
+        let info = TensorInfo(name: name, elementType: constant.type, shape: Shape(extents))
+        rules.implied.append(
+          ImpliedTensor(tensor: info, value: constant.value, reason: constant.reason)
+        )
+      }
+    }
+  }
+
+  /// Which side's layout a checkpoint has: 0 left, 1 right; nil where names and settings do not tell.
+  func side(of input: RecipeInput) -> Int? {
+    if let layout = input.attributes["tessera.layout"] {
+      if layout == "\(family).\(left.name)" { return 0 }
+      if layout == "\(family).\(right.name)" { return 1 }
+    }
+    let scores = [0, 1].map { exclusiveMatches(of: input, on: $0) }
+    if scores[0] == scores[1] { return nil }
+    return scores[0] > scores[1] ? 0 : 1
+  }
+
+  private func exclusiveMatches(of input: RecipeInput, on side: Int) -> Int {
+    input.tensors.count { tensor in
+      matches(tensor.name, on: side) && !matches(tensor.name, on: 1 - side)
+    }
+  }
+
+  /// Whether a name belongs to a side, dropped and constant ones included.
+  func matches(_ name: String, on side: Int) -> Bool {
+    rules.contains { $0.sides[side].contains { $0.matchesLoosely(name) } }
+      || drops.contains { $0.side == side && $0.template.match(name) != nil }
+      || constants.contains { $0.side == side && $0.template.match(name) != nil }
+      || ties.contains { $0.sides[side].name == name }
+  }
+
+  /// Whether the settings beside the tensors say that they are of this family; nil without settings.
+  func marksAgree(_ input: RecipeInput, on side: Int) -> Bool? {
+    let layout = side == 0 ? left : right
+    guard !layout.marks.isEmpty, input.hasSettings(of: layout) else { return nil }
+    return layout.marks.allSatisfy { key, expected in
+      guard let value = input.setting(key, in: layout) else { return false }
+      return value == expected || value.string == expected.spelled
+    }
+  }
+}
+
+extension NameTemplate {
+  /// Whether a name matches for some values of the counts.
+  func matchesLoosely(_ name: String) -> Bool {
+    if match(name) != nil { return true }
+    guard placeholders.count > kinds.count else { return false }
+    return (1...16).contains { count in
+      match(name, Dictionary(uniqueKeysWithValues: unbound.map { ($0, count) })) != nil
+    }
+  }
+
+  private var unbound: [String] { placeholders.filter { kinds[$0] == nil && $0 != "i" } }
+}
+
+extension JSONValue {
+  /// A scalar as text.
+  var spelled: String? {
+    switch self {
+    case .string(let text): text
+    case .bool(let value): "\(value)"
+    case .number(let value):
+      Int(exactly: value).map { "\($0)" } ?? "\(value)"
+    default: nil
+    }
+  }
+}

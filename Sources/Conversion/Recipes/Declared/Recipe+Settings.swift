@@ -1,0 +1,91 @@
+import Foundation
+import Readers
+import Tensors
+
+extension Recipe {
+  /// Converts the settings beside the tensors, with sizes from the shapes.
+  func addSettings(
+    to rules: inout ConversionRules,
+    from input: RecipeInput,
+    _ sizes: [String: Int]
+  ) throws(RecipeError) {
+    guard right.settings != .none, !keys.isEmpty else { return }
+    var object: [String: JSONValue] = [:]
+    for key in keys {
+      guard let name = key.names[1] else { continue }
+      var value = try key.size.map { (expression) throws(RecipeError) in
+        guard let size = expression.value(sizes) else {
+          let cause = "the size '\(expression)' is not known"
+          throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
+        }
+        return JSONValue.number(Double(size))
+      }
+      if value == nil, let source = key.names[0] {
+        value = try input.setting(source, in: left).map { (stated) throws(RecipeError) in
+          guard let typed = key.type.value(stated) else {
+            let cause = "'\(stated.spelled ?? "?")' is no \(key.type.rawValue)"
+            throw RecipeError(cause, recipe: identifier, place: source, kind: .mismatch)
+          }
+          return typed
+        }
+      }
+      guard let value = value ?? key.value else { continue }
+      if right.settings == .gguf {
+        guard let typed = key.type.metadata(value) else {
+          let cause = "'\(value.spelled ?? "?")' is no \(key.type.rawValue)"
+          throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
+        }
+        rules.metadata.append(MetadataEntry(name, typed))
+      } else {
+        Recipe.set(value, at: name.split(separator: ".").map(String.init)[...], in: &object)
+      }
+    }
+    if right.settings == .json {
+      guard let text = try? CanonicalJSON.document(JSONValue.object(object)) else { return }
+      rules.companions["config.json"] = String(decoding: text, as: UTF8.self)
+    }
+  }
+
+  private static func set(
+    _ value: JSONValue,
+    at path: ArraySlice<String>,
+    in object: inout [String: JSONValue]
+  ) {
+    guard let first = path.first else { return }
+    if path.count == 1 {
+      object[first] = value
+      return
+    }
+    var inner = object[first]?.object ?? [:]
+    set(value, at: path.dropFirst(), in: &inner)
+    object[first] = .object(inner)
+  }
+}
+
+extension RecipeKeyType {
+  /// A value of this type; settings of GGUF files come as text.
+  func value(_ json: JSONValue) -> JSONValue? {
+    switch self {
+    case .uint32, .int32: return json.wholeNumber.map { .number(Double($0)) }
+    case .float32: return (json.number ?? json.string.flatMap(Double.init)).map(JSONValue.number)
+    case .bool:
+      if json.bool != nil { return json }
+      return json.string.flatMap { Bool($0) ?? ($0 == "1" ? true : $0 == "0" ? false : nil) }
+        .map(JSONValue.bool)
+    case .string: return json.string.map(JSONValue.string)
+    case .strings: return json.array == nil ? nil : json
+    }
+  }
+
+  /// The value as a GGUF file holds it.
+  func metadata(_ json: JSONValue) -> MetadataValue? {
+    switch self {
+    case .uint32: return json.number.flatMap { UInt32(exactly: $0) }.map(MetadataValue.uint32)
+    case .int32: return json.number.flatMap { Int32(exactly: $0) }.map(MetadataValue.int32)
+    case .float32: return json.number.map { .float32(Float($0)) }
+    case .bool: return json.bool.map(MetadataValue.bool)
+    case .string: return json.string.map(MetadataValue.string)
+    case .strings: return json.array.map { .strings($0.compactMap(\.string)) }
+    }
+  }
+}

@@ -1,0 +1,154 @@
+import Readers
+import Tensors
+
+/// The sizes of a checkpoint, solved from its shapes and checked in all of them.
+struct RecipeSizes {
+  private let recipe: Recipe
+  /// The sizes that all rules share.
+  private(set) var known: [String: Int]
+  /// What gave each of them.
+  private var origins: [String: String] = [:]
+  /// What the user should know.
+  private(set) var notes: [String] = []
+
+  /// Solves the sizes.
+  ///
+  /// - Parameters:
+  ///   - settings: Sizes that the user states.
+  ///   - matching: The tensors, and the numbers of layers.
+  init(
+    _ recipe: Recipe,
+    _ matching: RecipeMatching,
+    _ input: RecipeInput,
+    settings: [String: Int]
+  ) throws {
+    self.recipe = recipe
+    let declared = Set(recipe.sizes.map(\.name))
+    if let other = settings.keys.sorted().first(where: { !declared.contains($0) }) {
+      let list = declared.sorted().joined(separator: ", ")
+      let cause = list.isEmpty ? "has no sizes to set" : "has no size '\(other)'; it has \(list)"
+      throw RecipeError(cause, recipe: recipe.identifier, kind: .mismatch)
+    }
+    known = settings
+    for name in settings.keys { origins[name] = "--set" }
+    solve(matching.matches, declared)
+    for size in recipe.sizes { take(size, from: input) }
+    solve(matching.matches, declared)
+    for size in recipe.sizes where known[size.name] == nil {
+      known[size.name] = size.fallback?.value(known)
+    }
+    solve(matching.matches, declared)
+    for match in matching.matches { _ = try sizes(of: match) }
+    known.merge(matching.counts) { size, _ in size }
+  }
+
+  private mutating func solve(_ matches: [RecipeMatching.Match], _ declared: Set<String>) {
+    var isGrowing = true
+    while isGrowing {
+      isGrowing = false
+      for match in matches {
+        for (tensor, shape) in zip(match.sources, match.rule.definition.shapes ?? [])
+        where shape.count == tensor.shape.rank {
+          for (axis, extent) in shape.enumerated() {
+            guard let (name, value) = extent.solved(for: tensor.shape[axis], known),
+              declared.contains(name), value > 0
+            else { continue }
+            known[name] = value
+            origins[name] = tensor.name
+            isGrowing = true
+          }
+        }
+      }
+    }
+  }
+
+  /// Takes a size from the settings, or compares it with them where shapes have given it.
+  private mutating func take(_ size: RecipeSize, from input: RecipeInput) {
+    for key in size.keys[0] {
+      guard let stated = input.setting(key, in: recipe.left)?.wholeNumber else { continue }
+      guard let solved = known[size.name] else {
+        known[size.name] = stated
+        origins[size.name] = key
+        return
+      }
+      if solved != stated {
+        let origin = origins[size.name] ?? ""
+        notes.append("'\(key)' states \(stated), but \(origin) has \(size.name) = \(solved): taken")
+      }
+      return
+    }
+  }
+
+  /// The sizes in one rule's shapes, its own ones included.
+  ///
+  /// - Throws: `RecipeError` that names the tensor whose shape differs, and the one it differs from.
+  func sizes(of match: RecipeMatching.Match) throws(RecipeError) -> [String: Int] {
+    guard let shapes = match.rule.definition.shapes else { return known }
+    var sizes = known
+    for (tensor, shape) in zip(match.sources, shapes) {
+      guard shape.count == tensor.shape.rank else {
+        let expected = shape.map(\.description).joined(separator: ", ")
+        throw failure(tensor, "has shape \(tensor.shape), not [\(expected)]")
+      }
+      for (axis, extent) in shape.enumerated() {
+        if let (name, value) = extent.solved(for: tensor.shape[axis], sizes), value >= 0 {
+          sizes[name] = value
+        }
+      }
+      for (axis, extent) in shape.enumerated() {
+        guard let value = extent.value(sizes) else {
+          throw failure(tensor, unknown(extent, sizes, tensor.shape[axis]))
+        }
+        if value != tensor.shape[axis] { throw failure(tensor, mismatch(axis, extent, value)) }
+      }
+    }
+    return sizes
+  }
+
+  private func failure(_ tensor: TensorInfo, _ cause: String) -> RecipeError {
+    RecipeError(cause, recipe: recipe.identifier, place: tensor.name, kind: .mismatch)
+  }
+
+  private func mismatch(_ axis: Int, _ extent: SizeExpression, _ value: Int) -> String {
+    let sources = extent.names.compactMap { name in
+      origins[name].map { "\(name) = \(known[name] ?? 0) by \($0)" }
+    }
+    let why = sources.isEmpty ? "" : " (\(sources.joined(separator: ", ")))"
+    return "its axis \(axis) should be \(extent) = \(value)\(why)"
+  }
+
+  private func unknown(
+    _ extent: SizeExpression,
+    _ sizes: [String: Int],
+    _ found: Int
+  ) -> String {
+    let missing = extent.names.filter { sizes[$0] == nil }
+    guard let first = missing.first else {
+      return "an extent of \(found) is not \(extent)" + given(extent, sizes)
+    }
+    let size = recipe.sizes.first { $0.name == first }
+    let meaning = size.map { " (\($0.meaning))" } ?? ""
+    if missing.count == 1, known.isEmpty == false, extent.names.count > 1 {
+      let others = extent.names.filter { sizes[$0] != nil }
+      if !others.isEmpty, size == nil {
+        return "an extent of \(found) is not \(extent)" + given(extent, sizes)
+      }
+    }
+    return "the size '\(first)'\(meaning) stands in no shape and no setting: give --set \(first)=N"
+  }
+
+  private func given(_ extent: SizeExpression, _ sizes: [String: Int]) -> String {
+    let known = extent.names.compactMap { name in
+      sizes[name].map { "\(name) = \($0)" + (origins[name].map { " by \($0)" } ?? "") }
+    }
+    return known.isEmpty ? "" : " with \(known.joined(separator: ", "))"
+  }
+}
+
+extension JSONValue {
+  /// A whole number, also where a file states numbers as text.
+  var wholeNumber: Int? {
+    if let number { return Int(exactly: number) }
+    return string.flatMap { Int($0) }
+  }
+}
