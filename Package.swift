@@ -29,6 +29,8 @@ let package = Package(
       providers: [.apt(["libhdf5-dev", "pkg-config"])]
     ),
     .target(name: "CHDF5", dependencies: ["CHDF5System"], cSettings: strictC),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "CChecksums", cSettings: strictC),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "CJPEG",
@@ -49,7 +51,7 @@ let package = Package(
     .target(
       name: "Readers",
       dependencies: [
-        "CHDF5", "CJPEG", "CKernels", "CPNG", "CZlib", "Tensors",
+        "CChecksums", "CHDF5", "CJPEG", "CKernels", "CPNG", "CZlib", "CZstd", "Tensors",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),

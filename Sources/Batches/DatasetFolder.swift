@@ -9,6 +9,7 @@ import Writers
 ///     dataset.json             written by `finish`, last: with it the dataset is complete
 ///     .tessera/plan/           the plan: plan.json and the inputs of each shard
 ///     .tessera/journal/        one record a finished shard; `finish` removes the whole folder
+///     .tessera/native/         the shards, where `finish` makes another layout of them
 ///
 /// Any number of processes on any machines may run shards of one plan here, even the same shard
 /// twice: their files have names of their own until they are renamed, and their bytes are equal.
@@ -40,6 +41,13 @@ public struct DatasetFolder: Sendable {
   var planFolder: String { "\(work)/plan" }
   var journal: String { "\(work)/journal" }
   var manifestPath: String { "\(path)/\(DatasetManifest.fileName)" }
+
+  /// Where the shards of tars stand until the dataset is finished: in their last place, or in the
+  /// hidden folder where `finish` makes another layout of them.
+  static func shardPrefix(of settings: DatasetSettings) -> String {
+    settings.export == nil ? "" : nativeFolder + "/"
+  }
+  static let nativeFolder = ".tessera/native"
 
   func inputsPath(ofShard index: Int, in plan: String) -> String { "\(plan)/\(index).jsonl" }
   func recordPath(ofShard index: Int) -> String { "\(journal)/\(index).json" }
@@ -117,7 +125,8 @@ public struct DatasetFolder: Sendable {
   private func publish(_ plan: DatasetPlan, inputs: some Sequence<PlannedInput>) throws {
     let draft = "\(work)/draft-\(UInt64.random(in: 0...UInt64.max))"
     // Made here and nowhere else: a late worker must not bring them back after `finish`.
-    for folder in [draft, journal, "\(path)/shards"] { try FileTree.makeFolder(folder) }
+    let shards = "\(path)/\(Self.shardPrefix(of: plan.settings))shards"
+    for folder in [draft, journal, shards] { try FileTree.makeFolder(folder) }
     do {
       try write(plan, inputs: inputs, into: draft)
       try FileTree.rename(draft, to: planFolder)

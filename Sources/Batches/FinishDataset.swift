@@ -28,23 +28,51 @@ extension DatasetFolder {
   }
 
   private func publishManifest(of plan: DatasetPlan) throws -> DatasetManifest {
+    guard let export = plan.settings.export else {
+      return try writeManifest(of: plan, settings: plan.settings, into: path)
+    }
+    // The shards as tokenized are a dataset of Tessera's own layout, and an export of it the rest.
+    var settings = plan.settings
+    settings.format = DatasetFormat.webdataset.rawValue
+    settings.export = nil
+    let native = "\(path)/\(Self.nativeFolder)"
+    let manifest = try writeManifest(of: plan, settings: settings, into: native)
+    guard manifest.samples > 0, let format = DatasetFormat(rawValue: plan.settings.format) else {
+      // Nothing to lay out: the manifest alone says what became of the inputs.
+      return try writeManifest(of: plan, settings: plan.settings, into: path)
+    }
+    return try DatasetExport(format: format, settings: export).run(
+      TokenDataset(path: native),
+      publication: DatasetPublication(planned: path)
+    )
+  }
+
+  private func writeManifest(
+    of plan: DatasetPlan,
+    settings: DatasetSettings,
+    into folder: String
+  ) throws -> DatasetManifest {
+    let prefix = Self.shardPrefix(of: plan.settings)
     var rejected = 0
     var shards: [DatasetShard] = []
-    var list = try AtomicFile(path: "\(path)/\(DatasetManifest.rejectedFileName)")
+    var list = try AtomicFile(path: "\(folder)/\(DatasetManifest.rejectedFileName)")
     for index in 0..<plan.shardCount {
       let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
       for rejection in record.rejections { try list.write(try CanonicalJSON.line(rejection)) }
       rejected += record.rejections.count
-      shards.append(record.shard)
+      shards.append(record.shard.dropping(prefix: prefix))
     }
     try list.commit()
     let manifest = DatasetManifest(
-      settings: plan.settings,
+      settings: settings,
       plan: plan.digest,
       rejected: rejected,
       shards: shards
     )
-    try FileTree.write(try CanonicalJSON.document(manifest), to: manifestPath)
+    try FileTree.write(
+      try CanonicalJSON.document(manifest),
+      to: "\(folder)/\(DatasetManifest.fileName)"
+    )
     return manifest
   }
 
@@ -56,5 +84,18 @@ extension DatasetFolder {
         FileTree.remove("\(folder)/\(name)")
       }
     }
+  }
+}
+
+extension DatasetShard {
+  /// The same shard, its path starting further down.
+  fileprivate func dropping(prefix: String) -> DatasetShard {
+    DatasetShard(
+      name: String(name.dropFirst(prefix.count)),
+      samples: samples,
+      tokens: tokens,
+      bytes: bytes,
+      sha256: sha256
+    )
   }
 }

@@ -55,6 +55,7 @@ extension DatasetFolder {
     do {
       return try await write(
         shard: index,
+        of: plan,
         workers: workers,
         sample: sample,
         times: times,
@@ -63,7 +64,7 @@ extension DatasetFolder {
     } catch {
       // Another process ran the same shard, finished the dataset and cleaned up meanwhile.
       if case .complete(let manifest)? = try? content(), manifest.plan == plan.digest {
-        return manifest.shards[index]
+        return manifest.shards[min(index, manifest.shards.count - 1)]
       }
       throw error
     }
@@ -71,12 +72,14 @@ extension DatasetFolder {
 
   private func write(
     shard index: Int,
+    of plan: DatasetPlan,
     workers: Int,
     sample: @escaping @concurrent @Sendable (PlannedInput) async throws -> SampleOutcome,
     times: StageTimes,
     progress: (SampleOutcome) -> Void
   ) async throws -> DatasetShard {
-    var shard = try WebDatasetShard(name: DatasetShard.name(of: index), in: path)
+    let name = Self.shardPrefix(of: plan.settings) + DatasetShard.name(of: index)
+    var shard = try WebDatasetShard(name: name, in: path)
     var rejections: [Rejection] = []
     try await inputs(ofShard: index).mapInOrder(width: workers, sample) { outcome in
       switch outcome {

@@ -17,7 +17,7 @@ struct PlanOptions: ParsableArguments {
   )
   var tokenizer: String?
 
-  @Option(help: "The layout of the shards. (default: webdataset)")
+  @Option(help: "The layout of the files. (default: webdataset)")
   var format: DatasetFormat?
 
   @Option(help: "The scheme of the position ids. (default: tie)")
@@ -33,9 +33,9 @@ struct PlanOptions: ParsableArguments {
   var latents = false
 
   /// The most inputs a shard: a shard's list of inputs is held in memory.
-  private static let largestShard = 1_000_000
+  static let largestShard = 1_000_000
   /// The greatest offset: JSON numbers are exact up to 2^53.
-  private static let largestOffset = 1 << 52
+  static let largestOffset = 1 << 52
 
   func validate() throws {
     if let shardSamples, !(1...Self.largestShard).contains(shardSamples) {
@@ -65,17 +65,22 @@ struct PlanOptions: ParsableArguments {
   /// The settings of a plan.
   func settings(
     of tokenizer: ImageTokenizer,
+    layout: ExportOptions,
     preprocessing options: PreprocessingOptions
   ) throws -> DatasetSettings {
-    try DatasetSettings(
-      format: (format ?? .webdataset).rawValue,
+    let format = format ?? .webdataset
+    let samples = shardSamples ?? 1000
+    let isPlain = format == .webdataset && layout.isDefault
+    return try DatasetSettings(
+      format: format.rawValue,
       tokenizer: TokenizerIdentity(tokenizer),
       vocabularyOffset: vocabularyOffset ?? 0,
       positions: (positions ?? .tie).rawValue,
       latents: latents,
       preprocessing: options.overriding(tokenizer.description.preprocessing),
       pixelLimit: options.limits.pixels,
-      shardSamples: shardSamples ?? 1000,
+      shardSamples: samples,
+      export: isPlain ? nil : layout.settings(for: format, shardSamples: samples),
       toolVersion: Tessera.version
     )
   }

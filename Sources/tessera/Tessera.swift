@@ -14,8 +14,8 @@ struct Tessera: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ConvertCommand.self,
-      InspectCommand.self, QuantizeCommand.self, PositionsCommand.self,
+      TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ExportCommand.self,
+      ConvertCommand.self, InspectCommand.self, QuantizeCommand.self, PositionsCommand.self,
       GridCommand.self, TokenizersCommand.self,
       BenchCommand.self,
     ]

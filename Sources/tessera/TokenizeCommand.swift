@@ -4,11 +4,6 @@ import Foundation
 import Readers
 import Tokenization
 
-/// The layouts of `--format`.
-enum DatasetFormat: String, ExpressibleByArgument, CaseIterable {
-  case webdataset
-}
-
 /// The schemes of `--positions` that need nothing but the size of the code grid.
 enum PositionChoice: String, ExpressibleByArgument, CaseIterable {
   case rope1d, rope2d, tie
@@ -42,7 +37,7 @@ struct TokenizeCommand: AsyncParsableCommand {
         tessera tokenize photos/ -o dataset
         tessera tokenize photos/ list.txt shard.tar -o dataset --positions mrope --workers 8
 
-      Writes shards/00000.tar … (WebDataset), rejected.jsonl (inputs that are in no shard, and why)
+      Writes shards/00000.tar … (WebDataset; --format for others), rejected.jsonl (inputs that are in no shard, and why)
       and dataset.json. Run the same command again to continue after an interruption: the result
       is the same, byte for byte. Many machines share one dataset in three steps:
         tessera tokenize photos/ -o dataset --plan-only
@@ -65,6 +60,7 @@ struct TokenizeCommand: AsyncParsableCommand {
   var output: String
 
   @OptionGroup(title: "Plan") var plan: PlanOptions
+  @OptionGroup(title: "Layout") var layout: ExportOptions
   @OptionGroup(title: "Preprocessing") var preprocessing: PreprocessingOptions
 
   @Option(help: "Images in flight; changes no byte of the output.")
@@ -96,13 +92,14 @@ struct TokenizeCommand: AsyncParsableCommand {
       throw ValidationError("--plan-only, --shards and --finish are separate steps; name one")
     }
     if shards != nil || finish {
-      guard inputs.isEmpty, plan.isDefault, preprocessing.isDefault else {
+      guard inputs.isEmpty, plan.isDefault, layout.isDefault, preprocessing.isDefault else {
         throw ValidationError("the plan in the folder fixes inputs and settings; leave them out")
       }
     } else if inputs.isEmpty {
       throw ValidationError("name a folder, an image, a list (.txt) or an archive (.tar)")
     }
     try plan.validate()
+    _ = try layout.settings(for: plan.format ?? .webdataset, shardSamples: 1)
   }
 
   func run() async throws {
@@ -128,7 +125,7 @@ struct TokenizeCommand: AsyncParsableCommand {
     for note in images.notes { outputOptions.note(note) }
     let planned = images.inputs.lazy.map { PlannedInput($0) }
     let wanted = try DatasetPlan(
-      settings: plan.settings(of: tokenizer, preprocessing: preprocessing),
+      settings: plan.settings(of: tokenizer, layout: layout, preprocessing: preprocessing),
       tokenizer: plan.tokenizerLocation,
       inputs: planned
     )

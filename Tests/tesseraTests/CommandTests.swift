@@ -5,7 +5,8 @@ import Testing
 /// The program as a user meets it: its help, its usage errors, its exit codes.
 @Suite struct CommandTests {
   static let verbs = [
-    "tokenize", "prepare", "decode", "convert", "inspect", "quantize", "positions", "grid",
+    "tokenize", "prepare", "decode", "export", "convert", "inspect", "quantize", "positions",
+    "grid",
     "tokenizers",
   ]
 

@@ -20,17 +20,26 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
   public let rejected: Int
   /// The shards in order.
   public let shards: [DatasetShard]
+  /// How the files hold the samples; nil for Tessera's own layout as `tokenize` wrote it.
+  public let layout: DatasetLayout?
 
   private enum CodingKeys: String, CodingKey {
-    case plan, samples, tokens, rejected, shards, columns
+    case plan, samples, tokens, rejected, shards, columns, layout
   }
 
   /// Creates a manifest; the totals are the sums over `shards`.
-  public init(settings: DatasetSettings, plan: String, rejected: Int, shards: [DatasetShard]) {
+  public init(
+    settings: DatasetSettings,
+    plan: String,
+    rejected: Int,
+    shards: [DatasetShard],
+    layout: DatasetLayout? = nil
+  ) {
     self.settings = settings
     self.plan = plan
     self.rejected = rejected
     self.shards = shards
+    self.layout = layout
     samples = shards.reduce(0) { $0 + $1.samples }
     tokens = shards.reduce(0) { $0 + $1.tokens }
   }
@@ -44,9 +53,11 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     tokens = try container.decode(Int.self, forKey: .tokens)
     rejected = try container.decode(Int.self, forKey: .rejected)
     shards = try container.decode([DatasetShard].self, forKey: .shards)
+    layout = try container.decodeIfPresent(DatasetLayout.self, forKey: .layout)
     // What others sum or divide by, checked once here: a manifest may come from anywhere.
     let counts = shards.map { [$0.samples, $0.tokens, $0.bytes] } + [[samples, tokens, rejected]]
-    guard settings.isSound, counts.joined().allSatisfy({ (0...Self.largestCount).contains($0) })
+    guard settings.isSound, layout?.isSound ?? true,
+      counts.joined().allSatisfy({ (0...Self.largestCount).contains($0) })
     else {
       throw DecodingError.dataCorrupted(
         .init(codingPath: [], debugDescription: "a number is out of range")
@@ -66,7 +77,31 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     try container.encode(tokens, forKey: .tokens)
     try container.encode(rejected, forKey: .rejected)
     try container.encode(shards, forKey: .shards)
-    try container.encode(settings.columns, forKey: .columns)
+    try container.encode(columns, forKey: .columns)
+    try container.encodeIfPresent(layout, forKey: .layout)
+  }
+
+  /// The names of what every sample has, as the layout stores them.
+  public var columns: [String] {
+    guard let layout else { return settings.columns }
+    return layout.table.columns.map { layout.storedName(of: $0.name) }
+  }
+}
+
+/// A file of a dataset that holds no samples of its own.
+public struct DatasetFile: Codable, Hashable, Sendable {
+  /// The path in the dataset's folder.
+  public let name: String
+  /// The size.
+  public let bytes: Int
+  /// The SHA-256, 64 hexadecimal digits.
+  public let sha256: String
+
+  /// Creates a description of a file.
+  public init(name: String, bytes: Int, sha256: String) {
+    self.name = name
+    self.bytes = bytes
+    self.sha256 = sha256
   }
 }
 

@@ -4,11 +4,11 @@
 /// number of workers or the number of restarts.
 public struct DatasetSettings: Codable, Hashable, Sendable {
   /// The layout of the shards: `webdataset`.
-  public let format: String
+  public var format: String
   /// The tokenizer that made the codes.
   public let tokenizer: TokenizerIdentity
   /// What was added to every code.
-  public let vocabularyOffset: Int
+  public var vocabularyOffset: Int
   /// The scheme of the position ids, such as `tie`, or `none`.
   public let positions: String
   /// Whether the continuous latents stand beside the codes.
@@ -19,11 +19,13 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let pixelLimit: Int
   /// How many consecutive inputs make a shard.
   public let shardSamples: Int
+  /// What was chosen about the layout; nil for Tessera's own.
+  public var export: DatasetExportSettings?
   /// The version of Tessera that made the plan.
   public let toolVersion: String
 
   enum CodingKeys: String, CodingKey {
-    case format, tokenizer, positions, latents, preprocessing
+    case format, tokenizer, positions, latents, preprocessing, export
     case pixelLimit = "pixel_limit"
     case vocabularyOffset = "vocabulary_offset"
     case shardSamples = "shard_samples"
@@ -42,9 +44,11 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     preprocessing: some Encodable,
     pixelLimit: Int,
     shardSamples: Int,
+    export: DatasetExportSettings? = nil,
     toolVersion: String
   ) throws {
     self.format = format
+    self.export = export
     self.tokenizer = tokenizer
     self.vocabularyOffset = vocabularyOffset
     self.positions = positions

@@ -50,7 +50,7 @@ package struct TarHeader {
     block[156] = kind
     put("ustar", at: 257)
     put("00", at: 263)
-    put(Self.octal(Self.checksum(block), digits: 6), at: 148)
+    put(Self.octal(Self.checksum(block[...]), digits: 6), at: 148)
     block[154] = 0
     return block
   }
@@ -60,9 +60,9 @@ package struct TarHeader {
   /// - Parameter block: Exactly 512 bytes.
   package init?(parsing block: [UInt8]) {
     precondition(block.count == Self.blockSize)
-    var summed = block
-    for index in 148..<156 { summed[index] = UInt8(ascii: " ") }
-    guard let stated = Self.number(block[148..<156]), stated == Self.checksum(summed),
+    // The checksum is summed with its own field full of spaces.
+    let sum = Self.checksum(block[...]) - Self.checksum(block[148..<156]) + 8 * 0x20
+    guard let stated = Self.number(block[148..<156]), stated == sum,
       let size = Self.number(block[124..<136])
     else { return nil }
     var path = Self.text(block[0..<100])
@@ -80,7 +80,7 @@ package struct TarHeader {
     (size + blockSize - 1) / blockSize * blockSize
   }
 
-  private static func checksum(_ block: [UInt8]) -> Int {
+  private static func checksum(_ block: ArraySlice<UInt8>) -> Int {
     block.reduce(0) { $0 + Int($1) }
   }
 

@@ -61,7 +61,7 @@ public struct TokenDataset: Sendable {
   }
 
   /// Splits a member's name at the first dot behind the last slash, as `webdataset` does.
-  private static func split(_ name: String) -> (key: String, column: String)? {
+  static func split(_ name: String) -> (key: String, column: String)? {
     let folder = name.lastIndex(of: "/").map { name[...$0] } ?? ""
     let file = name.dropFirst(folder.count)
     guard let dot = file.firstIndex(of: "."), dot != file.startIndex else { return nil }

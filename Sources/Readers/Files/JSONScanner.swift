@@ -75,6 +75,13 @@ struct JSONScanner {
     return value
   }
 
+  /// Reads a whole number of either sign, written in digits only.
+  mutating func integer() throws -> Int {
+    guard next == UInt8(ascii: "-") else { return try wholeNumber() }
+    position += 1
+    return -(try wholeNumber())
+  }
+
   /// Passes over a value of any type.
   mutating func skip() throws {
     switch next {

@@ -1,0 +1,167 @@
+public import Readers
+import Writers
+
+/// A dataset turned into another layout.
+public struct DatasetExport {
+  /// The layout.
+  public let format: DatasetFormat
+  /// What was chosen about it.
+  public let settings: DatasetExportSettings
+  /// What is added to the codes; nil leaves them as they are.
+  public let vocabularyOffset: Int?
+
+  /// Describes an export.
+  public init(
+    format: DatasetFormat,
+    settings: DatasetExportSettings,
+    vocabularyOffset: Int? = nil
+  ) {
+    self.format = format
+    self.settings = settings
+    self.vocabularyOffset = vocabularyOffset
+  }
+
+  /// Exports a dataset into a new or empty folder.
+  ///
+  /// - Parameters:
+  ///   - dataset: The dataset.
+  ///   - folder: The output folder, which another process may have begun and not finished.
+  ///   - progress: Hears of each sample.
+  /// - Returns: What the new manifest says.
+  /// - Throws: `DatasetFolderError`, `DatasetError`, `DatasetWriterError`, `FileError`.
+  public func run(
+    _ dataset: TokenDataset,
+    into folder: String,
+    progress: (Int) -> Void = { _ in }
+  ) throws -> DatasetManifest {
+    let publication = try DatasetPublication(folder)
+    do {
+      return try run(dataset, publication: publication, progress: progress)
+    } catch {
+      publication.abandon()
+      throw error
+    }
+  }
+
+  func run(
+    _ dataset: TokenDataset,
+    publication: DatasetPublication,
+    progress: (Int) -> Void = { _ in }
+  ) throws -> DatasetManifest {
+    let all = try dataset.rows()
+    let (rows, omitted) = try rows(of: all, dataset.manifest)
+    try checkNames(of: rows.table)
+    let stage = try publication.begin()
+    var writer = try format.writer(for: rows.table, settings: settings, into: stage)
+    var samples = 0
+    try rows.forEach { row in
+      try check(row, rows.table)
+      try writer.append(row)
+      samples += 1
+      progress(samples)
+    }
+    guard samples > 0 else {
+      throw DatasetError(place: dataset.path, reason: "it has no samples; nothing to export")
+    }
+    try writer.finish()
+    try copyRejections(of: dataset, into: stage)
+    let manifest = manifest(
+      of: dataset.manifest,
+      stage,
+      DatasetLayout(
+        table: rows.table,
+        renamed: settings.renames,
+        omitted: omitted,
+        files: stage.files
+      )
+    )
+    try publication.publish(manifest)
+    return manifest
+  }
+
+  private func copyRejections(of dataset: TokenDataset, into stage: DatasetStage) throws {
+    var list = try AtomicFile(path: "\(stage.folder)/\(DatasetManifest.rejectedFileName)")
+    var rejected = 0
+    try RejectionList(folder: dataset.path).forEach { rejection in
+      try list.write(try CanonicalJSON.line(rejection))
+      rejected += 1
+    }
+    guard rejected == dataset.manifest.rejected else {
+      throw DatasetError(
+        place: "\(dataset.path)/\(DatasetManifest.rejectedFileName)",
+        reason: "\(rejected) lines where the manifest says \(dataset.manifest.rejected)"
+      )
+    }
+    try list.commit()
+  }
+
+  /// The steps between reader and writer; the names of the columns that no longer are there.
+  private func rows(
+    of all: any DatasetRows,
+    _ manifest: DatasetManifest
+  ) throws -> (any DatasetRows, [String]) {
+    var rows = all
+    let names = all.table.columns.map(\.name)
+    if let wanted = settings.columns {
+      if let unknown = wanted.first(where: { !names.contains($0) }) {
+        throw refusal("no column '\(unknown)'; there are \(names.joined(separator: ", "))")
+      }
+      rows = SelectedRows(rows, keeping: Set(wanted))
+    }
+    if let offset = vocabularyOffset, offset != manifest.settings.vocabularyOffset {
+      guard let moved = OffsetRows(rows, from: manifest.settings.vocabularyOffset, to: offset)
+      else { throw refusal("--vocabulary-offset moves 'codes', and there is no such column") }
+      rows = moved
+    }
+    if let seed = settings.shuffle { rows = ShuffledRows(rows, seed: seed) }
+    let omitted = Set(format.omitted(from: rows.table))
+    if !omitted.isEmpty {
+      let kept = Set(rows.table.columns.map(\.name)).subtracting(omitted)
+      rows = SelectedRows(rows, keeping: kept)
+    }
+    let kept = Set(rows.table.columns.map(\.name))
+    return (rows, names.filter { !kept.contains($0) })
+  }
+
+  private func checkNames(of table: DatasetTable) throws {
+    let names = table.columns.map(\.name)
+    if let unknown = settings.renames.keys.sorted().first(where: { !names.contains($0) }) {
+      throw refusal("no column '\(unknown)' to rename; there are \(names.joined(separator: ", "))")
+    }
+    let stored = names.map { settings.renames[$0] ?? $0 } + ["key"]
+    if Set(stored).count < stored.count {
+      throw refusal("two columns of one name after --rename: \(stored.joined(separator: ", "))")
+    }
+  }
+
+  private func refusal(_ reason: String) -> DatasetWriterError {
+    DatasetWriterError(format: format, reason: reason)
+  }
+
+  private func check(_ row: DatasetRow, _ table: DatasetTable) throws {
+    for (column, cell) in zip(table.columns, row.cells) where !column.fits(cell) {
+      throw DatasetError(
+        place: "\(row.key): \(column.name)",
+        reason: "\(cell.shape) where every sample has \(column.shapeText)"
+      )
+    }
+  }
+
+  private func manifest(
+    of source: DatasetManifest,
+    _ stage: DatasetStage,
+    _ layout: DatasetLayout
+  ) -> DatasetManifest {
+    var settings = source.settings
+    settings.format = format.rawValue
+    settings.export = self.settings
+    if let vocabularyOffset { settings.vocabularyOffset = vocabularyOffset }
+    return DatasetManifest(
+      settings: settings,
+      plan: source.plan,
+      rejected: source.rejected,
+      shards: stage.shards,
+      layout: layout
+    )
+  }
+}

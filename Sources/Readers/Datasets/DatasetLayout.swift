@@ -1,0 +1,91 @@
+/// How the files of a dataset hold its samples: with it they are read back.
+public struct DatasetLayout: Codable, Hashable, Sendable {
+  /// The columns as they were before the layout changed names and types.
+  public let table: DatasetTable
+  /// The names in the files of those columns that have another one there.
+  public let renamed: [String: String]
+  /// Columns of the source that have no place in this layout, or were not asked for.
+  public let omitted: [String]
+  /// Files that hold no samples of their own: indices, columns beside the tokens.
+  public let files: [DatasetFile]
+
+  /// Creates a record.
+  public init(
+    table: DatasetTable,
+    renamed: [String: String],
+    omitted: [String],
+    files: [DatasetFile]
+  ) {
+    self.table = table
+    self.renamed = renamed
+    self.omitted = omitted
+    self.files = files
+  }
+
+  /// The name of a column in the files.
+  public func storedName(of column: String) -> String { renamed[column] ?? column }
+
+  /// The table under the names that the files have.
+  var storedTable: DatasetTable {
+    var stored = table
+    for index in stored.columns.indices {
+      stored.columns[index].name = storedName(of: stored.columns[index].name)
+    }
+    return stored
+  }
+
+  /// Whether the names are unique and the numbers in range.
+  var isSound: Bool {
+    let names = table.columns.map { storedName(of: $0.name) }
+    return Set(names).count == names.count && Set(table.columns.map(\.name)).count == names.count
+      && (1...1 << 53).contains(table.vocabularySize)
+      && table.columns.allSatisfy { column in
+        SafePath.isInside(column.name) && SafePath.isInside(storedName(of: column.name))
+          && column.shape.count <= 8
+          && column.shape.allSatisfy { $0.map { (0...1 << 32).contains($0) } ?? true }
+      }
+  }
+}
+
+/// What a user may choose about the layout of a dataset, beside its name.
+public struct DatasetExportSettings: Codable, Hashable, Sendable {
+  /// The most samples of one file.
+  public var shardSamples: Int
+  /// The most bytes of one file, in layouts that cut by size.
+  public var shardBytes: Int
+  /// The columns that are wanted, in any order; nil for all.
+  public var columns: [String]?
+  /// New names of columns.
+  public var renames: [String: String]
+  /// The layout's own variant, such as litdata's `tokens`; nil for the usual one.
+  public var variant: String?
+  /// The level of zstd in layouts that compress; nil for none.
+  public var compression: Int?
+  /// The seed of the order of the samples; nil keeps that of the source.
+  public var shuffle: UInt64?
+
+  enum CodingKeys: String, CodingKey {
+    case columns, renames, variant, compression, shuffle
+    case shardSamples = "shard_samples"
+    case shardBytes = "shard_bytes"
+  }
+
+  /// Creates settings.
+  public init(
+    shardSamples: Int = 1000,
+    shardBytes: Int = 1 << 26,
+    columns: [String]? = nil,
+    renames: [String: String] = [:],
+    variant: String? = nil,
+    compression: Int? = nil,
+    shuffle: UInt64? = nil
+  ) {
+    self.shardSamples = shardSamples
+    self.shardBytes = shardBytes
+    self.columns = columns
+    self.renames = renames
+    self.variant = variant
+    self.compression = compression
+    self.shuffle = shuffle
+  }
+}

@@ -1,0 +1,70 @@
+extension TokenDataset {
+  /// The layout that the manifest names.
+  ///
+  /// - Throws: ``DatasetError`` for a name of no layout.
+  public func format() throws -> DatasetFormat {
+    guard let format = DatasetFormat(rawValue: manifest.settings.format) else {
+      throw DatasetError(
+        place: "\(path)/\(DatasetManifest.fileName)",
+        reason: "'\(manifest.settings.format)' is no layout that this version reads"
+      )
+    }
+    return format
+  }
+
+  /// The samples with all their columns, whatever the layout.
+  ///
+  /// - Throws: `FileError`, ``DatasetError`` where the files are damaged.
+  public func rows() throws -> any DatasetRows {
+    let format = try format()
+    if format == .webdataset { return try WebDatasetRows(self) }
+    guard let layout = manifest.layout else {
+      throw DatasetError(
+        place: "\(path)/\(DatasetManifest.fileName)",
+        reason: "it lacks the layout of '\(format.rawValue)'"
+      )
+    }
+    return switch format {
+    case .jsonl: JSONLinesRows(self, layout)
+    case .npy: try NPYFolderRows(self, layout)
+    case .nanogpt, .llmc, .datatrove: try TokenStreamRows(self, layout, format: format)
+    case .litdata: try LitdataRows(self, layout)
+    case .parquet: ParquetRows(self, layout)
+    case .llamagen, .fourM: try ImageFolderRows(self, layout, format: format)
+    case .arrow: ArrowRows(self, layout)
+    case .mds: MosaicRows(self, layout)
+    case .tfrecord: TFRecordRows(self, layout)
+    case .arrayrecord: ArrayRecordRows(self, layout)
+    case .megatron: try MegatronRows(self, layout)
+    case .safetensors: try SafetensorsRows(self, layout)
+    default:
+      throw DatasetError(
+        place: path,
+        reason: "\(format.rawValue) is not read back; keep the dataset it was exported from"
+      )
+    }
+  }
+}
+
+extension DatasetFormat {
+  /// The columns of a table that have no place in this layout.
+  public func omitted(from table: DatasetTable) -> [String] {
+    switch self {
+    case .safetensors, .megatron, .nanogpt, .llmc, .datatrove:
+      guard let layout = FlatLayout(table) else { return [] }
+      var omitted = layout.omitted(of: table)
+      if self != .safetensors, self != .megatron {
+        // Ids alone, and datatrove's mask of the loss.
+        if let positions = layout.positions { omitted.append(positions.column) }
+        omitted += layout.aligned.filter {
+          self != .datatrove || table.columns[$0].name != "loss_mask"
+        }
+      }
+      return omitted.map { table.columns[$0].name }
+    case .llamagen, .fourM:
+      guard let layout = ImageFolderLayout.layout(of: table) else { return [] }
+      return layout.omitted(of: table).map { table.columns[$0].name }
+    default: return []
+    }
+  }
+}

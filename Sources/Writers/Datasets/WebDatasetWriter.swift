@@ -1,0 +1,173 @@
+import Crypto
+import Readers
+import Tensors
+
+/// Tar shards of `.npy`, `.json` and `.txt` members, with the index of `wids` and those of Energon.
+///
+///     shards/00000.tar, shards/00000.tar.idx, …
+///     wids.json                  wids: ShardListDataset("wids.json")
+///     .nv-meta/                  megatron-energon: get_train_dataset("folder")
+struct WebDatasetWriter: DatasetWriter {
+  private let stored: StoredTable
+  private let options: DatasetExportSettings
+  private let stage: DatasetStage
+  private let metadata: MetadataJSON
+  /// The columns that are members of their own, sorted by extension, the JSON among them as nil.
+  private let members: [(member: String, column: StoredTable.Column?)]
+  private let longestMember: Int
+  private var shard: Shard?
+  private var index = WebDatasetIndex()
+
+  /// A shard being written.
+  private struct Shard {
+    let file: StagedFile
+    var offsets: [Int] = []
+    var tokens = 0
+  }
+
+  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
+    stored = try StoredTable(table, format: .webdataset, renames: options.renames)
+    self.options = options
+    self.stage = stage
+    var renamed = table
+    for column in stored.columns { renamed.columns[column.index].name = column.name }
+    metadata = MetadataJSON(renamed)
+    var members: [(String, StoredTable.Column?)] = [("json", nil)]
+    for column in stored.columns where !column.column.isMetadata {
+      members.append((WebDatasetRows.member(of: renamed.columns[column.index]), column))
+    }
+    self.members = members.sorted { $0.0 < $1.0 }
+    longestMember = members.map(\.0.utf8.count).max() ?? 0
+  }
+
+  mutating func append(_ row: DatasetRow) throws {
+    let name = "shards/\(shardDigits(index.shards.count)).tar"
+    var shard = try self.shard ?? Shard(file: stage.create(name, digests: [.md5]))
+    guard row.key.utf8.count + 1 + longestMember <= TarHeader.longestName else {
+      throw DatasetWriterError(
+        format: .webdataset,
+        place: row.key,
+        reason: "with its extension the key is longer than the 100 bytes of a tar name"
+      )
+    }
+    shard.offsets.append(shard.file.position)
+    for (member, column) in members {
+      var data: [UInt8] = []
+      if let column {
+        data = try Self.member(row.cells[column.index], column)
+      } else {
+        metadata.append(row, to: &data)
+      }
+      try shard.file.write(TarHeader(name: "\(row.key).\(member)", size: data.count).bytes)
+      try shard.file.write(data)
+      try shard.file.pad(to: TarHeader.blockSize)
+    }
+    shard.tokens += stored.tokens(of: row)
+    self.shard = shard
+    if shard.offsets.count == options.shardSamples { try closeShard() }
+  }
+
+  /// The data of one member.
+  private static func member(
+    _ cell: DatasetCell,
+    _ column: StoredTable.Column
+  ) throws -> [UInt8] {
+    guard let type = column.type.elementType else { return cell.bytes }
+    guard let header = NPYHeader(elementType: type, shape: cell.shape)?.encoded else {
+      throw DatasetWriterError(
+        format: .webdataset,
+        place: column.name,
+        reason: "no .npy file holds \(type.rawValue)"
+      )
+    }
+    return header + cell.bytes
+  }
+
+  private mutating func closeShard() throws {
+    guard let shard else { return }
+    self.shard = nil
+    let end = shard.file.position
+    try shard.file.write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
+    let finished = try shard.file.finish()
+    stage.add(finished, samples: shard.offsets.count, tokens: shard.tokens)
+    index.shards.append(.init(file: finished, samples: shard.offsets.count))
+    // Energon: where each sample starts, then where the archive's end starts.
+    var offsets: [UInt8] = []
+    for offset in shard.offsets + [end] { offsets.appendLittleEndian(UInt64(offset)) }
+    try stage.write(offsets, to: "\(finished.name).idx")
+  }
+
+  mutating func finish() throws {
+    try closeShard()
+    try index.write(into: stage)
+  }
+}
+
+/// The indices over all shards of a WebDataset folder.
+struct WebDatasetIndex {
+  /// What they say of a shard.
+  struct Shard {
+    let file: FinishedFile
+    let samples: Int
+  }
+
+  var shards: [Shard] = []
+
+  /// The version of megatron-energon whose layout of `.nv-meta` this is.
+  private static let energonVersion = "7.4.1"
+
+  func write(into stage: DatasetStage) throws {
+    let list = shards.map { shard in
+      WidsShard(
+        url: shard.file.name,
+        nsamples: shard.samples,
+        filesize: shard.file.bytes,
+        md5sum: shard.file.md5 ?? ""
+      )
+    }
+    try stage.write(try CanonicalJSON.document(WidsIndex(shardlist: list)), to: "wids.json")
+    let counts = Dictionary(
+      uniqueKeysWithValues: shards.map { ($0.file.name, $0.samples) }
+    )
+    let info = EnergonInfo(version: Self.energonVersion, counts: counts)
+    try stage.write(try CanonicalJSON.document(info), to: ".nv-meta/.info.json")
+    var split = "split_parts:\n  train:\n"
+    for shard in shards { split += "  - \(shard.file.name)\n" }
+    split += "  val: []\n  test: []\nexclude: []\n"
+    try stage.write(Array(split.utf8), to: ".nv-meta/split.yaml")
+    try stage.write(
+      Array("__module__: megatron.energon\n__class__: CrudeWebdataset\n".utf8),
+      to: ".nv-meta/dataset.yaml"
+    )
+  }
+
+  private struct WidsIndex: Encodable {
+    let kind = "wids-shard-index-v1"
+    let version = 1
+    let name = "train"
+    let shardlist: [WidsShard]
+
+    enum CodingKeys: String, CodingKey {
+      case kind = "__kind__"
+      case version = "wids_version"
+      case name, shardlist
+    }
+  }
+
+  private struct WidsShard: Encodable {
+    let url: String
+    let nsamples: Int
+    let filesize: Int
+    let md5sum: String
+  }
+
+  private struct EnergonInfo: Encodable {
+    let version: String
+    let counts: [String: Int]
+
+    enum CodingKeys: String, CodingKey {
+      case version = "energon_version"
+      case counts = "shard_counts"
+    }
+  }
+}

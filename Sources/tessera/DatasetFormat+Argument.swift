@@ -1,0 +1,4 @@
+public import ArgumentParser
+public import Readers
+
+extension DatasetFormat: ExpressibleByArgument {}

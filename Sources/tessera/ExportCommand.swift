@@ -1,0 +1,105 @@
+import ArgumentParser
+import Batches
+import Foundation
+import Readers
+
+struct ExportCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "export",
+    abstract: "Write a dataset in the layout of another trainer.",
+    discussion: """
+      EXAMPLE
+        tessera export dataset -o parquet --format parquet
+        tessera export dataset -o megatron --format megatron --vocabulary-offset 50304
+        tessera export dataset -o mds --format mds --rename codes=tokens --zstd 3 --shuffle 7
+
+      Takes a dataset of any layout that Tessera writes, and writes any. The new folder has the
+      files of its layout, rejected.jsonl and dataset.json, which says what the columns are, what
+      they are called in the files and which of them the layout has no place for.
+      """
+  )
+
+  @Argument(help: "The folder of a finished dataset.", completion: .directory)
+  var dataset: String
+
+  @Option(name: .shortAndLong, help: "A new or empty folder.", completion: .directory)
+  var output: String
+
+  @Option(help: "The layout of the files.")
+  var format: DatasetFormat
+
+  @Option(help: "The most samples of a file.")
+  var shardSamples: Int = 1000
+
+  @Option(help: "Added to every code instead of what the dataset has.")
+  var vocabularyOffset: Int?
+
+  @OptionGroup(title: "Layout") var layout: ExportOptions
+  @OptionGroup var outputOptions: OutputOptions
+
+  func validate() throws {
+    guard (1...PlanOptions.largestShard).contains(shardSamples) else {
+      throw ValidationError("--shard-samples: not from 1 to \(PlanOptions.largestShard)")
+    }
+    if let vocabularyOffset, !(0...PlanOptions.largestOffset).contains(vocabularyOffset) {
+      throw ValidationError("--vocabulary-offset: not from 0 to \(PlanOptions.largestOffset)")
+    }
+    _ = try layout.settings(for: format, shardSamples: shardSamples)
+  }
+
+  func run() async throws {
+    let source = try TokenDataset(path: dataset)
+    let export = DatasetExport(
+      format: format,
+      settings: try layout.settings(for: format, shardSamples: shardSamples),
+      vocabularyOffset: vocabularyOffset
+    )
+    var line = ProgressLine(
+      "export",
+      unit: "samples",
+      total: source.manifest.samples,
+      isQuiet: outputOptions.quiet
+    )
+    let manifest = try export.run(source, into: output) { line.show($0) }
+    let summary = ExportSummary(manifest, seconds: line.seconds)
+    outputOptions.note("\(output): \(summary.text)")
+    if let omitted = manifest.layout?.omitted, !omitted.isEmpty, layout.columns == nil {
+      outputOptions.note(
+        "  \(format.rawValue) has no place for \(omitted.joined(separator: ", ")): left out"
+      )
+    }
+    try outputOptions.report(summary)
+  }
+}
+
+/// `export --json`.
+private struct ExportSummary: Encodable {
+  let format: String
+  let samples: Int
+  let tokens: Int
+  let rejected: Int
+  let columns: [String]
+  let omitted: [String]
+  let shards: Int
+  let bytes: Int
+  let seconds: Double
+
+  init(_ manifest: DatasetManifest, seconds: Double) {
+    format = manifest.settings.format
+    samples = manifest.samples
+    tokens = manifest.tokens
+    rejected = manifest.rejected
+    columns = manifest.columns
+    omitted = manifest.layout?.omitted ?? []
+    shards = manifest.shards.count
+    bytes =
+      manifest.shards.reduce(0) { $0 + $1.bytes }
+      + (manifest.layout?.files.reduce(0) { $0 + $1.bytes } ?? 0)
+    self.seconds = seconds
+  }
+
+  var text: String {
+    "\(samples) samples, \(tokens) tokens in \(shards) \(shards == 1 ? "file" : "files"), "
+      + "\((Double(bytes) / 1e6).rounded(places: 1)) MB"
+  }
+}
