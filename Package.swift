@@ -31,6 +31,7 @@ let package = Package(
     .target(name: "CHDF5", dependencies: ["CHDF5System"], cSettings: strictC),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CChecksums", cSettings: strictC),
+    .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapack-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "CJPEG",
@@ -63,7 +64,10 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
-    .target(name: "Conversion", dependencies: ["CRecipes", "Readers", "Tensors", "Writers"]),
+    .target(
+      name: "Conversion",
+      dependencies: ["CKernels", "CLAPACK", "CRecipes", "Readers", "Tensors", "Writers"]
+    ),
     .target(
       name: "Batches",
       dependencies: [

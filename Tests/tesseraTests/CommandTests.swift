@@ -6,8 +6,7 @@ import Testing
 @Suite struct CommandTests {
   static let verbs = [
     "tokenize", "prepare", "decode", "export", "convert", "inspect", "quantize", "positions",
-    "grid",
-    "tokenizers",
+    "grid", "ssm", "tokenizers",
   ]
 
   /// Runs the program; standard output, standard error, exit code.
@@ -51,6 +50,9 @@ import Testing
     ["prepare", "p", "-o", "d", "--resize", "bicubic:short=0"], ["convert", "model.h5"],
     ["quantize", "l.npy", "-o", "c.npy"], ["positions", "s.jsonl", "-o", "i.npy"],
     ["positions", "s.jsonl", "--scheme", "rope9d", "-o", "i.npy"],
+    ["ssm", "hippo", "--measure", "legs", "--order", "4"],
+    ["ssm", "discretize", "f.npz", "-o", "g.npz"],
+    ["ssm", "discretize", "f.npz", "--method", "gbt:2", "--dt", "1", "-o", "g.npz"],
   ])
   func `wrong usage is found before anything is read`(arguments: [String]) throws {
     let result = try run(arguments)

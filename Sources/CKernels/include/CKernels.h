@@ -191,3 +191,7 @@ double ckernels_fma_loop(ckernels_isa isa, ptrdiff_t rounds, float *sink);
 // MARK: Pictures
 
 #include "resample.h"
+
+// MARK: State spaces
+
+#include "statespaces.h"

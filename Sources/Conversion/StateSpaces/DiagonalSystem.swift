@@ -1,0 +1,77 @@
+/// Λ, B and C of a diagonal system, one of each conjugate pair, for one or more channels.
+struct DiagonalSystem {
+  let channels: Int
+  let modes: Int
+  /// `[channels]` where some array has channels, else empty.
+  let leadingShape: [Int]
+  private let values: [ComplexNumber]
+  private let inputs: [ComplexNumber]
+  private let outputs: [ComplexNumber]?
+
+  /// Takes the arrays of a file: each is [modes] or [channels, modes].
+  ///
+  /// - Parameters:
+  ///   - file: Holds Lambda, B, and C where it has outputs.
+  ///   - channels: The number of channels that something else has, or nil.
+  /// - Throws: `StateSpaceError` where shapes do not fit or pairs are not halved.
+  init(_ file: StateSpaceFile, channels: Int? = nil) throws(StateSpaceError) {
+    let lambda = try file.array("Lambda")
+    guard let modes = lambda.shape.last, modes > 0 else {
+      throw .mismatch("Lambda has the shape \(lambda.storedShape), and [modes, 2] was expected")
+    }
+    var count = channels
+    let arrays =
+      [("Lambda", lambda), ("B", try file.array("B"))]
+      + (file.arrays["C"].map { [("C", $0)] } ?? [])
+    for (name, array) in arrays {
+      let isFlat = array.shape == [modes]
+      guard isFlat || (array.shape.count == 2 && array.shape[1] == modes) else {
+        throw .mismatch(
+          "\(name) has the shape \(array.storedShape): [\(modes), 2] or [channels, \(modes), 2] was "
+            + "expected"
+        )
+      }
+      guard !isFlat else { continue }
+      guard count == nil || count == array.shape[0] else {
+        throw .mismatch("\(name) has \(array.shape[0]) channels, and others \(count ?? 0)")
+      }
+      count = array.shape[0]
+    }
+    self.modes = modes
+    self.channels = count ?? 1
+    leadingShape = count.map { [$0] } ?? []
+    values = lambda.complexValues
+    inputs = arrays[1].1.complexValues
+    outputs = file.arrays["C"]?.complexValues
+    try DiagonalSystem.checkHalves(values, modes: modes)
+  }
+
+  /// Refuses a list that holds both numbers of a conjugate pair: 2 Re would count it twice.
+  static func checkHalves(_ values: [ComplexNumber], modes: Int) throws(StateSpaceError) {
+    for start in stride(from: 0, to: values.count, by: modes) {
+      let row = values[start..<start + modes]
+      let above = row.count { $0.imaginary > 0 }
+      let below = row.count { $0.imaginary < 0 }
+      guard above > 0, below > 0 else { continue }
+      let whole = Set(row)
+      let paired = row.count { $0.imaginary != 0 && whole.contains($0.conjugate) }
+      guard paired > 0 else { continue }
+      throw .mismatch(
+        "Lambda holds \(paired) of \(modes) values together with their conjugates (\(above) above and "
+          + "\(below) below the real axis): store one of each pair"
+      )
+    }
+  }
+
+  private func row(_ channel: Int, of array: [ComplexNumber]) -> ArraySlice<ComplexNumber> {
+    let start = array.count == modes ? 0 : channel * modes
+    return array[start..<start + modes]
+  }
+
+  /// Λ of one channel.
+  func lambda(_ channel: Int) -> [ComplexNumber] { Array(row(channel, of: values)) }
+  /// B of one channel.
+  func b(_ channel: Int) -> [ComplexNumber] { Array(row(channel, of: inputs)) }
+  /// C of one channel, or nil.
+  func c(_ channel: Int) -> [ComplexNumber]? { outputs.map { Array(row(channel, of: $0)) } }
+}
