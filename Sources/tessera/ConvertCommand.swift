@@ -14,6 +14,7 @@ struct ConvertCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE
         tessera convert model.keras -o model.safetensors --to torch
+        tessera convert mamba-130m/ -o mamba-130m.gguf --to gguf
 
       Without --to torch, tensors keep their names (in HDF5, the path without its first slash) and \
       their layout. With it, each Keras layer becomes the PyTorch module that computes the same: \
@@ -23,16 +24,6 @@ struct ConvertCommand: AsyncParsableCommand {
       'tessera.config'.
       """
   )
-
-  /// What comes out: a format, or a layout whose format the output's name says.
-  enum Target: String, ExpressibleByArgument, CaseIterable {
-    case safetensors, npz, h5, pt, gguf
-    case kerasWeights = "weights.h5"
-    case torch
-
-    /// The format that is named; nil for a layout.
-    var format: CheckpointFormat? { CheckpointFormat(rawValue: rawValue) }
-  }
 
   @Argument(
     help: "An .h5, .keras or .safetensors file, a shard index, or a folder that holds one.",
@@ -47,8 +38,10 @@ struct ConvertCommand: AsyncParsableCommand {
   )
   var output: String?
 
-  @Option(help: "A format, or a layout: 'torch' maps Keras layers to PyTorch modules.")
-  var to: Target?
+  @Option(help: "A format, or a layout: 'torch' for Keras layers, 'hf', 'mamba_ssm', 'gguf', ….")
+  var to: ConversionTarget?
+
+  @OptionGroup var recipes: RecipeOptions
 
   @Option(help: "The most data a file holds, such as 5GB (10^9) or 2GiB; more become shards.")
   var shardSize: ByteSize?
@@ -67,6 +60,7 @@ struct ConvertCommand: AsyncParsableCommand {
     guard plan || output != nil else {
       throw ValidationError("Missing '-o <output>': name the file to write, or ask for --plan.")
     }
+    try to?.validate()
     guard let output else { return }
     guard ConvertCommand.isFolder(output) || format != nil else {
       let endings = CheckpointFormat.endings.joined(separator: " ")
@@ -89,7 +83,7 @@ struct ConvertCommand: AsyncParsableCommand {
 
   func run() async throws {
     let source = try SourceCheckpoint(path: input, opaqueAs: opaqueDtype?.elementType, generator)
-    let plan = try source.plan(to: to)
+    let plan = try source.plan(to: to, recipes)
     if self.plan {
       let description = PlanReport(plan, of: source)
       if report.json { return try report.report(description) }
@@ -158,9 +152,15 @@ struct SourceCheckpoint {
   }
 
   /// Plans the conversion to a layout.
-  func plan(to target: ConvertCommand.Target?) throws -> ConversionPlan {
-    guard target == .torch else {
-      return try ConversionPlan(ConversionRules(keeping: checkpoint), of: checkpoint)
+  func plan(to target: ConversionTarget?, _ options: RecipeOptions) throws -> ConversionPlan {
+    let recipes = try recipes(options, to: target)
+    guard target?.isTorch == true else {
+      return try ConversionPlan(
+        recipes,
+        of: checkpoint,
+        configuration: configuration,
+        settings: options.sizes
+      )
     }
     guard let hdf5 = checkpoint as? HDF5Checkpoint else {
       let cause = "a \(checkpoint.format) file; --to torch maps the layers of Keras files"

@@ -43,7 +43,7 @@ public struct CheckpointConversion: Sendable {
     metadata["format"] = "pt"
     metadata["tessera.version"] = toolVersion
     metadata["tessera.recipe"] = plan.recipe
-    metadata["tessera.layout"] = plan.layout
+    if plan.layout != nil || plan.isChange { metadata["tessera.layout"] = plan.layout }
     metadata["tessera.source.sha256"] = sourceHash
     metadata["tessera.source.format"] = checkpoint.format
     let names = sourceFiles.map { ($0 as NSString).lastPathComponent }
@@ -85,7 +85,8 @@ public struct CheckpointConversion: Sendable {
     for (number, tensors) in sharding.shards.enumerated() {
       let draft = metadata(sourceHash: SourceHash.placeholder)
       let options = GGUFOptions(values: plan.metadata, quantized: quantized)
-      let layout = try format.layout(of: tensors, metadata: draft, gguf: options)
+      let stored = format.holdsAliases ? tensors : tensors.map(\.withoutAlias)
+      let layout = try format.layout(of: stored, metadata: draft, gguf: options)
       let file = sharding.path(of: number, under: path)
       var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
       for index in shard.entries.indices {
@@ -130,6 +131,13 @@ public struct CheckpointConversion: Sendable {
         progress(bytes.count)
       }
     }
+  }
+}
+
+extension TensorInfo {
+  /// The same tensor with bytes of its own.
+  fileprivate var withoutAlias: TensorInfo {
+    TensorInfo(name: name, elementType: elementType, shape: shape)
   }
 }
 

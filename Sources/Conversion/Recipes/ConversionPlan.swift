@@ -82,6 +82,8 @@ public struct ConversionPlan: Sendable {
   public var bufferBytes: Int {
     2 * TransferBuffers.tileSize + (outputs.map(\.wholeByteCount).max() ?? 0)
   }
+  /// Whether names or layouts change at all.
+  var isChange: Bool { recipe != ConversionRules.identityRecipe }
   /// The tensors of the result.
   public var tensors: [TensorInfo] { outputs.map(\.tensor) }
 

@@ -104,9 +104,12 @@ public struct ConversionRules: Sendable {
   /// Creates an empty set of rules.
   public init(recipe: String) { self.recipe = recipe }
 
+  /// The name of the recipe that changes nothing.
+  static let identityRecipe = "identity/1"
+
   /// Every tensor as it is, under the name it has.
   public init(keeping checkpoint: any CheckpointReader) {
-    recipe = "identity/1"
+    recipe = ConversionRules.identityRecipe
     rules = checkpoint.tensors.map { ConversionRule($0, to: $0.name) }
   }
 }

@@ -28,7 +28,8 @@ struct NameTemplate: Hashable, Sendable {
   ///
   /// - Parameters:
   ///   - text: The template.
-  ///   - integers: Placeholders that are numbers, known from the other side.
+  ///   - kinds: Placeholders whose kind another template states.
+  /// - Throws: `RecipeError` where the braces or a placeholder are wrong.
   init(parsing text: String, kinds: [String: Kind] = [:]) throws(RecipeError) {
     self.text = text
     var elements: [Element] = []
@@ -109,6 +110,7 @@ struct NameTemplate: Hashable, Sendable {
   /// - Parameters:
   ///   - name: The whole name.
   ///   - counts: The values of names that computed placeholders use.
+  /// - Returns: A text for each placeholder.
   func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
     match(name[...], elements[...], [:], counts)
   }

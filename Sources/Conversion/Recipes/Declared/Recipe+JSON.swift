@@ -252,7 +252,7 @@ private struct RecipeFields {
   }
 
   func key() throws(RecipeError) -> RecipeKey {
-    try check(["left", "right", "type", "size", "value"])
+    try check(["left", "right", "type", "size", "value", "tied"])
     guard let type = RecipeKeyType(rawValue: json["type"]?.string ?? "u32") else {
       throw failure("'type' is u32, i32, f32, bool, string or strings")
     }
@@ -260,7 +260,8 @@ private struct RecipeFields {
       names: [json["left"]?.string, json["right"]?.string],
       type: type,
       size: try json["size"].map { (json) throws(RecipeError) in try SizeExpression(json) },
-      value: json["value"]
+      value: json["value"],
+      isTied: json["tied"]?.bool ?? false
     )
   }
 }

@@ -20,6 +20,10 @@ extension Recipe {
         }
         return JSONValue.number(Double(size))
       }
+      if key.isTied, let tie = ties.first?.sides[1] {
+        let isStored = rules.rules.contains { $0.targets.contains(tie.name) }
+        value = .bool(!isStored)
+      }
       if value == nil, let source = key.names[0] {
         value = try input.setting(source, in: left).map { (stated) throws(RecipeError) in
           guard let typed = key.type.value(stated) else {

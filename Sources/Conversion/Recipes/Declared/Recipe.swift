@@ -234,9 +234,11 @@ struct RecipeKey: Hashable, Sendable {
   let size: SizeExpression?
   /// The value where the source states none, or for a side that always has the same.
   let value: JSONValue?
+  /// Whether the value is that the recipe's first tie holds.
+  let isTied: Bool
 
   var inverted: RecipeKey {
-    RecipeKey(names: names.reversed(), type: type, size: size, value: value)
+    RecipeKey(names: names.reversed(), type: type, size: size, value: value, isTied: isTied)
   }
 }
 

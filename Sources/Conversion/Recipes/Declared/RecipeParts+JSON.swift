@@ -86,6 +86,7 @@ extension RecipeKey {
     }
     if let size { object["size"] = size.json }
     if let value { object["value"] = value }
+    if isTied { object["tied"] = .bool(true) }
     return .object(object)
   }
 }

@@ -14,8 +14,11 @@ struct RecipeSizes {
   /// Solves the sizes.
   ///
   /// - Parameters:
-  ///   - settings: Sizes that the user states.
+  ///   - recipe: The recipe.
   ///   - matching: The tensors, and the numbers of layers.
+  ///   - input: The settings beside the tensors.
+  ///   - settings: Sizes that the user states.
+  /// - Throws: `RecipeError` where shapes contradict each other or a size is not to be found.
   init(
     _ recipe: Recipe,
     _ matching: RecipeMatching,

@@ -1,0 +1,136 @@
+import ArgumentParser
+import Conversion
+import Foundation
+import Readers
+import Tensors
+import Writers
+
+/// What comes out of `convert`: a format, a layout, or both where a name stands for both.
+struct ConversionTarget: ExpressibleByArgument {
+  let name: String
+
+  init?(argument: String) { name = argument }
+
+  /// The format that is named; nil for a layout.
+  var format: CheckpointFormat? { CheckpointFormat(rawValue: name) }
+
+  /// Whether Keras layers become PyTorch modules.
+  var isTorch: Bool { name == "torch" }
+
+  /// Refuses a name that is neither a format nor a layout.
+  func validate() throws {
+    guard format == nil, !isTorch else { return }
+    let layouts = try RecipeCatalog().layouts
+    let bare = name.split(separator: ".").last.map(String.init) ?? name
+    guard layouts.contains(bare) else {
+      let formats = CheckpointFormat.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError(
+        "--to \(name): no format (\(formats)) and no layout (torch, "
+          + "\(layouts.sorted().joined(separator: ", ")))."
+      )
+    }
+  }
+}
+
+/// The recipes that `convert` and `verify` apply.
+struct RecipeOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "A recipe by name (`tessera recipes list`) or file; several follow one another.",
+      valueName: "name|file"
+    )
+  )
+  var recipe: [String] = []
+
+  @Flag(help: "Apply --recipe from right to left.")
+  var inverse = false
+
+  @Option(help: ArgumentHelp("A size that no shape and no setting states.", valueName: "size=N"))
+  var set: [SizeSetting] = []
+
+  func validate() throws {
+    guard !inverse || !recipe.isEmpty else {
+      throw ValidationError("--inverse: name the recipe with --recipe.")
+    }
+  }
+
+  /// The sizes that are set.
+  var sizes: [String: Int] { Dictionary(set.map { ($0.name, $0.value) }) { _, last in last } }
+
+  /// The recipes that are named, in the order in which they apply.
+  func named(_ catalog: RecipeCatalog) throws -> [Recipe] {
+    let recipes = try recipe.map { try RecipeOptions.recipe($0, catalog) }
+    return inverse ? try recipes.reversed().map { try $0.inverted() } : recipes
+  }
+
+  /// A recipe by name or file.
+  static func recipe(_ name: String, _ catalog: RecipeCatalog) throws -> Recipe {
+    guard name.hasSuffix(".json") || name.contains("/") else {
+      return try catalog.recipe(named: name)
+    }
+    let text: String
+    do {
+      text = try String(contentsOf: URL(filePath: name), encoding: .utf8)
+    } catch {
+      throw FileError(operation: "read the recipe", path: name, code: ENOENT)
+    }
+    return try Recipe(parsing: text, file: name)
+  }
+}
+
+/// `h=8` on the command line.
+struct SizeSetting: ExpressibleByArgument {
+  let name: String
+  let value: Int
+
+  init?(argument: String) {
+    let parts = argument.split(separator: "=", maxSplits: 1)
+    guard parts.count == 2, let value = Int(parts[1]), value >= 0 else { return nil }
+    name = String(parts[0])
+    self.value = value
+  }
+}
+
+extension SourceCheckpoint {
+  /// The text of the settings beside the file: `config.json`, or Mistral's `params.json`.
+  var configuration: String? {
+    let folder =
+      Checkpoint.isFolder(path) ? path : (path as NSString).deletingLastPathComponent
+    for name in ["config.json", "params.json"] {
+      let file = folder.isEmpty ? name : "\(folder)/\(name)"
+      let attributes = try? FileManager.default.attributesOfItem(atPath: file)
+      guard let size = attributes?[.size] as? Int, size < 16 << 20 else { continue }
+      if let text = try? String(contentsOf: URL(filePath: file), encoding: .utf8) { return text }
+    }
+    return nil
+  }
+
+  /// The recipes that the options and the target ask for; none for a plain change of format.
+  func recipes(_ options: RecipeOptions, to target: ConversionTarget?) throws -> [Recipe] {
+    let catalog = try RecipeCatalog()
+    let named = try options.named(catalog)
+    let input = RecipeInput(checkpoint, configuration: configuration)
+    guard let target, !target.isTorch, catalog.layouts.contains(target.layout) else { return named }
+    guard !named.isEmpty else {
+      guard target.format != nil else { return try catalog.way(to: target.name, from: input) }
+      // A format that is also a layout: names change where a recipe knows how.
+      return (try? catalog.way(to: target.name, from: input)) ?? []
+    }
+    guard let first = named.first, let last = named.last, target.layout != last.right.name else {
+      return named
+    }
+    guard target.layout == first.left.name else {
+      guard target.format != nil else {
+        let cause = "the recipe leads from '\(first.left.name)' to '\(last.right.name)'"
+        throw PlanError(tensor: "--to \(target.name)", cause: cause)
+      }
+      return named
+    }
+    return try named.reversed().map { try $0.inverted() }
+  }
+}
+
+extension ConversionTarget {
+  /// The layout's name without its family.
+  fileprivate var layout: String { name.split(separator: ".").last.map(String.init) ?? name }
+}
