@@ -21,10 +21,12 @@ struct NPYDictionary {
   }
 
   private let text: [UInt8]
+  private let rawType: ElementType?
   private var position = 0
 
-  init(text: ArraySlice<UInt8>) {
+  init(text: ArraySlice<UInt8>, rawType: ElementType? = nil) {
     self.text = Array(text)
+    self.rawType = rawType
   }
 
   /// Reads `{'descr': …, 'fortran_order': …, 'shape': …, }`, in any order of keys.
@@ -64,6 +66,13 @@ struct NPYDictionary {
     }
     let descriptor = try string(in: "descr")
     let kind = String(descriptor.dropFirst())
+    // ml_dtypes: bfloat16 is saved as `<V2`, the 8-bit floats as `<f1` or `<V1`.
+    if let rawType, ["V\(rawType.bitWidth / 8)", "f1"].contains(kind),
+      kind != "f1" || rawType.bitWidth == 8
+    {
+      elementType = rawType
+      return
+    }
     guard let type = NPYDictionary.kinds[kind], let order = descriptor.first,
       order == "<" || order == ">" || (order == "|" && type.bitWidth == 8)
     else {

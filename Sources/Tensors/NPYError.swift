@@ -20,3 +20,10 @@ public struct NPYError: ClassifiedError, Hashable {
   /// One line: file, place and cause.
   public var description: String { "\(source): npy \(place): \(reason)" }
 }
+
+extension NPYError {
+  /// Whether the array holds pickled Python objects, which only running them would give.
+  package var isOfObjects: Bool { place == "descr" && reason.contains("pickled") }
+  /// Whether the array is sound but holds strings, dates or structures.
+  package var isOfOtherTypes: Bool { place == "descr" && !isOfObjects }
+}

@@ -42,8 +42,13 @@ public struct NPYHeader: Hashable, Sendable {
   /// - Parameters:
   ///   - prefix: The file's first `longestPrefix` bytes, or all of a shorter file, or more.
   ///   - source: The file's name for messages.
+  ///   - rawType: What elements of raw bytes (`|V2`) of the same width are; nil refuses them.
   /// - Throws: An `NPYError` for every header that is not exactly an array's.
-  public init(parsing prefix: [UInt8], from source: String) throws(NPYError) {
+  public init(
+    parsing prefix: [UInt8],
+    from source: String,
+    rawAs rawType: ElementType? = nil
+  ) throws(NPYError) {
     func refuse(_ place: String, _ reason: String) -> NPYError {
       NPYError(source: source, place: place, reason: reason)
     }
@@ -65,7 +70,10 @@ public struct NPYHeader: Hashable, Sendable {
     guard prefix.count >= textOffset + textCount else {
       throw refuse("header", "the file ends inside it")
     }
-    var dictionary = NPYDictionary(text: prefix[textOffset..<textOffset + textCount])
+    var dictionary = NPYDictionary(
+      text: prefix[textOffset..<textOffset + textCount],
+      rawType: rawType
+    )
     do {
       try dictionary.parse()
     } catch {

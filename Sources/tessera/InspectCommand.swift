@@ -12,17 +12,22 @@ struct InspectCommand: AsyncParsableCommand {
       EXAMPLE
         tessera inspect model.safetensors --json
 
-      Reads names, types and shapes, and no data. The format is found by content.
+      Reads names, types and shapes, and no data. The format is found by content: HDF5 and Keras, \
+      safetensors, PyTorch (zip, TorchScript, the formats before them, plain pickles), .npy and .npz, \
+      GGUF, Flax (MessagePack), ONNX.
+
+      A pickle is data: nothing in it is run or imported. Names in it that are neither tensors nor \
+      plain containers stand in the notes, the dangerous ones first.
       """
   )
 
   @Argument(
-    help: "An .h5, .keras or .safetensors file, a shard index, a folder with one, or a dataset.",
+    help: "A checkpoint of any format, a shard index, a folder with one, or a dataset.",
     completion: .file()
   )
   var path: String
 
-  @Option(help: "What untyped HDF5 elements of this width are: Keras 2 writes bfloat16 so.")
+  @Option(help: "What untyped elements of this width are: Keras 2 and numpy store bfloat16 so.")
   var opaqueDtype: OpaqueType?
 
   @Flag(help: "Print JSON (schemas/inspect.schema.json).")

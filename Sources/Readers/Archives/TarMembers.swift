@@ -33,6 +33,15 @@ struct TarMembers {
     while try readMember() {}
   }
 
+  /// Lists the archive in a region, or returns nil where its first block is no header.
+  init?(archive region: FileRegion) throws {
+    guard region.length >= 2 * TarHeader.blockSize,
+      TarHeader(parsing: try region.bytes(0..<TarHeader.blockSize)) != nil
+    else { return nil }
+    file = region
+    while try readMember() {}
+  }
+
   /// Reads the header at `offset` and moves behind its data; false at the end.
   private mutating func readMember() throws -> Bool {
     // An archive that breaks off exactly between two members lacks only its end mark.

@@ -120,6 +120,21 @@ struct ZipArchive: Sendable {
     }
   }
 
+  /// The first bytes of a member, at most `count`; what follows is neither unpacked nor checked.
+  func prefix(of member: Member, count: Int) throws -> [UInt8] {
+    let stored = try storedBytes(of: member)
+    guard member.method != 0 else { return try stored.bytes(0..<min(count, stored.length)) }
+    var bytes: [UInt8] = []
+    var inflation = try Inflation(name: stored.name)
+    var position = 0
+    while bytes.count < min(count, member.size), position < stored.length {
+      let next = min(position + 4096, stored.length)
+      try inflation.add(try stored.bytes(position..<next)[...]) { bytes += $0 }
+      position = next
+    }
+    return Array(bytes.prefix(count))
+  }
+
   /// Passes on a member's contents in pieces, then compares size and checksum.
   private func unpack(_ member: Member, into consume: (ArraySlice<UInt8>) throws -> Void) throws {
     let stored = try storedBytes(of: member)

@@ -5,12 +5,13 @@ public import Tensors
 public enum Checkpoint {
   /// Opens a checkpoint of any supported format.
   ///
-  /// Known: HDF5 and Keras files, `.keras` archives, safetensors files, their shard index, every file
-  /// of PyTorch's, pickles, and a folder that holds one of these.
+  /// Known: HDF5 and Keras files, `.keras` archives, safetensors, every format of PyTorch's, pickles,
+  /// shard indexes of both, `.npy` and `.npz`, GGUF, Flax' MessagePack, ONNX, and a folder that holds
+  /// one of these.
   ///
   /// - Parameters:
   ///   - path: A file or a folder.
-  ///   - opaqueType: What untyped elements of the same width in HDF5 are; nil refuses them.
+  ///   - opaqueType: What untyped elements of the same width in HDF5 and numpy are; nil refuses them.
   /// - Returns: The reader of the format that was found.
   /// - Throws: `CheckpointError` where the content is none of these; else the format's own error.
   public static func open(
@@ -22,14 +23,22 @@ public enum Checkpoint {
     case .hdf5, .keras: return try HDF5Checkpoint(path: path, opaqueAs: opaqueType)
     case .safetensors: return try SafetensorsCheckpoint(path: path)
     case .torch: return try TorchCheckpoint(path: path)
+    case .numpy: return try NumpyCheckpoint(path: path, rawAs: opaqueType)
+    case .gguf: return try GGUFCheckpoint(path: path)
+    case .flax: return try FlaxCheckpoint(path: path)
+    case .onnx: return try ONNXCheckpoint(path: path)
     case .json:
+      if path.hasSuffix(TorchShards.suffix) { return try TorchShards(path: path) }
       guard path.hasSuffix(SafetensorsIndex.suffix) else {
-        let cause = "JSON, but no index: one is named '….safetensors.index.json'"
+        let cause =
+          "JSON, but no index: one is named '….safetensors.index.json' or '….bin.index.json'"
         throw CheckpointError(path: path, cause: cause)
       }
       return try SafetensorsCheckpoint(path: path)
     case .other(let what):
-      let cause = "\(what), no checkpoint that can be read here (HDF5, Keras, safetensors, PyTorch)"
+      let cause =
+        "\(what), no checkpoint that can be read here (HDF5, Keras, safetensors, PyTorch, "
+        + "numpy, GGUF, Flax, ONNX)"
       throw CheckpointError(path: path, cause: cause)
     }
   }
@@ -49,25 +58,34 @@ public enum Checkpoint {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
-  /// The one checkpoint in a folder: an index before a file, the usual names before others.
+  /// Endings of checkpoints in the order in which a folder is searched for one.
+  private static let endings = [
+    SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras", ".weights.h5",
+    ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".gguf", ".npz", ".onnx",
+  ]
+  /// The names that Hugging Face's libraries give weights; they come before others of their ending.
+  private static let usualNames = ["model.", "pytorch_model.", "diffusion_pytorch_model."]
+
+  /// The one checkpoint in a folder: an index before a file, safetensors before other formats, the
+  /// usual names before others.
   private static func file(inFolder folder: String) throws -> String {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
       throw FileError(operation: "list the folder", path: folder, code: EACCES)
     }
     let visible = names.filter { !$0.hasPrefix(".") }
-    let indexes = visible.filter { $0.hasSuffix(SafetensorsIndex.suffix) }
-    let endings = [".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".ckpt", ".pkl"]
-    let files = visible.filter { name in endings.contains { name.hasSuffix($0) } }
-    for candidates in [indexes, files] where !candidates.isEmpty {
-      let usual = candidates.first { $0.hasPrefix("model.safetensors") }
+    for ending in endings {
+      let candidates = visible.filter { $0.hasSuffix(ending) }.sorted()
+      guard let first = candidates.first else { continue }
+      let usual = candidates.first { name in usualNames.contains { name == $0 + ending.dropFirst() }
+      }
       guard candidates.count == 1 || usual != nil else {
-        let list = candidates.sorted().prefix(4).joined(separator: ", ")
+        let list = candidates.prefix(4).joined(separator: ", ")
         throw CheckpointError(path: folder, cause: "holds several checkpoints (\(list)); name one")
       }
-      return "\(folder)/\(usual ?? candidates[0])"
+      return "\(folder)/\(usual ?? first)"
     }
-    let cause = "a folder without a checkpoint (\(endings.joined(separator: ", ")) or an index)"
-    throw CheckpointError(path: folder, cause: cause)
+    let known = endings.joined(separator: ", ")
+    throw CheckpointError(path: folder, cause: "a folder without a checkpoint (\(known))")
   }
 }
 

@@ -1,6 +1,6 @@
 /// What a file's bytes say it is.
 enum CheckpointContent {
-  case hdf5, safetensors, json, keras, torch
+  case hdf5, safetensors, json, keras, torch, numpy, gguf, flax, onnx
   case other(String)
 
   init(of path: String) throws {
@@ -10,8 +10,11 @@ enum CheckpointContent {
     if try CheckpointContent.isHDF5(region) {
       self = .hdf5
     } else if try ZipArchive.isArchive(region) {
-      let archive = try ZipArchive(region: region)
-      self = TorchArchive.pickleMember(of: archive) == nil ? .keras : .torch
+      self = try CheckpointContent(of: ZipArchive(region: region))
+    } else if starts(with: Array("GGUF".utf8)) {
+      self = .gguf
+    } else if starts(with: [0x93] + Array("NUMPY".utf8)) {
+      self = .numpy
     } else if start.count > 8, start[8] == UInt8(ascii: "{"), start[4..<8].allSatisfy({ $0 == 0 }) {
       self = .safetensors
     } else if starts(with: Array("{".utf8)) {
@@ -19,11 +22,33 @@ enum CheckpointContent {
     } else if path.hasSuffix(".safetensors") {
       // Damaged: the reader of the format says what is wrong.
       self = .safetensors
-    } else if CheckpointContent.isPickle(start, path) {
+    } else if FlaxCheckpoint.isFlax(start) {
+      self = .flax
+    } else if ONNXCheckpoint.isONNX(start) {
+      self = .onnx
+    } else if try CheckpointContent.isTar(region) || CheckpointContent.isPickle(start, path) {
       self = .torch
     } else {
       self = .other(CheckpointContent.words(for: start))
     }
+  }
+
+  /// What a zip file is, by the names of its members.
+  private init(of archive: ZipArchive) {
+    if archive["model.weights.h5"] != nil || archive["config.json"] != nil {
+      self = .keras
+    } else if TorchArchive.pickleMember(of: archive) != nil {
+      self = .torch
+    } else if archive.members.contains(where: { $0.name.hasSuffix(".npy") }) {
+      self = .numpy
+    } else {
+      self = .other("a zip file without data.pkl, model.weights.h5 or .npy members")
+    }
+  }
+
+  private static func isTar(_ region: FileRegion) throws -> Bool {
+    guard region.length >= 2 * TarHeader.blockSize else { return false }
+    return TarHeader(parsing: try region.bytes(0..<TarHeader.blockSize)) != nil
   }
 
   /// A pickle names its protocol first; those of protocols 0 and 1 only their file names tell.

@@ -106,7 +106,7 @@ struct NumpyPickle {
   }
 
   /// The bytes at a node: plain ones, or a text of Latin-1 as protocol 2 writes them.
-  private func rawBytes(_ node: PickleNode) throws -> (TorchStorage.Place, byteCount: Int)? {
+  func rawBytes(_ node: PickleNode) throws -> (StorageBytes, byteCount: Int)? {
     let name = tree.region.name
     switch tree[node] {
     case .bytes(let range): return (.region(tree.region.part(range, name: name)), range.count)
@@ -115,7 +115,7 @@ struct NumpyPickle {
       return (.memory(bytes), bytes.count)
     case .longText(let range):
       let text = try Latin1Text(region: tree.region.part(range, name: name))
-      return (.latin1(text), text.byteCount)
+      return (.packed { try text.unpacked() }, text.byteCount)
     case .record(let record):
       guard let function = tree.global(record.constructor)?.name,
         case .tuple(let arguments) = tree[record.arguments]

@@ -88,10 +88,13 @@ extension PickleInterpreter {
     case .shortBytes: push(.bytes(try input.skip(try input.number(width: 1))))
     case .binaryBytes: push(.bytes(try input.skip(try input.number(width: 4))))
     case .binaryBytes8, .byteArray8: push(.bytes(try input.skip(try input.number(width: 8))))
-    case .unicodeLine: try pushText(try Self.unescaped(try input.line(), isUnicode: true))
-    default: try pushQuoted(try input.line())
+    case .unicodeLine: try pushText(try Self.unescaped(try longLine(), isUnicode: true))
+    default: try pushQuoted(try longLine())
     }
   }
+
+  /// A text of protocol 0, which may be an array's data.
+  private mutating func longLine() throws -> [UInt8] { try input.line(limit: Self.textLimit) }
 
   private mutating func pushUnicode(_ count: Int) throws {
     guard count <= Self.longestText else { return push(.longText(try input.skip(count))) }

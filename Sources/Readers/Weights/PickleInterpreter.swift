@@ -13,7 +13,7 @@ struct PickleInterpreter {
   /// A longer text stays in the file.
   static let longestText = 1 << 20
 
-  var input: PickleInput
+  var input: ByteInput
   var cells = PickleCells()
   var stack: [PickleNode] = []
   /// The heights of the stack at each open MARK.
@@ -26,11 +26,13 @@ struct PickleInterpreter {
 
   /// Reads the pickle that starts at a byte of a region.
   static func tree(of region: FileRegion, at start: Int = 0) throws -> PickleTree {
-    var interpreter = PickleInterpreter(input: PickleInput(region: region, at: start))
+    var interpreter = PickleInterpreter(
+      input: ByteInput(region: region, from: start, what: "pickle")
+    )
     return try interpreter.run(from: start)
   }
 
-  private init(input: PickleInput) {
+  private init(input: ByteInput) {
     self.input = input
     _ = cells.add(.none)
     _ = cells.add(.boolean(false))

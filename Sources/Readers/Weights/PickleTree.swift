@@ -168,12 +168,23 @@ extension PickleTree {
     case .dictionary(let entries): return unique(entries)
     case .record(let index):
       let record = cells.records[Int(index)]
-      guard record.entries.isEmpty, self.global(record.constructor)?.name != "OrderedDict" else {
-        return unique(record.entries)
-      }
-      return nil
+      if !record.entries.isEmpty { return unique(record.entries) }
+      return global(record.constructor)?.name == "OrderedDict" ? pairs(of: record) : nil
     default: return nil
     }
+  }
+
+  /// `OrderedDict([[key, value], …])`, as Python 2 wrote it.
+  private func pairs(of record: PickleRecord) -> [PickleEntry] {
+    guard case .tuple(let arguments) = cells[record.arguments], let first = arguments.first,
+      let pairs = elements(first)
+    else { return [] }
+    return unique(
+      pairs.compactMap { pair in
+        guard let parts = elements(pair), parts.count == 2 else { return nil }
+        return PickleEntry(key: parts[0], value: parts[1])
+      }
+    )
   }
 
   /// The global at a node, if it is one.

@@ -1,4 +1,3 @@
-import Foundation
 import Tensors
 
 /// The index of a checkpoint in several files: `{"metadata": {…}, "weight_map": {name: file}}`.
@@ -71,23 +70,6 @@ struct SafetensorsIndex {
     guard isPlain, !name.utf8.contains(where: { $0 == 0x2F || $0 == 0x5C || $0 < 0x20 }) else {
       throw refusal("must be the name of a file in the folder of the index")
     }
-    let folder = (path as NSString).deletingLastPathComponent
-    let shard = folder.isEmpty ? name : "\(folder)/\(name)"
-    let root = SafetensorsIndex.resolved(folder.isEmpty ? "." : folder)
-    let target = SafetensorsIndex.resolved(shard)
-    let targetFolder = (target as NSString).deletingLastPathComponent
-    // The download cache of Hugging Face keeps files in `blobs` and links them from
-    // `snapshots/<id>`.
-    let blobs = SafetensorsIndex.resolved("\(root)/../../blobs")
-    guard targetFolder == root || targetFolder == blobs else {
-      throw refusal("is a link that leaves the folder, to '\(target)'")
-    }
-    return shard
-  }
-
-  private static func resolved(_ path: String) -> String {
-    guard let real = unsafe realpath(path, nil) else { return (path as NSString).standardizingPath }
-    defer { unsafe free(real) }
-    return unsafe String(cString: real)
+    return try CheckpointFolder(of: path).path(of: name, refusal: refusal)
   }
 }

@@ -12,7 +12,12 @@ struct SafetensorsShard: Sendable {
 
   /// Opens a file and checks its header against its size.
   init(path: String) throws {
-    region = try FileRegion(path: path)
+    try self.init(region: FileRegion(path: path))
+  }
+
+  init(region: FileRegion) throws {
+    self.region = region
+    let path = region.name
     let size = region.length
     guard size >= SafetensorsHeader.lengthSize else {
       throw SafetensorsError(file: path, cause: "\(size) bytes are too few for a header")

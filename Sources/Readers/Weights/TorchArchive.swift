@@ -77,8 +77,16 @@ struct TorchArchive: TorchStorages {
       identity: name,
       type: identification.type,
       byteCount: member.size,
-      place: member.method == 0 ? .region(try archive.storedBytes(of: member)) : .packed(member),
+      place: try archive.place(of: member),
       isBigEndian: isBigEndian
     )
+  }
+}
+
+extension ZipArchive {
+  /// Where a member's bytes are.
+  func place(of member: Member) throws -> StorageBytes {
+    guard member.method != 0 else { return .region(try storedBytes(of: member)) }
+    return .packed { try contents(of: member) }
   }
 }

@@ -22,9 +22,7 @@ public struct TorchCheckpoint: CheckpointReader {
   /// What was saved, as data.
   public let tree: PickleTree
 
-  private let found: [String: TorchTensor]
-  private let storages: UnpackedStorages
-  private let window = GatherWindow()
+  private let table: StoredTensorTable
 
   /// Opens a file of any of these formats.
   ///
@@ -42,13 +40,16 @@ public struct TorchCheckpoint: CheckpointReader {
       let walk = try TorchWalk(file.tree, storages: file)
       let trailing = file.trailingBytes
       let notes = trailing > 0 ? ["\(trailing) bytes after the last storage belong to none"] : []
-      self.init(format: "torch-legacy", file.tree, [walk], archive: nil, notes: notes)
+      self.init(format: "torch-legacy", file.tree, [walk], notes: notes)
+    } else if let file = try TorchTarFile(region: region) {
+      let walk = try TorchWalk(file.tree, storages: file)
+      self.init(format: "torch-tar", file.tree, [walk], file: region.name, notes: [])
     } else {
       let tree = try PickleInterpreter.tree(of: region)
       let walk = try TorchWalk(tree, storages: NoStorages(file: region.name))
       let trailing = region.length - tree.byteCount
       let notes = trailing > 0 ? ["\(trailing) bytes after the pickle's end are not read"] : []
-      self.init(format: "pickle", tree, [walk], archive: nil, notes: notes)
+      self.init(format: "pickle", tree, [walk], notes: notes)
     }
   }
 
@@ -66,7 +67,7 @@ public struct TorchCheckpoint: CheckpointReader {
       format: archive.isScript ? "torchscript" : "torch-zip",
       archive.tree,
       walks,
-      archive: archive.archive,
+      file: archive.archive.region.name,
       notes: notes
     )
   }
@@ -75,19 +76,19 @@ public struct TorchCheckpoint: CheckpointReader {
     format: String,
     _ tree: PickleTree,
     _ walks: [TorchWalk],
-    archive: ZipArchive?,
+    file: String? = nil,
     notes: [String]
   ) {
     self.format = format
     self.tree = tree
-    files = [archive?.region.name ?? tree.region.name]
-    storages = UnpackedStorages(archive: archive)
-    var listing = TorchListing()
+    let file = file ?? tree.region.name
+    files = [file]
+    var listing = TorchListing(file: file)
     for walk in walks {
       for (name, tensor) in walk.tensors { listing.add(tensor, named: name) }
     }
-    tensors = listing.tensors
-    found = listing.found
+    table = listing.table
+    tensors = listing.table.tensors
     attributes = walks.reduce(into: [:]) { all, walk in
       all.merge(walk.attributes) { first, _ in first }
     }
@@ -103,27 +104,7 @@ public struct TorchCheckpoint: CheckpointReader {
     of tensor: TensorInfo,
     into buffer: UnsafeMutableRawBufferPointer
   ) throws {
-    guard let place = found[tensor.name] else {
-      preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
-    }
-    precondition(
-      elements.lowerBound >= 0 && elements.upperBound <= tensor.shape.elementCount ?? 0
-        && tensor.elementType.byteCount(elements: elements.count) == buffer.count,
-      "a range lies inside the tensor and fills its buffer"
-    )
-    guard !elements.isEmpty else { return }
-    let region = try storages.region(of: place.storage)
-    try unsafe region.read(
-      elements,
-      of: place.stored,
-      named: tensor.name,
-      into: buffer,
-      through: window
-    )
-    if tensor.elementType == .bool, unsafe buffer.contains(where: { $0 > 1 }) {
-      let cause = "a truth value that is neither 0 nor 1"
-      throw CheckpointFormatError(file: files[0], place: tensor.name, cause: cause)
-    }
+    try unsafe table.read(elements, of: tensor, into: buffer)
   }
 }
 
@@ -143,11 +124,12 @@ private struct NoStorages: TorchStorages {
 
 /// Tensors in their order, with those that hold the same data named.
 struct TorchListing {
-  private(set) var tensors: [TensorInfo] = []
-  private(set) var found: [String: TorchTensor] = [:]
+  private(set) var table: StoredTensorTable
   private var firstOfData: [TorchTensor.DataKey: String] = [:]
   private var firstOfStorage: [String: String] = [:]
   private var views: [String: [String]] = [:]
+
+  init(file: String) { table = StoredTensorTable(file: file) }
 
   mutating func add(_ tensor: TorchTensor, named name: String) {
     let stored = tensor.stored
@@ -164,10 +146,10 @@ struct TorchListing {
         }
       }
     }
-    tensors.append(
-      TensorInfo(name: name, elementType: stored.elementType, shape: stored.shape, aliasOf: alias)
-    )
-    found[name] = tensor
+    let storage = tensor.storage
+    // Two storages may be different parts of the same bytes.
+    let identity = "\(storage.identity) \(storage.start)"
+    table.add(stored, named: name, in: storage.place, identity: identity, aliasOf: alias)
   }
 
   /// A sentence for each storage that several different views look into.

@@ -134,7 +134,7 @@ struct TorchLegacyFile: TorchStorages {
   }
 
   /// The storage that this file holds alone: plain pickles keep their tensors so.
-  func onlyStorage(at start: Int) throws -> TorchStorage {
+  func onlyStorage(named identity: String) throws -> TorchStorage {
     guard case .persistent(let node) = tree[tree.root] else {
       throw CheckpointFormatError(
         file: region.name,
@@ -144,7 +144,7 @@ struct TorchLegacyFile: TorchStorages {
     }
     let storage = try storage(TorchStorageIdentification(node, in: tree))
     return TorchStorage(
-      identity: "bytes \(start)",
+      identity: identity,
       type: storage.type,
       byteCount: storage.byteCount,
       place: storage.place,

@@ -2,17 +2,6 @@ import Tensors
 
 /// A run of bytes that torch's tensors look into.
 struct TorchStorage: Sendable {
-  /// Where the bytes are.
-  enum Place: Sendable {
-    case region(FileRegion)
-    /// A member of an archive that must be unpacked first.
-    case packed(ZipArchive.Member)
-    /// Bytes that a pickle held as a short text.
-    case memory([UInt8])
-    /// Bytes that a pickle holds as a long text.
-    case latin1(Latin1Text)
-  }
-
   /// Which bytes these are: tensors of one identity share them.
   let identity: String
   /// Where the storage starts in the bytes of that identity: views of old files start later.
@@ -20,7 +9,7 @@ struct TorchStorage: Sendable {
   let type: TorchElementType
   /// How many bytes it has.
   let byteCount: Int
-  let place: Place
+  let place: StorageBytes
   let isBigEndian: Bool
 }
 
@@ -28,6 +17,13 @@ struct TorchStorage: Sendable {
 protocol TorchStorages {
   /// The storage of a persistent identification `('storage', type, key, location, count, …)`.
   func storage(_ identification: TorchStorageIdentification) throws -> TorchStorage
+
+  /// The tensor that a persistent object is; nil where it is a storage, as in all but the oldest files.
+  func tensor(_ identification: PickleNode, in tree: PickleTree) throws -> TorchTensor?
+}
+
+extension TorchStorages {
+  func tensor(_ identification: PickleNode, in tree: PickleTree) throws -> TorchTensor? { nil }
 }
 
 /// What a pickle says of a storage that lies elsewhere in the file.

@@ -41,6 +41,7 @@ struct TorchTensorReader {
   func find(_ node: PickleNode) throws -> Finding {
     switch tree[node] {
     case .persistent(let identification):
+      if let tensor = try storages.tensor(identification, in: tree) { return .tensor(tensor) }
       let storage = try storages.storage(TorchStorageIdentification(identification, in: tree))
       return try whole(storage)
     case .record(let record):
@@ -196,15 +197,34 @@ struct TorchTensorReader {
 
   /// The storage in a complete old torch file that is kept as bytes.
   private func nestedStorage(_ arguments: [PickleNode]) throws -> TorchStorage {
-    guard let first = arguments.first, case .bytes(let range) = tree[first] else {
+    guard let node = arguments.first, let bytes = try NumpyPickle(tree: tree).rawBytes(node)?.0
+    else {
       throw CheckpointFormatError(
         file: tree.region.name,
         place: "_load_from_bytes",
         cause: "its argument is not bytes"
       )
     }
-    let region = tree.region.part(range, name: tree.region.name)
-    return try TorchLegacyFile(region: region).onlyStorage(at: range.lowerBound)
+    let name = tree.region.name
+    let unpack: @Sendable () throws -> FileRegion
+    switch bytes {
+    case .region(let region):
+      return try TorchLegacyFile(region: region).onlyStorage(named: "bytes \(region.start)")
+    case .memory(let bytes): unpack = { try FileRegion(bytes: bytes, name: name) }
+    case .packed(let closure): unpack = closure
+    }
+    // Open only while it is looked at: a pickle may hold more of them than files can be open.
+    let region = try unpack()
+    let storage = try TorchLegacyFile(region: region).onlyStorage(named: "text \(node.index)")
+    guard case .region(let part) = storage.place else { return storage }
+    let range = part.start - region.start..<part.start - region.start + part.length
+    return TorchStorage(
+      identity: storage.identity,
+      type: storage.type,
+      byteCount: storage.byteCount,
+      place: .packed { try unpack().part(range, name: name) },
+      isBigEndian: storage.isBigEndian
+    )
   }
 
   private func fromType(_ global: PickleGlobal, _ arguments: [PickleNode]) throws -> Finding {

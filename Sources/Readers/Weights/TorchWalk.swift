@@ -111,7 +111,7 @@ struct TorchWalk {
     if className?.name == "_reconstruct_persistent_obj" { return try visitPersistent(record) }
     if className?.name == "OrderedDict" || className?.name == "defaultdict" {
       // Their state is `_metadata`: versions of modules.
-      return try visit(tree.entries(node) ?? arrayOfPairs(record))
+      return try visit(tree.entries(node) ?? [])
     }
     if !record.entries.isEmpty { try visit(tree.entries(node) ?? []) }
     if !record.elements.isEmpty { try visit(record.elements) }
@@ -140,18 +140,18 @@ struct TorchWalk {
     }
   }
 
-  /// `OrderedDict([[key, value], …])`, as Python 2 wrote it.
-  private func arrayOfPairs(_ record: PickleRecord) -> [PickleEntry] {
-    guard case .tuple(let arguments) = tree[record.arguments], let first = arguments.first,
-      let pairs = tree.elements(first)
-    else { return [] }
-    return pairs.compactMap { pair in
-      guard let parts = tree.elements(pair), parts.count == 2 else { return nil }
-      return PickleEntry(key: parts[0], value: parts[1])
+  private mutating func visitState(_ state: PickleNode) throws {
+    // (fields, slots), either of them None.
+    if case .tuple(let parts) = tree[state], parts.count == 2,
+      parts.allSatisfy({ tree[$0] == .none || tree.entries($0) != nil })
+    {
+      for part in parts { try visitFields(of: part) }
+    } else {
+      try visitFields(of: state)
     }
   }
 
-  private mutating func visitState(_ state: PickleNode) throws {
+  private mutating func visitFields(of state: PickleNode) throws {
     guard let fields = tree.entries(state) else { return try visit(state) }
     let inner = ["_parameters", "_buffers", "_modules"]
     let isModule = fields.contains { tree.text($0.key).map(inner.contains) ?? false }
