@@ -109,7 +109,7 @@ def pickled(*parts):
 
 BAD_PICKLES = {
     "cut": (b"\x80\x02}", "cut short"), "empty stack": (pickled(), "more values than there are"), "opcode": (pickled(b"\xff"), "no pickle instruction"),
-    "protocol": (b"\x80\x09N.", "bytes 80 09"), "memo": (pickled(b"h\x07"), "memo entry 7"), "list setitem": (pickled(b"]K\x01K\x02s"), "no container"),
+    "protocol": (b"\x80\x09N.", "protocol 9"), "memo": (pickled(b"h\x07"), "memo entry 7"), "list setitem": (pickled(b"]K\x01K\x02s"), "no container"),
     "dict append": (pickled(b"}K\x01a"), "no container"), "tuple append": (pickled(b")K\x01a"), "no container"), "odd": (pickled(b"}(K\x01u"), "key without a value"),
     "reduce int": (pickled(b"K\x01)R"), "neither class nor function"), "reduce arguments": (pickled(b"cos\nsystem\nK\x01R"), "no tuple"),
     "build": (pickled(b"K\x01}b"), "a state"), "extension": (pickled(b"\x82\x01"), "not in the file"), "buffer": (pickled(b"\x97"), "not in the file"),
@@ -136,7 +136,12 @@ def test_values_that_contain_themselves_or_multiply(confined, tmp_path):
     assert confined("inspect", tmp_path / "loop.pkl").returncode == 0
     # 2^40 paths to one value in a few hundred bytes.
     (tmp_path / "laughs.pkl").write_bytes(pickled(b"N" + b"q\0" + b"h\0h\0\x86q\0" * 40))
-    result = confined("inspect", tmp_path / "laughs.pkl")
+    assert confined("inspect", tmp_path / "laughs.pkl").returncode == 0
+    # The same with a tensor at the end of each path: all of them would have names.
+    with zipfile.ZipFile(tmp_path / "laughs.pt", "w") as archive:
+        archive.writestr("x/data.pkl", tensor_pickle()[:-1] + b"q\0" + b"h\0h\0\x86q\0" * 40 + b".")
+        archive.writestr("x/data/0", bytes(16))
+    result = confined("inspect", tmp_path / "laughs.pt")
     assert result.returncode == 3 and one_line(result) and "counted once for each path" in result.stderr, result.stderr
 
 

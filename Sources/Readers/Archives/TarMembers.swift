@@ -97,7 +97,7 @@ struct TarMembers {
     return path
   }
 
-  private func damaged(_ what: String) -> ImageInputError {
-    ImageInputError(source: file.name, reason: "byte \(offset): \(what)")
+  private func damaged(_ what: String) -> ArchiveError {
+    ArchiveError(file: file.name, cause: "byte \(offset): \(what)")
   }
 }

@@ -131,32 +131,54 @@ extension PickleInterpreter {
 
   /// Resolves backslashes: `\uXXXX` in texts, Python's string escapes elsewhere.
   private static func unescaped(_ bytes: [UInt8], isUnicode: Bool) throws -> String {
-    guard bytes.contains(0x5C) else { return String(decoding: bytes, as: UTF8.self) }
-    var text = ""
-    var rest = bytes[...]
-    while let byte = rest.popFirst() {
-      guard byte == 0x5C, let kind = rest.first else {
-        text.unicodeScalars.append(Unicode.Scalar(byte))
+    var scalars = String.UnicodeScalarView()
+    var place = 0
+    while place < bytes.count {
+      let byte = bytes[place]
+      place += 1
+      guard byte == 0x5C, place < bytes.count else {
+        // Bytes above 0x7F are Latin-1, in both kinds.
+        scalars.append(Unicode.Scalar(byte))
         continue
       }
-      let widths: [UInt8: Int] = isUnicode ? [0x75: 4, 0x55: 8] : [0x78: 2]
-      if let width = widths[kind],
-        let code = UInt32(
-          String(decoding: rest.dropFirst().prefix(width), as: UTF8.self),
-          radix: 16
-        )
+      let kind = bytes[place]
+      if let width = hexDigits(after: kind, isUnicode: isUnicode),
+        let code = number(bytes[(place + 1)...].prefix(width), count: width)
       {
-        text.unicodeScalars.append(Unicode.Scalar(code) ?? "\u{FFFD}")
-        rest = rest.dropFirst(1 + width)
+        scalars.append(Unicode.Scalar(code) ?? "\u{FFFD}")
+        place += 1 + width
       } else if isUnicode {
-        text += "\\"
+        scalars.append("\\")
       } else {
-        let plain: [UInt8: Unicode.Scalar] = [0x6E: "\n", 0x72: "\r", 0x74: "\t"]
-        text.unicodeScalars.append(plain[kind] ?? Unicode.Scalar(kind))
-        rest = rest.dropFirst()
+        scalars.append(plainEscape(kind))
+        place += 1
       }
     }
-    return text
+    return String(scalars)
+  }
+
+  /// How many hexadecimal digits follow `\u`, `\U` or `\x`.
+  private static func hexDigits(after kind: UInt8, isUnicode: Bool) -> Int? {
+    switch (kind, isUnicode) {
+    case (0x75, true): 4
+    case (0x55, true): 8
+    case (0x78, false): 2
+    default: nil
+    }
+  }
+
+  private static func number(_ digits: ArraySlice<UInt8>, count: Int) -> UInt32? {
+    guard digits.count == count else { return nil }
+    return UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
+  }
+
+  private static func plainEscape(_ kind: UInt8) -> Unicode.Scalar {
+    switch kind {
+    case 0x6E: "\n"
+    case 0x72: "\r"
+    case 0x74: "\t"
+    default: Unicode.Scalar(kind)
+    }
   }
 }
 

@@ -15,12 +15,14 @@ struct TorchWalk {
   private let reader: TorchTensorReader
   private var path: [String] = []
   private var active: Set<PickleNode> = []
+  /// Containers in which nothing was found: another path to them would find as little.
+  private var barren: Set<PickleNode> = []
   private var visits = 0
   private var names: Set<String> = []
   private var omittedAttributes = 0
 
   /// The most values that are visited; one that is shared is visited each time.
-  private static let visitLimit = 1 << 21
+  private static let visitLimit = 1 << 20
   private static let depthLimit = 200
   private static let attributeLimit = 4096
   private static let noteLimit = 100
@@ -71,10 +73,12 @@ struct TorchWalk {
     from node: PickleNode,
     _ body: (inout TorchWalk) throws -> Void
   ) throws {
-    guard active.insert(node).inserted else { return }
+    guard !barren.contains(node), active.insert(node).inserted else { return }
     defer { active.remove(node) }
     guard active.count <= TorchWalk.depthLimit else { throw refusal("values nest too deeply") }
+    let before = (tensors.count, refusals.count, notes.count)
     try body(&self)
+    if before == (tensors.count, refusals.count, notes.count) { barren.insert(node) }
   }
 
   private mutating func visitContents(of node: PickleNode) throws {
