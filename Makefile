@@ -8,7 +8,7 @@ ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test
 SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest
 
-.PHONY: setup build demo test lint test-swift test-shims test-oracles oracles bench clean
+.PHONY: setup build demo test lint test-swift test-shims test-oracles oracles fuzz bench clean
 
 ## Installs the C libraries on Debian; does nothing where they are present.
 setup:
@@ -51,12 +51,17 @@ test-oracles: test-swift oracles
 
 ## The Python environment of the oracles; made anew when its requirements change.
 oracles: $(ORACLES)/.complete
-$(ORACLES)/.complete: Tests/Oracles/requirements.txt
+$(ORACLES)/.complete: Tests/Oracles/requirements.txt Tests/Oracles/requirements-no-deps.txt
 	@python3 -c 'import ensurepip' 2>/dev/null || \
 	  { $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends python3-venv; }
 	python3 -m venv $(ORACLES)
 	$(ORACLES)/bin/pip install -q --disable-pip-version-check -r Tests/Oracles/requirements.txt
+	$(ORACLES)/bin/pip install -q --disable-pip-version-check --no-deps -r Tests/Oracles/requirements-no-deps.txt
 	touch $@
+
+## Fuzzes the checkpoint readers: a million inputs each, ten minutes at most.
+fuzz: oracles
+	PYTHON=$(ORACLES)/bin/python Tests/Fuzzing/run.sh all
 
 ## Measures every stage, the peers in turns beside it; PHOTOS names a folder of photographs.
 PHOTOS ?= fixtures/photos
