@@ -75,7 +75,7 @@ private struct ONNXModel {
   }
 
   mutating func readAll() throws {
-    var fields = ProtobufFields(region, 0..<region.length)
+    var fields = WireFields(region, 0..<region.length)
     var hasGraph = false
     while let (field, value) = try fields.next() {
       switch (field, value) {
@@ -101,7 +101,7 @@ private struct ONNXModel {
   private func text(_ range: Range<Int>) throws -> String { try ONNXTensor.text(region, range) }
 
   private mutating func readMetadata(_ range: Range<Int>) throws {
-    var fields = ProtobufFields(region, range)
+    var fields = WireFields(region, range)
     var (key, text) = ("", "")
     while let (field, value) = try fields.next() {
       guard case .bytes(let bytes) = value, bytes.count <= 1 << 16 else { continue }
@@ -112,7 +112,7 @@ private struct ONNXModel {
   }
 
   private mutating func readGraph(_ range: Range<Int>) throws {
-    var fields = ProtobufFields(region, range)
+    var fields = WireFields(region, range)
     while let (field, value) = try fields.next() {
       switch (field, value) {
       case (1, .bytes(let node)): try readNode(node)
@@ -128,7 +128,7 @@ private struct ONNXModel {
 
   /// Counts the nodes that hold a tensor: `op_type` Constant.
   private mutating func readNode(_ range: Range<Int>) throws {
-    var fields = ProtobufFields(region, range)
+    var fields = WireFields(region, range)
     while let (field, value) = try fields.next() {
       if field == 4, case .bytes(let name) = value, try text(name) == "Constant" { constants += 1 }
     }

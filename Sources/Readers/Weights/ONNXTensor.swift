@@ -7,7 +7,7 @@ struct ONNXTensor {
   private var type = 0
   private var rawData: Range<Int>?
   /// The places of numbers in the fields of a type of their own, by field.
-  private var numbers: [Int: [ProtobufFields.Value]] = [:]
+  private var numbers: [Int: [WireFields.Value]] = [:]
   private var externalData: [String: String] = [:]
   private var isExternal = false
 
@@ -25,7 +25,7 @@ struct ONNXTensor {
   /// Reads the message in a range.
   init(_ region: FileRegion, _ range: Range<Int>) throws {
     self.region = region
-    var fields = ProtobufFields(region, range)
+    var fields = WireFields(region, range)
     while let (field, value) = try fields.next() {
       switch (field, value) {
       case (1, .number(let extent)): try add(extent: extent)
@@ -71,7 +71,7 @@ struct ONNXTensor {
   }
 
   private mutating func addExternal(_ range: Range<Int>) throws {
-    var fields = ProtobufFields(region, range)
+    var fields = WireFields(region, range)
     var (key, text) = ("", "")
     while let (field, value) = try fields.next() {
       guard case .bytes(let bytes) = value else { continue }
@@ -154,7 +154,7 @@ struct ONNXTensor {
     }
   }
 
-  private func decoded(_ value: ProtobufFields.Value, width: Int, isFixed: Bool) throws -> [UInt8] {
+  private func decoded(_ value: WireFields.Value, width: Int, isFixed: Bool) throws -> [UInt8] {
     func low(_ number: UInt64) -> [UInt8] {
       (0..<width).map { UInt8(truncatingIfNeeded: number >> UInt64(8 * $0)) }
     }

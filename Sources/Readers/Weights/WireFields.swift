@@ -1,5 +1,5 @@
 /// The fields of a protobuf message, one after the other.
-struct ProtobufFields {
+struct WireFields {
   /// A field's value as it stands in the file.
   enum Value {
     /// A varint, or the bits of a fixed width.
