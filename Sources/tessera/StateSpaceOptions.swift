@@ -7,6 +7,7 @@ import Tensors
 extension HippoMeasure: ExpressibleByArgument {}
 extension HippoForm: ExpressibleByArgument {}
 extension LegsConvention: ExpressibleByArgument {}
+extension S4Checkpoint.Transform: ExpressibleByArgument {}
 extension StateSpaceFile.Structure: ExpressibleByArgument {}
 
 extension DiscretizationMethod: ExpressibleByArgument {
@@ -71,12 +72,52 @@ struct StructureOption: ParsableArguments {
   )
   var system: StateSpaceFile.Structure?
 
+  @Option(
+    help: """
+      The file is a checkpoint of state-spaces/s4, version 4: the prefix of the layer to take, such as \
+      layers.0.layer.kernel.
+      """
+  )
+  var s4: String?
+
+  @OptionGroup var transforms: S4Options
+
   /// Reads a file and finds its structure.
   func read(_ path: String) throws -> (file: StateSpaceFile, structure: StateSpaceFile.Structure) {
-    try StateSpaceError.naming(path) {
+    if let s4 {
+      return try StateSpaceError.naming(path) {
+        let file = try transforms.open(path).file(layer: s4)
+        return (file, try file.structure(named: system))
+      }
+    }
+    return try StateSpaceError.naming(path) {
       let file = try StateSpaceFile(path: path, structure: system)
       return (file, try file.structure(named: system))
     }
+  }
+}
+
+/// What S4's configuration says of its checkpoint.
+struct S4Options: ParsableArguments {
+  @Option(help: "With --s4: what makes dt of inv_dt.")
+  var dtTransform = S4Checkpoint.Transform.exp
+
+  @Option(help: "With --s4: what makes -Re A of A_real.")
+  var realTransform = S4Checkpoint.Transform.exp
+
+  @Option(help: "With --s4: what makes -Im A of A_imag.")
+  var imagTransform = S4Checkpoint.Transform.none
+
+  /// Opens a checkpoint under these.
+  func open(_ path: String) throws -> S4Checkpoint {
+    try S4Checkpoint(
+      path: path,
+      transforms: S4Checkpoint.Transforms(
+        step: dtTransform,
+        real: realTransform,
+        imaginary: imagTransform
+      )
+    )
   }
 }
 

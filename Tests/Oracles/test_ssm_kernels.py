@@ -169,6 +169,49 @@ def test_low_rank_kernel_and_rate(tessera, kernel, tmp_path):
     np.testing.assert_allclose(as_complex(load_file(out)["A_bar"]), a_bar, rtol=1e-9, atol=1e-11)
 
 
+def test_checkpoints_of_s4(tessera, kernel, tmp_path):
+    """The names, shapes and transforms of state-spaces/s4 version 4; n_ssm 1 of 3 heads."""
+    random = np.random.default_rng(6)
+    values, p, b, c = s4(random)
+    steps, length, trained = np.array([0.01, 0.02, 0.05]), 100, 64
+    m = full(values, p)
+    stored = []
+    for row, step in zip(c, steps):
+        a_bar = np.linalg.solve(np.eye(16) - step / 2 * m, np.eye(16) + step / 2 * m)
+        stored.append((np.concatenate([row, row.conj()]) @ (np.eye(16) - np.linalg.matrix_power(a_bar, trained)))[:8])
+    prefix = "layers.0.layer.kernel."
+    single = lambda x: np.ascontiguousarray(x, np.float32)
+    tensors = {
+        "inv_dt": single(np.log(steps)[:, None]), "A_real": single(np.log(-values.real)[None]), "A_imag": single(-values.imag[None]),
+        "B": single(pairs(b)[None, None]), "C": single(pairs(np.array(stored))[None]), "P": single(pairs(p)[:, None]),
+        "l_kernel": np.array(trained, np.int64),
+    }
+    path, moved = tmp_path / "s4.safetensors", tmp_path / "moved.safetensors"
+    save_file({**{prefix + name: x for name, x in tensors.items()}, "decoder.weight": np.eye(2, dtype=np.float32)}, path)
+    for factor in (1, 2):
+        tessera("ssm", "rate", path, "--s4-checkpoint", "--factor", factor, "-o", moved)
+        result = load_file(moved)
+        assert result[prefix + "l_kernel"] == 0 and result[prefix + "l_kernel"].dtype == np.int64
+        np.testing.assert_array_equal(result["decoder.weight"], np.eye(2))
+        for name in ("A_real", "A_imag", "B", "P"):
+            np.testing.assert_array_equal(result[prefix + name], tensors[name])
+        np.testing.assert_allclose(np.exp(result[prefix + "inv_dt"][:, 0]), steps * factor, rtol=1e-6)
+        expected = s4_kernels(values, p, b, c, steps * factor, length)
+        ours = kernel(moved, "--method", "bilinear", "--length", length, "--s4", prefix)
+        # float32 parameters: the issue asks for 1e-6.
+        np.testing.assert_allclose(ours, expected, atol=3e-6 * abs(expected).max())
+    # S4D: no P, zoh.
+    save_file({prefix + n: tensors[n] for n in ("inv_dt", "A_real", "A_imag", "B", "C")}, path)
+    z = steps[:, None] * values
+    weights = np.array(stored) * b * steps[:, None] * np.expm1(z) / z
+    expected = 2 * np.einsum("hn,hnl->hl", weights, np.exp(z[..., None] * np.arange(length))).real
+    ours = kernel(path, "--method", "zoh", "--length", length, "--s4", prefix[:-1])
+    np.testing.assert_allclose(ours, expected, atol=3e-6 * abs(expected).max())
+    tessera("ssm", "rate", moved, "--s4-checkpoint", "--factor", 0, "-o", path, code=5)
+    save_file({"x": np.ones(2)}, moved)
+    assert "0 layers" in tessera("ssm", "rate", moved, "--s4-checkpoint", "--factor", 2, "-o", path, code=4).stderr
+
+
 @pytest.fixture
 def check(tessera):
     def run(path, *options, code=0):

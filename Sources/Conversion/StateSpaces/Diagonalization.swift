@@ -17,7 +17,9 @@ extension StateSpaceFile {
   ) throws(StateSpaceError) -> StateSpaceFile {
     guard structure != .diagonal else { throw .mismatch("the system is diagonal already") }
     guard structure == .dplr || arrays["A"]?.isComplex != true else {
-      throw .mismatch("A is complex: its outputs are no 2 Re of one half, and the halves do not pair")
+      throw .mismatch(
+        "A is complex: its outputs are no 2 Re of one half, and the halves do not pair"
+      )
     }
     if structure == .dplr {
       var full = try LowRankSystem(self).dense(channel: nil)

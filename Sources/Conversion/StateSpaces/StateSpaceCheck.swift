@@ -104,7 +104,8 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
     }
     let size = max(abs(leastReal ?? 0), largestImaginary ?? 0)
     // Numbers that overflow compare nothing.
-    if failures.contains(where: { $0.contains("grows") || $0.contains("spectral radius") }) { return }
+    let grows = failures.contains { $0.contains("grows") || $0.contains("spectral radius") }
+    if grows { return }
     recurrence = try StateSpaceCheck.recurrence(file, structure, size: size)
     if let recurrence { limit(recurrence.difference, "recurrence against kernel") }
   }

@@ -177,18 +177,24 @@ extension StateSpaceFile {
     }
   }
 
-  private static func array(
-    _ tensor: TensorInfo,
-    of reader: any CheckpointReader,
-    isComplex: Bool
-  ) throws -> StateSpaceArray {
+  /// A whole tensor as it is stored.
+  static func stored(_ tensor: TensorInfo, of reader: any CheckpointReader) throws -> Tensor {
     let count = tensor.shape.elementCount ?? 0
     let size = tensor.elementType.byteCount(elements: count) ?? 0
     var bytes = [UInt8](repeating: 0, count: size)
     try unsafe bytes.withUnsafeMutableBytes { buffer in
       try unsafe reader.read(0..<count, of: tensor, into: buffer)
     }
-    let stored = Tensor(elementType: tensor.elementType, shape: tensor.shape, bytes: bytes)
+    return Tensor(elementType: tensor.elementType, shape: tensor.shape, bytes: bytes)
+  }
+
+  /// A whole tensor in double precision.
+  static func array(
+    _ tensor: TensorInfo,
+    of reader: any CheckpointReader,
+    isComplex: Bool
+  ) throws -> StateSpaceArray {
+    let stored = try stored(tensor, of: reader)
     var shape = tensor.shape.dimensions
     guard let values = stored.doubles() else {
       throw StateSpaceError.mismatch(

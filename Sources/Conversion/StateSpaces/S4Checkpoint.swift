@@ -1,0 +1,221 @@
+import Foundation
+import Readers
+public import Tensors
+
+/// The layers of a checkpoint of state-spaces/s4, version 4: `inv_dt`, `A_real`, `A_imag`, `B`, `C`, and
+/// in low-rank ones `P` and `l_kernel`.
+///
+/// How stored numbers become dt and A is no part of the checkpoint but of the model's configuration, so
+/// the user names it.
+public struct S4Checkpoint: Sendable {
+  /// What is applied to a stored number.
+  public enum Transform: String, Sendable, CaseIterable {
+    /// e^x.
+    case exp
+    /// x itself.
+    case none
+
+    func callAsFunction(_ value: Double) -> Double {
+      self == .exp ? Foundation.exp(value) : value
+    }
+  }
+
+  /// The transforms; the defaults are those of the repository.
+  public struct Transforms: Sendable, Hashable {
+    /// dt of `inv_dt`.
+    public var step: Transform
+    /// -Re A of `A_real`.
+    public var real: Transform
+    /// -Im A of `A_imag`.
+    public var imaginary: Transform
+
+    /// Creates the transforms.
+    public init(step: Transform = .exp, real: Transform = .exp, imaginary: Transform = .none) {
+      self.step = step
+      self.real = real
+      self.imaginary = imaginary
+    }
+  }
+
+  private let reader: any CheckpointReader
+  private let transforms: Transforms
+  private let tensors: [String: TensorInfo]
+
+  /// Opens a checkpoint.
+  ///
+  /// - Throws: The format's error.
+  public init(path: String, transforms: Transforms) throws {
+    reader = try Checkpoint.open(path)
+    self.transforms = transforms
+    tensors = Dictionary(reader.tensors.map { ($0.name, $0) }) { first, _ in first }
+  }
+
+  /// The prefixes of the layers, such as `layers.0.layer.kernel.`.
+  public var layers: [String] {
+    reader.tensors.map(\.name).filter { $0.hasSuffix("inv_dt") }.map { String($0.dropLast(6)) }
+      .filter { tensors["\($0)A_real"] != nil && tensors["\($0)C"] != nil }
+  }
+
+  private func array(_ name: String) throws -> (shape: [Int], values: [Double]) {
+    guard let tensor = tensors[name] else {
+      throw StateSpaceError.mismatch(
+        "holds no '\(name)'; layers here: \(layers.joined(separator: ", "))"
+      )
+    }
+    let array = try StateSpaceFile.array(tensor, of: reader, isComplex: false)
+    return (array.storedShape, array.values)
+  }
+
+  /// One layer as a state space with a channel a row.
+  ///
+  /// - Parameters:
+  ///   - prefix: One of `layers`; a final dot may be missing.
+  ///   - channel: Which of C's channels, the first axis.
+  /// - Returns: A diagonal system, or one of low rank, with `dt` and `l_kernel`.
+  /// - Throws: `StateSpaceError` where arrays are missing or do not fit.
+  public func file(layer prefix: String, channel: Int = 0) throws -> StateSpaceFile {
+    let prefix = prefix.isEmpty || prefix.hasSuffix(".") ? prefix : prefix + "."
+    let (stepShape, steps) = try array(prefix + "inv_dt")
+    let c = try array(prefix + "C")
+    guard c.shape.count == 4, c.shape[3] == 2, channel < c.shape[0] else {
+      throw StateSpaceError.mismatch(
+        "\(prefix)C has the shape \(c.shape), and [channels, H, N, 2] with over \(channel) channels was "
+          + "expected"
+      )
+    }
+    let (heads, modes) = (c.shape[1], c.shape[2])
+    guard stepShape == [heads, 1] || stepShape == [heads] else {
+      throw StateSpaceError.mismatch(
+        "\(prefix)inv_dt has the shape \(stepShape), and [\(heads), 1] was expected: untied steps have no "
+          + "common rate"
+      )
+    }
+    let real = try array(prefix + "A_real")
+    let imaginary = try array(prefix + "A_imag")
+    guard real.shape.count == 2, real.shape[1] == modes, real.shape[0] > 0,
+      heads % real.shape[0] == 0, imaginary.shape == real.shape
+    else { throw StateSpaceError.mismatch("\(prefix)A_real has the shape \(real.shape)") }
+    let copies = real.shape[0]
+    let values = zip(real.values, imaginary.values).map {
+      ComplexNumber(-transforms.real($0), -transforms.imaginary($1))
+    }
+    var file = StateSpaceFile(arrays: [:], metadata: [:])
+    file.arrays["Lambda"] = tiled(values, heads: heads, copies: copies, modes: modes)
+    let b = try array(prefix + "B")
+    guard b.values.count == copies * modes * 2 else {
+      throw StateSpaceError.mismatch("\(prefix)B has the shape \(b.shape)")
+    }
+    file.arrays["B"] = tiled(complex(b.values), heads: heads, copies: copies, modes: modes)
+    let size = heads * modes * 2
+    file.arrays["C"] = StateSpaceArray(
+      values: Array(c.values[channel * size..<(channel + 1) * size]),
+      shape: [heads, modes],
+      isComplex: true
+    )
+    file.arrays["dt"] = StateSpaceArray(steps.map { transforms.step($0) }, shape: [heads])
+    try addLowRank(to: &file, prefix, heads: heads, copies: copies, modes: modes)
+    return file
+  }
+
+  private func addLowRank(
+    to file: inout StateSpaceFile,
+    _ prefix: String,
+    heads: Int,
+    copies: Int,
+    modes: Int
+  ) throws {
+    file.metadata[StateSpaceFile.Key.halves] = "one of each conjugate pair; y = 2 Re(C x)"
+    guard tensors[prefix + "P"] != nil else {
+      file.metadata[StateSpaceFile.Key.system] = StateSpaceFile.Structure.diagonal.rawValue
+      return
+    }
+    let p = try array(prefix + "P")
+    guard p.shape.count == 4, p.shape[1...] == [copies, modes, 2] else {
+      throw StateSpaceError.mismatch("\(prefix)P has the shape \(p.shape)")
+    }
+    let rank = p.shape[0]
+    let values = complex(p.values)
+    let rows = (0..<rank).flatMap { rank in
+      (0..<heads).flatMap { head in
+        let start = (rank * copies + head % copies) * modes
+        return values[start..<start + modes]
+      }
+    }
+    file.arrays["P"] = StateSpaceArray(rows, shape: [rank, heads, modes])
+    let length =
+      tensors[prefix + "l_kernel"] == nil ? 0 : try array(prefix + "l_kernel").values.first
+    file.arrays["l_kernel"] = StateSpaceArray([length ?? 0], shape: [])
+    file.metadata[StateSpaceFile.Key.system] = StateSpaceFile.Structure.dplr.rawValue
+  }
+
+  private func complex(_ values: [Double]) -> [ComplexNumber] {
+    stride(from: 0, to: values.count, by: 2).map { ComplexNumber(values[$0], values[$0 + 1]) }
+  }
+
+  /// Rows are tiled, not interleaved: head h has row h mod copies.
+  private func tiled(
+    _ values: [ComplexNumber],
+    heads: Int,
+    copies: Int,
+    modes: Int
+  ) -> StateSpaceArray {
+    let rows = (0..<heads).flatMap { head in
+      values[(head % copies) * modes..<(head % copies + 1) * modes]
+    }
+    return StateSpaceArray(rows, shape: [heads, modes])
+  }
+
+  /// Every tensor of the checkpoint, with the steps of all layers multiplied, C restored where it was
+  /// truncated, and `l_kernel` 0.
+  ///
+  /// - Parameter factor: The new time between samples over the old one.
+  /// - Returns: Names and tensors in the file's order, and the file's attributes.
+  /// - Throws: `StateSpaceError` where there is no layer or I - Ā^L is singular.
+  public func resampled(
+    by factor: Double
+  ) throws -> (tensors: [(name: String, tensor: Tensor)], attributes: [String: String]) {
+    guard factor > 0, factor.isFinite else {
+      throw StateSpaceError.limit("the factor \(factor) is not a finite number above 0")
+    }
+    guard !layers.isEmpty else {
+      throw StateSpaceError.mismatch(
+        "0 layers with inv_dt, A_real and C: no checkpoint of S4 version 4"
+      )
+    }
+    var changed: [String: Tensor] = [:]
+    for prefix in layers {
+      let steps = try array(prefix + "inv_dt")
+      let moved = steps.values.map { transforms.step == .exp ? $0 + log(factor) : $0 * factor }
+      changed[prefix + "inv_dt"] = try tensor(prefix + "inv_dt", moved)
+      let length =
+        tensors[prefix + "l_kernel"] == nil ? 0 : try array(prefix + "l_kernel").values[0]
+      guard tensors[prefix + "P"] != nil, length != 0 else { continue }
+      var values: [Double] = []
+      for channel in 0..<(try array(prefix + "C").shape[0]) {
+        let layer = try file(layer: prefix, channel: channel)
+        let restored = try layer.resampled(by: 1, structure: .dplr)
+        values += restored.arrays["C"]?.values ?? []
+      }
+      changed[prefix + "C"] = try tensor(prefix + "C", values)
+      changed[prefix + "l_kernel"] = try tensor(prefix + "l_kernel", [0])
+    }
+    let all = try reader.tensors.map { info in
+      (name: info.name, tensor: try changed[info.name] ?? StateSpaceFile.stored(info, of: reader))
+    }
+    return (all, reader.attributes)
+  }
+
+  /// Values in the type and shape of a stored tensor.
+  private func tensor(_ name: String, _ values: [Double]) throws -> Tensor {
+    guard let info = tensors[name] else { preconditionFailure("'\(name)' was read before") }
+    switch info.elementType {
+    case .float32: return Tensor(shape: info.shape, elements: values.map { Float($0) })
+    case .float64: return Tensor(shape: info.shape, elements: values)
+    case .int64: return Tensor(shape: info.shape, elements: values.map { Int64($0) })
+    default:
+      throw StateSpaceError.mismatch(
+        "\(name) is \(info.elementType.rawValue); convert it to F32 first, so that no digit is lost"
+      )
+    }
+  }
+}
