@@ -94,14 +94,20 @@ public struct DatasetDecoding: Sendable {
     func refusal(_ reason: String) -> DatasetError {
       DatasetError(place: "\(sample.key).codes.npy", reason: reason)
     }
-    guard tensor.shape.rank == 2, let values = tensor.unsignedElements else {
-      throw refusal("\(tensor.elementType.rawValue) \(tensor.shape) is no unsigned [h, w]")
+    guard (1...3).contains(tensor.shape.rank), let values = tensor.unsignedElements else {
+      throw refusal(
+        "\(tensor.elementType.rawValue) \(tensor.shape) is no unsigned [h, w], [h, w, n] or [tokens]"
+      )
     }
-    let (height, width) = (tensor.shape[0], tensor.shape[1])
+    // Codes of a whole picture do not say the size of its grid.
+    let extents =
+      tensor.shape.rank == 1
+      ? try sample.description().grid : Array(tensor.shape.dimensions.prefix(2))
     // One factor at a time: a file may state any shape whose product fits its size.
-    guard height > 0, width > 0,
-      values.count <= Self.mostPixels / (tokenizer.stride * tokenizer.stride)
-    else { throw refusal("a grid of \(tensor.shape) is too large or empty") }
+    let most = Self.mostPixels / (tokenizer.stride * tokenizer.stride)
+    guard extents.count == 2, extents[0] > 0, extents[1] > 0, !values.isEmpty,
+      extents[0] <= most, extents[1] <= most / extents[0]
+    else { throw refusal("a grid of \(extents) is too large or empty") }
     let offset = UInt64(settings.vocabularyOffset)
     let codes = try values.map { value in
       guard value >= offset, value - offset < UInt64(tokenizer.vocabularySize) else {
@@ -109,7 +115,12 @@ public struct DatasetDecoding: Sendable {
       }
       return UInt32(value - offset)
     }
-    return CodeGrid(height: height, width: width, codes: codes)
+    return CodeGrid(
+      height: extents[0],
+      width: extents[1],
+      shape: tensor.shape.dimensions,
+      codes: codes
+    )
   }
 
   private func original(of sample: DatasetSample) throws -> RGBImage {

@@ -51,7 +51,8 @@ public struct ImageTokenization: Sendable {
       return try times.measure(.quantizer) {
         let encoded = try tokenizer.quantize(latents)
         let grid = encoded.grid
-        let positions = try scheme?.positions(forImageHeight: grid.height, width: grid.width)
+        let segments = tokenizer.quantizer.segments(height: grid.height, width: grid.width)
+        let positions = try scheme?.positions(of: segments)
         return .sample(
           TokenSample(
             image: input.image,

@@ -108,6 +108,17 @@ void ckernels_attention(ckernels_isa isa, ptrdiff_t tokens, ptrdiff_t channels, 
   kernels_of(isa)->attention(tokens, channels, qkv, output, scratch);
 }
 
+void ckernels_nearest(ckernels_isa isa, ptrdiff_t count, ptrdiff_t dimensions, ptrdiff_t codes,
+                      const float *vectors, const float *packed, const float *bias,
+                      uint32_t *nearest, uint32_t *next, float *best) {
+  kernels_of(isa)->nearest(count, dimensions, codes, vectors, packed, bias, nearest, next, best);
+}
+
+void ckernels_scores(ckernels_isa isa, ptrdiff_t count, ptrdiff_t dimensions, ptrdiff_t codes,
+                     const float *vectors, const float *packed, const float *bias, float *output) {
+  kernels_of(isa)->scores(count, dimensions, codes, vectors, packed, bias, output);
+}
+
 void ckernels_exp(ckernels_isa isa, ptrdiff_t count, const float *input, float *output) {
   kernels_of(isa)->exponential(count, input, output);
 }

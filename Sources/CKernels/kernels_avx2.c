@@ -14,6 +14,7 @@
 #include "kernels/winograd.h"
 #include "kernels/normalization.h"
 #include "kernels/attention.h"
+#include "kernels/nearest.h"
 #include "kernels/layout.h"
 #pragma clang attribute pop
 #endif

@@ -12,4 +12,5 @@
 #include "kernels/winograd.h"
 #include "kernels/normalization.h"
 #include "kernels/attention.h"
+#include "kernels/nearest.h"
 #include "kernels/layout.h"

@@ -1,6 +1,7 @@
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // The hot loops of the networks: one source, compiled for each instruction set.
 //
@@ -159,6 +160,24 @@ size_t ckernels_attention_scratch(ptrdiff_t tokens, ptrdiff_t channels);
 /// Queries are taken in tiles, so the scores never exist as a whole.
 void ckernels_attention(ckernels_isa isa, ptrdiff_t tokens, ptrdiff_t channels, const float *qkv,
                         float *output, float *scratch);
+
+// MARK: Nearest codes
+
+/// The code with the largest score of each vector, the lowest of equal ones, and its score; the code with the
+/// next largest.
+///
+/// A score is vector * code + bias[code]: with -|code|^2 / 2 as bias the largest belongs to the nearest code.
+/// `vectors` are [count][dimensions]; `packed` are the codes [codes][dimensions] as `ckernels_pack_direct`
+/// packs weights of one tap; `bias` holds one value a code and then -infinity up to a multiple of 32. Scores
+/// are compared as they are made, so memory does not grow with the number of codes. A code is
+/// UINT32_MAX where there is none; scores that are not above -infinity are never chosen.
+void ckernels_nearest(ckernels_isa isa, ptrdiff_t count, ptrdiff_t dimensions, ptrdiff_t codes,
+                      const float *vectors, const float *packed, const float *bias,
+                      uint32_t *nearest, uint32_t *next, float *best);
+
+/// All scores that `ckernels_nearest` compares: [count][codes rounded up to a multiple of 32].
+void ckernels_scores(ckernels_isa isa, ptrdiff_t count, ptrdiff_t dimensions, ptrdiff_t codes,
+                     const float *vectors, const float *packed, const float *bias, float *output);
 
 /// e^x for each of `count` values, flushed to 0 below -87.3 and capped above 88.3 (for tests).
 void ckernels_exp(ckernels_isa isa, ptrdiff_t count, const float *input, float *output);

@@ -57,6 +57,10 @@ struct kernels {
   void (*pool)(bool, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
   void (*depth_to_space)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
   void (*attention)(ptrdiff_t, ptrdiff_t, const float *, float *, float *);
+  void (*nearest)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const float *, const float *,
+                  uint32_t *, uint32_t *, float *);
+  void (*scores)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const float *, const float *,
+                 float *);
   void (*exponential)(ptrdiff_t, const float *, float *);
   void (*to_blocks)(ptrdiff_t, ptrdiff_t, const float *, float *);
   void (*from_blocks)(ptrdiff_t, ptrdiff_t, const float *, float *);

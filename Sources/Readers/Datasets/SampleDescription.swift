@@ -17,8 +17,13 @@ public struct SampleDescription: Codable, Hashable, Sendable {
   /// The part that was encoded, in pixels of the resized picture: left, top, right, bottom
   /// (exclusive), as Pillow writes a box.
   public let crop: [Int]
-  /// The height and width of the code grid.
+  /// The height and width of the grid of positions.
   public let grid: [Int]
+  /// The smallest margin of any code to the second-best one, in the quantizer's unit; nil where there is none.
+  ///
+  /// Codes of another implementation may differ where this is below its numerical difference.
+  public let margin: Float?
+
   /// Creates a description.
   public init(
     key: String,
@@ -28,7 +33,8 @@ public struct SampleDescription: Codable, Hashable, Sendable {
     orientation: Int,
     resized: [Int],
     crop: [Int],
-    grid: [Int]
+    grid: [Int],
+    margin: Float? = nil
   ) {
     self.key = key
     self.source = source
@@ -38,5 +44,6 @@ public struct SampleDescription: Codable, Hashable, Sendable {
     self.resized = resized
     self.crop = crop
     self.grid = grid
+    self.margin = margin
   }
 }

@@ -27,7 +27,7 @@ extension FiniteScalarQuantizer {
       case .atanh:
         scale = spread * 1.001 / 2
         shift = Float(Foundation.atanh(Double(offset / scale)))
-      case .symmetric, .sigmoid:
+      case .symmetric, .symmetricClamp, .sigmoid:
         scale = spread
         offset = 0
         digitOffset = 0
@@ -50,9 +50,7 @@ extension FiniteScalarQuantizer {
     guard rest == 0 else {
       throw .shape("\(latents.count) latents are not whole positions of \(dimensions) dimensions")
     }
-    // Finite numbers leave 0 when multiplied by 0; anything else leaves not-a-number.
-    let check = latents.reduce(Float(0)) { $0 + $1 * 0 }
-    if check != 0 || check.isNaN, let index = latents.firstIndex(where: { !$0.isFinite }) {
+    if let index = latents.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)
     }
     return switch variant {
@@ -68,9 +66,12 @@ extension FiniteScalarQuantizer {
     case .symmetric:
       quantize(latents, count) { latent, bound in
         let bounded = Float(ElementaryFunctions.tanh(Double(latent)))
-        let bracket = bound.scale * (bounded + 1) / 2 + 0.5
-        let floor = bracket.rounded(.down)
-        return (floor, min(bracket - floor, floor + 1 - bracket))
+        return FiniteScalarQuantizer.floor(bound.scale * (bounded + 1) / 2 + 0.5)
+      }
+    case .symmetricClamp:
+      quantize(latents, count) { latent, bound in
+        let bounded = max(-1, min(1, latent))
+        return FiniteScalarQuantizer.floor(bound.scale * (bounded + 1) / 2 + 0.5)
       }
     case .sigmoid:
       quantize(latents, count) { latent, bound in
@@ -92,6 +93,13 @@ extension FiniteScalarQuantizer {
     // The sum's last bit is 1, so the addition itself rounds to a whole number, half to even.
     let level = (value + 0x1.8p23) - 0x1.8p23
     return (level, 0.5 - abs(value - level))
+  }
+
+  /// Rounds down; also the distance to the boundary.
+  @inline(__always)
+  private static func floor(_ bracket: Float) -> (level: Float, margin: Float) {
+    let level = bracket.rounded(.down)
+    return (level, min(bracket - level, level + 1 - bracket))
   }
 
   @inline(__always)
@@ -187,7 +195,7 @@ extension FiniteScalarQuantizer {
   /// The value of one digit, in the reference's order of float32 operations.
   private func value(digit: Int, levels: Int) -> Float {
     switch variant {
-    case .symmetric: Float(digit) * (2 / Float(levels - 1)) - 1
+    case .symmetric, .symmetricClamp: Float(digit) * (2 / Float(levels - 1)) - 1
     case .sigmoid: Float(digit) / Float(levels - 1)
     case .paperTan, .atanh, .s3, .ifsq: Float(digit - levels / 2) / Float(levels / 2)
     }

@@ -18,6 +18,9 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
     /// vector-quantize-pytorch's `preserve_symmetry`: digit ⌊(L-1)(tanh z + 1)/2 + 0.5⌋, value
     /// 2 digit/(L-1) - 1.
     case symmetric
+    /// As `symmetric` with z cut off at -1 and 1 in place of tanh z: the stages of
+    /// vector-quantize-pytorch's ResidualFSQ.
+    case symmetricClamp = "symmetric-clamp"
     /// bojone/FSQ: digit round((L-1) sigmoid(z)), value digit/(L-1).
     case sigmoid
     /// The S3 speech tokenizers of CosyVoice2: three levels, digit round(0.999 tanh z) + 1. Its
@@ -79,11 +82,19 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
 
 /// The codes of some latents, and how safely they lie between their neighbours.
 public struct QuantizedLatents: Hashable, Sendable {
-  /// One code a position.
+  /// The codes: one a position, or several where the quantizer gives several.
   public let codes: [UInt32]
-  /// For each position the smallest distance of a bounded latent to its next rounding boundary, in
-  /// levels, from 0 (on the boundary) to 0.5.
+  /// For each code how far the latents are from where another code would be chosen.
   ///
-  /// Another implementation, with other rounding errors, can only differ where this is small.
+  /// FSQ: the smallest distance of a bounded latent to its next rounding boundary, in levels, from 0 (on
+  /// the boundary) to 0.5. LFQ, BSQ: the smallest distance of a (normalized) latent to 0. Codebooks: how
+  /// much worse the second-best code is, in squared distances, cosines or scores; infinity where there is
+  /// one code. Another implementation, with other rounding errors, can only differ where this is small.
   public let margins: [Float]
+
+  /// Creates them from as many codes as margins.
+  public init(codes: [UInt32], margins: [Float]) {
+    self.codes = codes
+    self.margins = margins
+  }
 }

@@ -6,6 +6,8 @@ public enum QuantizerError: ClassifiedError, Hashable {
   case setting(String)
   /// A latent that is infinite or not a number, at an index into the flat array of latents.
   case notFinite(index: Int, dimensions: Int)
+  /// Scores that leave the range of float32, at a position.
+  case overflow(position: Int)
   /// A code that the vocabulary does not hold, at an index into the flat array of codes.
   case codeOutOfRange(code: UInt64, index: Int, vocabularySize: UInt64)
   /// A digit that its dimension does not hold, at an index into the flat array of digits.
@@ -17,7 +19,7 @@ public enum QuantizerError: ClassifiedError, Hashable {
   public var kind: FailureKind {
     switch self {
     case .setting, .shape: .mismatch
-    case .notFinite, .codeOutOfRange, .digitOutOfRange: .numericLimit
+    case .notFinite, .overflow, .codeOutOfRange, .digitOutOfRange: .numericLimit
     }
   }
 
@@ -28,6 +30,9 @@ public enum QuantizerError: ClassifiedError, Hashable {
     case .notFinite(let index, let dimensions):
       "the latent at position \(index / dimensions), dimension \(index % dimensions) is infinite or "
         + "not a number; look for an overflow in the encoder"
+    case .overflow(let position):
+      "the latents at position \(position) are so large that their distances to the codes leave the "
+        + "range of float32; look for an overflow in the encoder"
     case .codeOutOfRange(let code, let index, let vocabularySize):
       "the code at position \(index) is \(code) and the vocabulary ends at \(vocabularySize - 1); "
         + "remove a vocabulary offset, or name the quantizer that made the codes"
@@ -45,10 +50,26 @@ public enum QuantizerError: ClassifiedError, Hashable {
     case .setting, .shape: self
     case .notFinite(let index, let dimensions):
       .notFinite(index: index + position * dimensions, dimensions: dimensions)
+    case .overflow(let index): .overflow(position: index + position)
     case .codeOutOfRange(let code, let index, let vocabularySize):
       .codeOutOfRange(code: code, index: index + position, vocabularySize: vocabularySize)
     case .digitOutOfRange(let digit, let index, let dimensions):
       .digitOutOfRange(digit: digit, index: index + position * dimensions, dimensions: dimensions)
+    }
+  }
+
+  /// The same error where the arrays are some of the `width` columns of larger ones.
+  func inColumns(_ columns: Range<Int>, of width: Int) -> QuantizerError {
+    func whole(_ index: Int) -> Int {
+      index / columns.count * width + columns.lowerBound + index % columns.count
+    }
+    return switch self {
+    case .setting, .shape, .overflow: self
+    case .notFinite(let index, _): .notFinite(index: whole(index), dimensions: width)
+    case .codeOutOfRange(let code, let index, let vocabularySize):
+      .codeOutOfRange(code: code, index: whole(index), vocabularySize: vocabularySize)
+    case .digitOutOfRange(let digit, let index, _):
+      .digitOutOfRange(digit: digit, index: whole(index), dimensions: width)
     }
   }
 }

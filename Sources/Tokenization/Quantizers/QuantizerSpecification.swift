@@ -3,10 +3,24 @@ import Foundation
 /// A quantizer as its JSON file names it, such as
 /// `{"kind": "fsq", "variant": "atanh", "levels": [8, 5, 5, 5]}` (`schemas/quantizer.schema.json`).
 ///
-/// Nothing has a default: codes from another variant are other codes, so the file names all of it.
-public enum QuantizerSpecification: Codable, Hashable, Sendable {
-  /// Finite scalar quantization.
+/// Nothing that decides codes has a default: codes from another variant are other codes, so the file names
+/// all of it. Codebooks are named, not held: ``Quantizer/init(_:parameter:)`` asks for them.
+public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
+  /// Finite scalar quantization: `fsq`.
   case finiteScalar(FiniteScalarQuantizer)
+  /// The best row of a codebook: `vq`.
+  case vector(VectorSpecification)
+  /// One bit a dimension: `lfq`, `bsq`.
+  case binary(BinaryQuantizer)
+  /// Several side by side: `grouped`.
+  case grouped([QuantizerSpecification])
+  /// Several one after the other: `residual`.
+  case residual(ResidualSpecification)
+  /// Residuals at several resolutions: `multi-scale`.
+  case multiScale(MultiScaleSpecification)
+
+  /// The kinds that a file can name.
+  private static let kinds = ["fsq", "vq", "lfq", "bsq", "grouped", "residual", "multi-scale"]
 
   /// The quantizer of a JSON file.
   ///
@@ -24,63 +38,193 @@ public enum QuantizerSpecification: Codable, Hashable, Sendable {
 
   /// Reads `kind` and the fields that belong to it; any other field is an error.
   public init(from decoder: any Decoder) throws {
-    let fields = Fields(values: try decoder.container(keyedBy: Fields.Name.self))
-    let kind = try fields.decode(String.self, "kind", "a string")
-    guard kind == "fsq" else {
-      throw QuantizerError.setting("kind '\(kind)' is not known; known: fsq")
+    let fields = try QuantizerFields(decoder)
+    switch try fields.decode(String.self, "kind", "a string") {
+    case "fsq":
+      try fields.check(known: ["kind", "variant", "levels"])
+      let variant = try fields.choice(FiniteScalarQuantizer.Variant.self, "variant")
+      let levels = try fields.decode([Int].self, "levels", "a list of whole numbers")
+      self = .finiteScalar(try FiniteScalarQuantizer(variant: variant, levels: levels))
+    case "vq":
+      try fields.check(known: ["kind", "rule", "codebook", "lookup", "dimensions"])
+      self = .vector(try VectorSpecification(fields))
+    case let kind where kind == "lfq" || kind == "bsq":
+      try fields.check(known: ["kind", "order", "dimensions"])
+      self = .binary(
+        try BinaryQuantizer(
+          kind: kind == "lfq" ? .lfq : .bsq,
+          order: try fields.choice(BinaryQuantizer.Order.self, "order"),
+          dimensions: try fields.decode(Int.self, "dimensions", "a whole number")
+        )
+      )
+    case "grouped":
+      try fields.check(known: ["kind", "groups"])
+      self = .grouped(try fields.quantizers("groups"))
+    case "residual":
+      try fields.check(known: ["kind", "stages", "scales", "soft_clamp"])
+      self = .residual(try ResidualSpecification(fields))
+    case "multi-scale":
+      try fields.check(known: ["kind", "scales", "rule", "codebook", "lookup", "refinement"])
+      self = .multiScale(try MultiScaleSpecification(fields))
+    case let kind:
+      let known = Self.kinds.joined(separator: " ")
+      throw QuantizerError.setting("kind '\(kind)' is not known; known: \(known)")
     }
-    try fields.check(known: ["kind", "variant", "levels"])
-    let name = try fields.decode(String.self, "variant", "a string")
-    guard let variant = FiniteScalarQuantizer.Variant(rawValue: name) else {
-      let known = FiniteScalarQuantizer.Variant.allCases.map(\.rawValue).joined(separator: " ")
-      throw QuantizerError.setting("variant '\(name)' is not known; known: \(known)")
-    }
-    let levels = try fields.decode([Int].self, "levels", "a list of whole numbers")
-    self = .finiteScalar(try FiniteScalarQuantizer(variant: variant, levels: levels))
   }
 
   /// Writes the JSON that ``init(from:)`` reads.
   public func encode(to encoder: any Encoder) throws {
-    var fields = encoder.container(keyedBy: Fields.Name.self)
+    var fields = encoder.container(keyedBy: QuantizerFields.Name.self)
+    func name(_ text: String) -> QuantizerFields.Name { QuantizerFields.Name(text) }
     switch self {
     case .finiteScalar(let quantizer):
-      try fields.encode("fsq", forKey: Fields.Name("kind"))
-      try fields.encode(quantizer.variant, forKey: Fields.Name("variant"))
-      try fields.encode(quantizer.levels, forKey: Fields.Name("levels"))
+      try fields.encode("fsq", forKey: name("kind"))
+      try fields.encode(quantizer.variant, forKey: name("variant"))
+      try fields.encode(quantizer.levels, forKey: name("levels"))
+    case .vector(let vector):
+      try fields.encode("vq", forKey: name("kind"))
+      try vector.encode(to: &fields)
+    case .binary(let quantizer):
+      try fields.encode(quantizer.kind, forKey: name("kind"))
+      try fields.encode(quantizer.order, forKey: name("order"))
+      try fields.encode(quantizer.dimensions, forKey: name("dimensions"))
+    case .grouped(let groups):
+      try fields.encode("grouped", forKey: name("kind"))
+      try fields.encode(groups, forKey: name("groups"))
+    case .residual(let residual):
+      try fields.encode("residual", forKey: name("kind"))
+      try fields.encode(residual.stages, forKey: name("stages"))
+      try fields.encodeIfPresent(residual.scales, forKey: name("scales"))
+      try fields.encodeIfPresent(residual.softClamp, forKey: name("soft_clamp"))
+    case .multiScale(let scales):
+      try fields.encode("multi-scale", forKey: name("kind"))
+      try fields.encode(scales.scales, forKey: name("scales"))
+      try scales.vector.encode(to: &fields)
+      try fields.encodeIfPresent(scales.refinement, forKey: name("refinement"))
+    }
+  }
+}
+
+/// What a file says of a quantizer with a codebook.
+public struct VectorSpecification: Hashable, Sendable {
+  /// What fits best.
+  public var rule: VectorQuantizer.Rule
+  /// A `.npy` file [codes, dimensions] beside the JSON file, or a tensor of the tokenizer's checkpoint; nil
+  /// for logits without a way back.
+  public var codebook: String?
+  /// What a decoder gets where the rule is `cosine`; nil for the normalized rows.
+  public var lookup: VectorQuantizer.Lookup?
+  /// The number of logits where there is no codebook.
+  public var dimensions: Int?
+
+  /// Creates a specification.
+  public init(
+    rule: VectorQuantizer.Rule,
+    codebook: String?,
+    lookup: VectorQuantizer.Lookup? = nil,
+    dimensions: Int? = nil
+  ) {
+    self.rule = rule
+    self.codebook = codebook
+    self.lookup = lookup
+    self.dimensions = dimensions
+  }
+
+  init(_ fields: QuantizerFields) throws(QuantizerError) {
+    rule = try fields.choice(VectorQuantizer.Rule.self, "rule")
+    let isBare = rule == .logits && !fields.has("codebook")
+    codebook = isBare ? nil : try fields.decode(String.self, "codebook", "a string")
+    dimensions = isBare ? try fields.decode(Int.self, "dimensions", "a whole number") : nil
+    lookup =
+      fields.has("lookup") ? try fields.choice(VectorQuantizer.Lookup.self, "lookup") : nil
+    guard lookup == nil || rule == .cosine else {
+      throw .setting("field 'lookup' belongs to the rule cosine alone")
+    }
+    guard isBare || !fields.has("dimensions") else {
+      throw .setting(
+        "field 'dimensions' belongs to logits without a codebook; the codebook says it"
+      )
+    }
+    guard codebook?.isEmpty != true else { throw .setting("field 'codebook' names no file") }
+  }
+
+  fileprivate func encode(
+    to fields: inout KeyedEncodingContainer<QuantizerFields.Name>
+  ) throws {
+    try fields.encode(rule, forKey: QuantizerFields.Name("rule"))
+    try fields.encodeIfPresent(codebook, forKey: QuantizerFields.Name("codebook"))
+    try fields.encodeIfPresent(lookup, forKey: QuantizerFields.Name("lookup"))
+    try fields.encodeIfPresent(dimensions, forKey: QuantizerFields.Name("dimensions"))
+  }
+}
+
+/// What a file says of a residual quantizer.
+public struct ResidualSpecification: Hashable, Sendable {
+  /// The stages from coarse to fine.
+  public var stages: [QuantizerSpecification]
+  /// What each stage's input is divided by: one number or one a dimension; nil for 1.
+  public var scales: [[Float]]?
+  /// c of c·tanh(z / c), which the latents go through first; nil for none.
+  public var softClamp: [Float]?
+
+  /// Creates a specification.
+  public init(
+    stages: [QuantizerSpecification],
+    scales: [[Float]]? = nil,
+    softClamp: [Float]? = nil
+  ) {
+    self.stages = stages
+    self.scales = scales
+    self.softClamp = softClamp
+  }
+
+  init(_ fields: QuantizerFields) throws(QuantizerError) {
+    stages = try fields.quantizers("stages")
+    scales = try fields.decodeIfPresent([[Float]].self, "scales", "a list of lists of numbers")
+    softClamp = try fields.decodeIfPresent([Float].self, "soft_clamp", "a list of numbers")
+  }
+}
+
+/// What a file says of a multi-scale quantizer.
+public struct MultiScaleSpecification: Hashable, Sendable {
+  /// The convolutions that refine what each scale adds.
+  public struct Refinement: Codable, Hashable, Sendable {
+    /// The names before `.weight` and `.bias`.
+    public var convolutions: [String]
+    /// How much of a convolution's result is taken.
+    public var ratio: Float
+
+    /// Creates a specification.
+    public init(convolutions: [String], ratio: Float) {
+      self.convolutions = convolutions
+      self.ratio = ratio
     }
   }
 
-  /// The fields of the object, read strictly.
-  private struct Fields {
-    let values: KeyedDecodingContainer<Name>
+  /// The sides of the grids, ascending.
+  public var scales: [Int]
+  /// How rows are chosen.
+  public var vector: VectorSpecification
+  /// The convolutions; nil for none.
+  public var refinement: Refinement?
 
-    func decode<Value: Decodable>(
-      _ type: Value.Type,
-      _ name: String,
-      _ form: String
-    ) throws(QuantizerError) -> Value {
-      guard values.contains(Name(name)) else { throw .setting("field '\(name)' is missing") }
-      do {
-        return try values.decode(type, forKey: Name(name))
-      } catch {
-        throw .setting("field '\(name)' is not \(form)")
-      }
-    }
+  /// Creates a specification.
+  public init(scales: [Int], vector: VectorSpecification, refinement: Refinement? = nil) {
+    self.scales = scales
+    self.vector = vector
+    self.refinement = refinement
+  }
 
-    func check(known: [String]) throws(QuantizerError) {
-      let unknown = values.allKeys.map(\.stringValue).filter { !known.contains($0) }.min()
-      guard let unknown else { return }
-      throw .setting("field '\(unknown)' is not known; known: \(known.joined(separator: " "))")
-    }
-
-    /// A field by any name, so that unknown ones are seen.
-    struct Name: CodingKey {
-      let stringValue: String
-      var intValue: Int? { nil }
-
-      init(_ name: String) { stringValue = name }
-      init?(stringValue: String) { self.init(stringValue) }
-      init?(intValue: Int) { nil }
+  init(_ fields: QuantizerFields) throws(QuantizerError) {
+    scales = try fields.decode([Int].self, "scales", "a list of whole numbers")
+    vector = try VectorSpecification(fields)
+    refinement = try fields.decodeIfPresent(
+      Refinement.self,
+      "refinement",
+      "an object of 'convolutions', a list of names, and 'ratio', a number"
+    )
+    guard (refinement?.convolutions.count ?? 0) <= 64, refinement?.ratio.isFinite != false else {
+      throw .setting("refinement: at most 64 convolutions and a finite ratio")
     }
   }
 }

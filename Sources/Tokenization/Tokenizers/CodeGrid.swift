@@ -1,19 +1,34 @@
 /// The discrete codes of one picture, in raster order.
 public struct CodeGrid: Hashable, Sendable {
-  /// The number of rows of codes.
+  /// The number of rows of positions.
   public let height: Int
-  /// The number of columns of codes.
+  /// The number of columns of positions.
   public let width: Int
-  /// The codes, row by row from the top left; each less than the tokenizer's vocabulary size.
+  /// The shape of the codes: [height, width], [height, width, n] where a position has n codes, or [tokens]
+  /// where codes belong to the whole picture.
+  public let shape: [Int]
+  /// The codes, row by row from the top left, those of a position together.
+  ///
+  /// Each is less than the tokenizer's vocabulary size. Where they belong to the whole picture they go from
+  /// scale to scale.
   public let codes: [UInt32]
 
-  /// Creates a grid; `codes` must hold height × width of them.
+  /// Creates a grid of one code a position; `codes` must hold height × width of them.
   public init(height: Int, width: Int, codes: [UInt32]) {
-    precondition(codes.count == height * width, "a grid holds height x width codes")
+    self.init(height: height, width: width, shape: [height, width], codes: codes)
+  }
+
+  /// Creates a grid; `codes` must hold as many as `shape` says.
+  public init(height: Int, width: Int, shape: [Int], codes: [UInt32]) {
+    precondition(codes.count == shape.reduce(1, *), "a grid holds as many codes as its shape says")
     self.height = height
     self.width = width
+    self.shape = shape
     self.codes = codes
   }
+
+  /// Whether every position has codes of its own: [height, width] or [height, width, n].
+  public var isSpatial: Bool { shape.count > 1 }
 }
 
 /// What the network makes of one picture, before quantization.
@@ -43,8 +58,11 @@ public struct EncodedImage: Sendable {
   public let grid: CodeGrid
   /// The latents before quantization.
   public let latents: LatentGrid
-  /// The smallest distance of any latent to a place where its code would change, in quantizer levels.
+  /// How safe each code is, in the quantizer's unit (``QuantizedLatents/margins``).
   ///
   /// Codes of two implementations may differ only where this is below their numerical difference.
-  public let margin: Float
+  public let margins: [Float]
+
+  /// The smallest of the margins.
+  public var margin: Float { margins.min() ?? .infinity }
 }

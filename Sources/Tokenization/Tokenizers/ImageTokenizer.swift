@@ -23,7 +23,9 @@ public struct ImageTokenizer: Sendable {
   /// The decoder's network, for measurements; nil where the file holds none.
   public let decoder: ConvolutionalNetwork?
 
-  private let quantizer: FiniteScalarQuantizer
+  /// How latents become codes.
+  public let quantizer: Quantizer
+
   private let encoders: WorkspacePool
   private let decoders: WorkspacePool?
   private let pixelValues: [Float]
@@ -38,9 +40,8 @@ public struct ImageTokenizer: Sendable {
     let source = try TokenizerSource(tokenizer)
     description = source.description
     sha256 = source.sha256
-    switch description.quantizer {
-    case .finiteScalar(let quantizer): self.quantizer = quantizer
-    }
+    let weights = CheckpointWeights(source.checkpoint)
+    quantizer = try Quantizer(description.quantizer, parameter: weights.floats)
     vocabularySize = quantizer.vocabularySize
 
     let tensors = source.checkpoint.tensors
@@ -57,7 +58,6 @@ public struct ImageTokenizer: Sendable {
           + "the quantizer takes \(quantizer.dimensions)"
       )
     }
-    let weights = CheckpointWeights(source.checkpoint)
     encoder = try ConvolutionalNetwork(graph, parameter: weights.floats)
     decoder = try configuration.decoderGraph().map {
       try ConvolutionalNetwork($0, parameter: weights.floats)
@@ -89,16 +89,12 @@ public struct ImageTokenizer: Sendable {
     }
   }
 
-  /// Rounds latents to codes.
+  /// Turns latents into codes.
   ///
   /// - Throws: ``QuantizerError`` where a latent is not a finite number.
   public func quantize(_ latents: LatentGrid) throws -> EncodedImage {
-    let quantized = try quantizer.quantize(latents.values)
-    return EncodedImage(
-      grid: CodeGrid(height: latents.height, width: latents.width, codes: quantized.codes),
-      latents: latents,
-      margin: quantized.margins.min() ?? 0.5
-    )
+    let (grid, margins) = try quantizer.quantize(latents)
+    return EncodedImage(grid: grid, latents: latents, margins: margins)
   }
 
   /// The codes of a picture that went through the preprocessing.
@@ -116,7 +112,7 @@ public struct ImageTokenizer: Sendable {
     guard let decoders else {
       throw TokenizerError(tokenizer: description.name, reason: "the checkpoint holds no decoder")
     }
-    let values = try quantizer.values(of: grid.codes)
+    let values = try quantizer.values(of: grid)
     return try decoders.withScratch(height: grid.height, width: grid.width) { scratch in
       var output: [Float] = []
       try scratch.workspace.run(values, into: &output)

@@ -6,7 +6,7 @@ public import Tokenization
 public struct TokenSample: Sendable {
   /// Where the image came from and what was done to it.
   public let description: SampleDescription
-  /// The codes, unsigned [height, width], the vocabulary offset added.
+  /// The codes, unsigned [height, width], [height, width, n] or [tokens], the vocabulary offset added.
   public let codes: Tensor
   /// The position ids [axes, tokens], or nil without a scheme.
   public let positions: Tensor?
@@ -58,7 +58,8 @@ public struct TokenSample: Sendable {
         orientation: pixels.orientation.rawValue,
         resized: [pixels.resizedSize.width, pixels.resizedSize.height],
         crop: [box.left, box.top, box.left + box.width, box.top + box.height],
-        grid: [grid.height, grid.width]
+        grid: [grid.height, grid.width],
+        margin: encoded.margin.isFinite ? encoded.margin : nil
       ),
       codes: Self.codeTensor(
         grid,
@@ -76,7 +77,7 @@ public struct TokenSample: Sendable {
   ///   - grid: Codes below `vocabularySize`.
   ///   - vocabularySize: The number of distinct codes.
   ///   - offset: Added to each code.
-  /// - Returns: A tensor of uint8, uint16, uint32 or uint64 [height, width].
+  /// - Returns: A tensor of uint8, uint16, uint32 or uint64 of the grid's shape.
   public static func codeTensor(
     _ grid: CodeGrid,
     vocabularySize: Int,
@@ -84,7 +85,7 @@ public struct TokenSample: Sendable {
   ) -> Tensor {
     let largest = UInt64(vocabularySize - 1) + UInt64(offset)
     let values = grid.codes.lazy.map { UInt64($0) + UInt64(offset) }
-    let shape: Shape = [grid.height, grid.width]
+    let shape = Shape(grid.shape)
     func tensor(_ type: ElementType, bytes count: Int) -> Tensor {
       var bytes: [UInt8] = []
       bytes.reserveCapacity(grid.codes.count * count)

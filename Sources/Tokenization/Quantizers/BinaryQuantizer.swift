@@ -1,0 +1,120 @@
+/// Quantization to signs: bit k of a code says whether dimension k of the latent is above 0.
+public struct BinaryQuantizer: Hashable, Sendable {
+  /// What the signs are taken of.
+  public enum Kind: String, Codable, Hashable, Sendable, CaseIterable {
+    /// Lookup-free quantization (MAGVIT-2, arXiv 2310.05737): the latents; values are 1 and -1.
+    case lfq
+    /// Binary spherical quantization (arXiv 2406.07548): the latents divided by their norm; values are
+    /// 1/√d and -1/√d.
+    case bsq
+  }
+
+  /// Which dimension is the least significant bit.
+  public enum Order: String, Codable, Hashable, Sendable, CaseIterable {
+    /// Dimension 0: Open-MAGVIT2, WeTok.
+    case little
+    /// The last dimension: Show-o, vector-quantize-pytorch, BSQ-ViT.
+    case big
+  }
+
+  /// What the signs are taken of.
+  public let kind: Kind
+  /// Which dimension is the least significant bit.
+  public let order: Order
+  /// The latent dimensions of one position, 1 to 32.
+  public let dimensions: Int
+
+  /// Creates a quantizer.
+  ///
+  /// - Throws: `QuantizerError.setting` where codes would not fit 32 bits.
+  public init(kind: Kind, order: Order, dimensions: Int) throws(QuantizerError) {
+    guard (1...32).contains(dimensions) else {
+      throw .setting(
+        "dimensions: \(dimensions) bits, and a code has 1 to 32; name more as kind grouped"
+      )
+    }
+    self.kind = kind
+    self.order = order
+    self.dimensions = dimensions
+  }
+
+  /// The number of codes, 2^d.
+  public var vocabularySize: Int { 1 << dimensions }
+
+  /// Quantizes latents.
+  ///
+  /// - Parameter latents: `dimensions` values a position, flat, channels last.
+  /// - Returns: One code and one margin a position: the smallest distance of a dimension to 0, with `bsq`
+  ///   after the division by the norm.
+  /// - Throws: `QuantizerError.notFinite`, or `.shape` where the last position is incomplete.
+  public func quantize(_ latents: [Float]) throws(QuantizerError) -> QuantizedLatents {
+    let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
+    guard rest == 0 else {
+      throw .shape("\(latents.count) latents are not whole positions of \(dimensions) dimensions")
+    }
+    if let index = latents.firstIndexNotFinite {
+      throw .notFinite(index: index, dimensions: dimensions)
+    }
+    var values = latents
+    if kind == .bsq { values.normalizeRows(of: dimensions) }
+    var codes = [UInt32](repeating: 0, count: count)
+    var margins = [Float](repeating: .infinity, count: count)
+    for position in 0..<count {
+      for dimension in 0..<dimensions {
+        let value = values[position &* dimensions &+ dimension]
+        if value > 0 { codes[position] |= 1 << UInt32(bit(of: dimension)) }
+        margins[position] = min(margins[position], abs(value))
+      }
+    }
+    return QuantizedLatents(codes: codes, margins: margins)
+  }
+
+  /// The bits of codes by dimension: `dimensions` a code, 0 or 1 each.
+  ///
+  /// - Throws: `QuantizerError.codeOutOfRange`.
+  public func digits(of codes: [UInt32]) throws(QuantizerError) -> [UInt32] {
+    var digits: [UInt32] = []
+    digits.reserveCapacity(codes.count * dimensions)
+    for (index, code) in codes.enumerated() {
+      guard code < vocabularySize else {
+        throw .codeOutOfRange(
+          code: UInt64(code),
+          index: index,
+          vocabularySize: UInt64(vocabularySize)
+        )
+      }
+      for dimension in 0..<dimensions { digits.append(code >> UInt32(bit(of: dimension)) & 1) }
+    }
+    return digits
+  }
+
+  /// Puts bits together into codes, the inverse of ``digits(of:)``.
+  ///
+  /// - Throws: `QuantizerError.digitOutOfRange`, or `.shape` where the last position is incomplete.
+  public func codes(ofDigits digits: [UInt32]) throws(QuantizerError) -> [UInt32] {
+    let (count, rest) = digits.count.quotientAndRemainder(dividingBy: dimensions)
+    guard rest == 0 else {
+      throw .shape("\(digits.count) digits are not whole positions of \(dimensions) dimensions")
+    }
+    var codes = [UInt32](repeating: 0, count: count)
+    for (index, digit) in digits.enumerated() {
+      guard digit < 2 else {
+        throw .digitOutOfRange(digit: UInt64(digit), index: index, dimensions: dimensions)
+      }
+      codes[index / dimensions] |= digit << UInt32(bit(of: index % dimensions))
+    }
+    return codes
+  }
+
+  /// The values that a decoder takes: `dimensions` float32 a code.
+  ///
+  /// - Throws: `QuantizerError.codeOutOfRange`.
+  public func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+    let one: Float = kind == .lfq ? 1 : 1 / Float(dimensions).squareRoot()
+    return try digits(of: codes).map { $0 == 1 ? one : -one }
+  }
+
+  private func bit(of dimension: Int) -> Int {
+    order == .little ? dimension : dimensions - 1 - dimension
+  }
+}

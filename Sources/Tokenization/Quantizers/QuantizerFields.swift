@@ -1,0 +1,78 @@
+/// The fields of a quantizer's JSON object, read strictly.
+struct QuantizerFields {
+  private let values: KeyedDecodingContainer<Name>
+
+  init(_ decoder: any Decoder) throws {
+    values = try decoder.container(keyedBy: Name.self)
+  }
+
+  /// Whether there is a field of that name.
+  func has(_ name: String) -> Bool { values.contains(Name(name)) }
+
+  /// A field that must be there.
+  func decode<Value: Decodable>(
+    _ type: Value.Type,
+    _ name: String,
+    _ form: String
+  ) throws(QuantizerError) -> Value {
+    guard has(name) else { throw .setting("field '\(name)' is missing") }
+    do {
+      return try values.decode(type, forKey: Name(name))
+    } catch let error as QuantizerError {
+      throw error
+    } catch {
+      throw .setting("field '\(name)' is not \(form)")
+    }
+  }
+
+  /// A field that may be left out.
+  func decodeIfPresent<Value: Decodable>(
+    _ type: Value.Type,
+    _ name: String,
+    _ form: String
+  ) throws(QuantizerError) -> Value? {
+    has(name) ? try decode(type, name, form) : nil
+  }
+
+  /// A field that is one of a few words.
+  func choice<Value: RawRepresentable<String> & CaseIterable>(
+    _ type: Value.Type,
+    _ name: String
+  ) throws(QuantizerError) -> Value {
+    let word = try decode(String.self, name, "a string")
+    guard let value = Value(rawValue: word) else {
+      let known = Value.allCases.map(\.rawValue).joined(separator: " ")
+      throw .setting("\(name) '\(word)' is not known; known: \(known)")
+    }
+    return value
+  }
+
+  /// A list of quantizers, none of which is of whole images.
+  func quantizers(_ name: String) throws(QuantizerError) -> [QuantizerSpecification] {
+    let parts = try decode([QuantizerSpecification].self, name, "a list of quantizers")
+    guard (1...1024).contains(parts.count) else {
+      throw .setting("\(name): \(parts.count) of them, and 1 to 1024 are possible")
+    }
+    for case .multiScale in parts {
+      throw .setting("\(name): a quantizer of whole images cannot be one of several")
+    }
+    return parts
+  }
+
+  /// Refuses fields that no one reads.
+  func check(known: [String]) throws(QuantizerError) {
+    let unknown = values.allKeys.map(\.stringValue).filter { !known.contains($0) }.min()
+    guard let unknown else { return }
+    throw .setting("field '\(unknown)' is not known; known: \(known.joined(separator: " "))")
+  }
+
+  /// A field by any name, so that unknown ones are seen.
+  struct Name: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(_ name: String) { stringValue = name }
+    init?(stringValue: String) { self.init(stringValue) }
+    init?(intValue: Int) { nil }
+  }
+}
