@@ -14,6 +14,7 @@ public struct ImageTokenization: Sendable {
   private let preprocessing: Preprocessing
   private let scheme: PositionScheme?
   private let limits: ImageLimits
+  private let soft: (map: ProbabilityMap, temperature: Double)?
 
   /// Prepares for a plan's settings.
   ///
@@ -27,6 +28,10 @@ public struct ImageTokenization: Sendable {
     self.tokenizer = tokenizer
     limits = ImageLimits(pixels: settings.pixelLimit)
     preprocessing = try settings.preprocessing(as: Preprocessing.self)
+    soft = try settings.soft.map { (try ProbabilityMap(parsing: $0.map), $0.temperature) }
+    if settings.soft != nil || settings.sampling != nil {
+      try tokenizer.quantizer.checkSoftCodes()
+    }
     scheme = try PositionScheme.Name(rawValue: settings.positions).map { try PositionScheme($0) }
   }
 
@@ -49,27 +54,53 @@ public struct ImageTokenization: Sendable {
       stage = .encode
       let latents = try times.measure(.network) { try tokenizer.latents(of: pixels.image) }
       return try times.measure(.quantizer) {
-        let encoded = try tokenizer.quantize(latents)
+        let encoded = try encode(latents, of: input.image)
         let grid = encoded.grid
         let segments = tokenizer.quantizer.segments(height: grid.height, width: grid.width)
         let positions = try scheme?.positions(of: segments)
-        return .sample(
-          TokenSample(
-            image: input.image,
-            sha256: hash,
-            pixels: pixels,
-            encoded: encoded,
-            vocabularySize: settings.tokenizer.vocabularySize,
-            vocabularyOffset: settings.vocabularyOffset,
-            positions: positions?.tensor,
-            keepsLatents: settings.latents
-          )
+        var sample = TokenSample(
+          image: input.image,
+          sha256: hash,
+          pixels: pixels,
+          encoded: encoded,
+          vocabularySize: settings.tokenizer.vocabularySize,
+          vocabularyOffset: settings.vocabularyOffset,
+          positions: positions?.tensor,
+          keepsLatents: settings.latents
         )
+        sample.soft = try soft.map {
+          try tokenizer.quantizer.softCodes(
+            latents.values,
+            map: $0.map,
+            temperature: $0.temperature
+          )
+        }
+        return .sample(sample)
       }
     } catch let error as any ClassifiedError {
       if let error = error as? FileError, error.isMachineFault { throw error }
       return .rejected(input.image.rejection(stage, error))
     }
+  }
+
+  /// The best codes, or drawn ones.
+  private func encode(_ latents: LatentGrid, of image: ImageInput) throws -> EncodedImage {
+    let encoded = try tokenizer.quantize(latents)
+    guard let sampling = settings.sampling else { return encoded }
+    // The key is the sample's own in every run, whichever other images there are.
+    let key = FileDigest.sha256(of: Array(image.key.utf8)).prefix(16)
+    let random = CounterRandom(seed: sampling.seed, sample: UInt64(key, radix: 16) ?? 0)
+    let codes = try tokenizer.quantizer.draw(
+      latents.values,
+      temperature: sampling.temperature,
+      random: random
+    )
+    let grid = encoded.grid
+    return EncodedImage(
+      grid: CodeGrid(height: grid.height, width: grid.width, shape: grid.shape, codes: codes),
+      latents: latents,
+      margins: encoded.margins
+    )
   }
 
   private func read(_ input: PlannedInput) throws -> [UInt8] {

@@ -4,6 +4,11 @@ import Foundation
 import Readers
 import Tokenization
 
+/// The rules of `--sample`.
+enum SamplingRule: String, ExpressibleByArgument, CaseIterable {
+  case gumbel
+}
+
 /// What fixes a dataset beside its images and the preprocessing; each has a default.
 ///
 /// They are optional here, so that a worker that has its plan already can refuse them.
@@ -32,6 +37,29 @@ struct PlanOptions: ParsableArguments {
   @Flag(help: "Also store the latents before quantization, float32 [h, w, channels].")
   var latents = false
 
+  @Option(
+    name: .long,
+    help: """
+      Also store probabilities of codes (soft_indptr, soft_indices, soft_values.npy: compressed rows, one a \
+      position): entmax:1.5, sparsemax, softmax:top-k=8 … of -|z - e|²/temperature.
+      """
+  )
+  var soft: String?
+
+  @Option(
+    help:
+      "Draw codes in place of taking the best: gumbel, from the softmax of -|z - e|²/temperature."
+  )
+  var sample: SamplingRule?
+
+  @Option(
+    help: "The key of the random numbers; with the sample's key and the position it fixes a draw."
+  )
+  var seed: UInt64?
+
+  @Option(help: "What -|z - e|² is divided by. (default: 1)")
+  var temperature: Double?
+
   /// The most inputs a shard: a shard's list of inputs is held in memory.
   static let largestShard = 1_000_000
   /// The greatest offset: JSON numbers are exact up to 2^53.
@@ -44,12 +72,30 @@ struct PlanOptions: ParsableArguments {
     if let vocabularyOffset, !(0...Self.largestOffset).contains(vocabularyOffset) {
       throw ValidationError("--vocabulary-offset: not from 0 to \(Self.largestOffset)")
     }
+    if let soft {
+      do {
+        _ = try ProbabilityMap(parsing: soft)
+      } catch {
+        throw ValidationError("--soft: \(error)")
+      }
+    }
+    if sample != nil, seed == nil { throw ValidationError("--sample needs --seed") }
+    if seed != nil, sample == nil { throw ValidationError("--seed belongs to --sample") }
+    if let temperature {
+      guard temperature > 0, temperature.isFinite else {
+        throw ValidationError("--temperature: \(temperature) is not above 0")
+      }
+      guard soft != nil || sample != nil else {
+        throw ValidationError("--temperature belongs to --soft or --sample")
+      }
+    }
   }
 
   /// Whether nothing was set.
   var isDefault: Bool {
     tokenizer == nil && format == nil && positions == nil && shardSamples == nil
-      && vocabularyOffset == nil && !latents
+      && vocabularyOffset == nil && !latents && soft == nil && sample == nil && seed == nil
+      && temperature == nil
   }
 
   /// The tokenizer's name or path as the user gave it.
@@ -77,6 +123,14 @@ struct PlanOptions: ParsableArguments {
       vocabularyOffset: vocabularyOffset ?? 0,
       positions: (positions ?? .tie).rawValue,
       latents: latents,
+      soft: soft.map { SoftCodeSettings(map: $0, temperature: temperature ?? 1) },
+      sampling: seed.map {
+        SamplingSettings(
+          rule: SamplingRule.gumbel.rawValue,
+          seed: $0,
+          temperature: temperature ?? 1
+        )
+      },
       preprocessing: options.overriding(tokenizer.description.preprocessing),
       pixelLimit: options.limits.pixels,
       shardSamples: samples,

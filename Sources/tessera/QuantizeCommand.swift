@@ -22,6 +22,7 @@ struct QuantizeCommand: AsyncParsableCommand {
         tessera quantize codes.npy --quantizer fsq.json --inverse -o values.npy
         echo '{"kind": "vq", "rule": "l2", "codebook": "codebook.npy"}' > vq.json
         tessera quantize latents.npy --quantizer vq.json -o codes.npy --margins margins.npy
+        tessera quantize codes.npy --quantizer vq.json --reindex collect:used.npy --reindex offset:8192 -o ids.npy
 
       Kinds: fsq; vq (rules l2, cosine, dot, logits; a codebook .npy beside the JSON file); lfq and bsq \
       (order little or big); grouped, residual, multi-scale. Of equal codes the lowest wins.
@@ -56,6 +57,14 @@ struct QuantizeCommand: AsyncParsableCommand {
   var digits = false
 
   @Option(
+    help: """
+      Codes to the same codes under other numbers, step by step: order:little|big, offset:N, \
+      compact:LIST.npy, collect:LIST.npy (makes the list), to:QUANTIZER.json. With --inverse back.
+      """
+  )
+  var reindex: [String] = []
+
+  @Option(
     help: "Where to write how safe each code is (.npy, float32 [...]).",
     completion: .file(extensions: ["npy"])
   )
@@ -70,11 +79,28 @@ struct QuantizeCommand: AsyncParsableCommand {
     guard (1...4096).contains(workers) else {
       throw ValidationError("--workers: \(workers) is not from 1 to 4096")
     }
-    if inverse, margins != nil { throw ValidationError("--margins belongs to latents") }
+    if margins != nil, inverse || !reindex.isEmpty {
+      throw ValidationError("--margins belongs to latents")
+    }
+    if digits, !reindex.isEmpty { throw ValidationError("--reindex takes codes, not --digits") }
   }
 
   func run() async throws {
     let (specification, quantizer) = try QuantizerFile.open(self.quantizer)
+    if !reindex.isEmpty {
+      let summary = try ReindexRun(
+        specification: specification,
+        quantizer: quantizer,
+        steps: reindex,
+        isInverse: inverse,
+        input: input,
+        file: try ArrayFile(path: input),
+        output: output,
+        inputs: [input, self.quantizer]
+      ).run()
+      reporting.note(summary.line)
+      return try reporting.report(summary)
+    }
     let run = QuantizeRun(
       quantizer: quantizer,
       specification: specification,

@@ -16,7 +16,7 @@ struct Tessera: AsyncParsableCommand {
     subcommands: [
       TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ExportCommand.self,
       ConvertCommand.self, InspectCommand.self, QuantizeCommand.self, PositionsCommand.self,
-      GridCommand.self, SSMCommand.self, TokenizersCommand.self, RecipesCommand.self,
+      GridCommand.self, SSMCommand.self, LevelsCommand.self, TokenizersCommand.self, RecipesCommand.self,
       BenchCommand.self,
     ]
   )

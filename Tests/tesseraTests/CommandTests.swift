@@ -6,7 +6,7 @@ import Testing
 @Suite struct CommandTests {
   static let verbs = [
     "tokenize", "prepare", "decode", "export", "convert", "inspect", "quantize", "positions",
-    "grid", "ssm", "tokenizers", "recipes",
+    "grid", "ssm", "levels", "tokenizers", "recipes",
   ]
 
   /// Runs the program; standard output, standard error, exit code.

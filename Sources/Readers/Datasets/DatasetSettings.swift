@@ -13,6 +13,10 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let positions: String
   /// Whether the continuous latents stand beside the codes.
   public let latents: Bool
+  /// What probabilities stand beside the codes; nil for none.
+  public let soft: SoftCodeSettings?
+  /// How codes were drawn; nil where each is the best one.
+  public let sampling: SamplingSettings?
   /// What was done to each image before the network saw it.
   package let preprocessing: JSONValue
   /// The most pixels of an image; larger ones are rejected.
@@ -25,7 +29,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let toolVersion: String
 
   enum CodingKeys: String, CodingKey {
-    case format, tokenizer, positions, latents, preprocessing, export
+    case format, tokenizer, positions, latents, soft, sampling, preprocessing, export
     case pixelLimit = "pixel_limit"
     case vocabularyOffset = "vocabulary_offset"
     case shardSamples = "shard_samples"
@@ -41,6 +45,8 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     vocabularyOffset: Int,
     positions: String,
     latents: Bool,
+    soft: SoftCodeSettings? = nil,
+    sampling: SamplingSettings? = nil,
     preprocessing: some Encodable,
     pixelLimit: Int,
     shardSamples: Int,
@@ -53,6 +59,8 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     self.vocabularyOffset = vocabularyOffset
     self.positions = positions
     self.latents = latents
+    self.soft = soft
+    self.sampling = sampling
     self.preprocessing = try JSONValue(encoding: preprocessing)
     self.pixelLimit = pixelLimit
     self.shardSamples = shardSamples
@@ -75,7 +83,39 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     var columns = ["codes.npy", "json"]
     if latents { columns.append("latents.npy") }
     if positions != "none" { columns.append("positions.npy") }
+    if soft != nil { columns += ["soft_indices.npy", "soft_indptr.npy", "soft_values.npy"] }
     return columns
+  }
+}
+
+/// What makes the probabilities that stand beside codes.
+public struct SoftCodeSettings: Codable, Hashable, Sendable {
+  /// The map, such as `entmax:1.5`.
+  public let map: String
+  /// What -|z - e|² is divided by.
+  public let temperature: Double
+
+  /// Creates settings.
+  public init(map: String, temperature: Double) {
+    self.map = map
+    self.temperature = temperature
+  }
+}
+
+/// How codes are drawn.
+public struct SamplingSettings: Codable, Hashable, Sendable {
+  /// The rule: `gumbel`.
+  public let rule: String
+  /// The key of the random numbers.
+  public let seed: UInt64
+  /// What -|z - e|² is divided by.
+  public let temperature: Double
+
+  /// Creates settings.
+  public init(rule: String, seed: UInt64, temperature: Double) {
+    self.rule = rule
+    self.seed = seed
+    self.temperature = temperature
   }
 }
 

@@ -4,7 +4,7 @@
 /// units in the last place of float64, so that a result rounded to float32 is the correctly rounded
 /// one but for about one argument in 10⁸.
 enum ElementaryFunctions {
-  /// e^x - 1 for |x| ≤ 100, in two parts: the result is `power * (1 + fraction) - 1`.
+  /// e^x - 1 for x from -708 to 709, in two parts: the result is `power * (1 + fraction) - 1`.
   @inline(__always)
   private static func exponentialParts(_ x: Double) -> (power: Double, fraction: Double) {
     // x = k ln 2 + r with |r| ≤ ln 2 / 2. Adding 1.5 · 2^52 rounds to the whole number k, and
@@ -48,5 +48,32 @@ enum ElementaryFunctions {
     // Beyond 100 in size the result is 0 or 1 for any number of levels.
     let (power, fraction) = exponentialParts(-max(-100, min(100, x)))
     return 1 / (1 + (power + power * fraction))
+  }
+
+  /// e^x for x up to 709; 0 below -708.
+  @inline(__always)
+  static func exponential(_ x: Double) -> Double {
+    guard x >= -708 else { return 0 }
+    let (power, fraction) = exponentialParts(min(x, 709))
+    return power + power * fraction
+  }
+
+  /// The natural logarithm of a positive, normal number.
+  @inline(__always)
+  static func logarithm(_ x: Double) -> Double {
+    // x = 2^k m with m from √½ to √2; log m = 2 artanh s with s = (m - 1) / (m + 1), |s| < 0.1716.
+    var k = Double(x.exponent)
+    var m = x.significand
+    if m > 0x1.6a09e667f3bcdp0 {
+      m /= 2
+      k += 1
+    }
+    let s = (m - 1) / (m + 1)
+    let square = s * s
+    var series = 0.0
+    for term in stride(from: 23, through: 3, by: -2) {
+      series = (series + 1 / Double(term)) * square
+    }
+    return k * 0x1.62e42fefa39efp-1 + (2 * s + 2 * s * series)
   }
 }

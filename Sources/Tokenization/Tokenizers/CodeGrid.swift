@@ -63,6 +63,13 @@ public struct EncodedImage: Sendable {
   /// Codes of two implementations may differ only where this is below their numerical difference.
   public let margins: [Float]
 
+  /// Creates what a tokenizer makes: as many margins as codes.
+  public init(grid: CodeGrid, latents: LatentGrid, margins: [Float]) {
+    self.grid = grid
+    self.latents = latents
+    self.margins = margins
+  }
+
   /// The smallest of the margins.
   public var margin: Float { margins.min() ?? .infinity }
 }

@@ -12,6 +12,18 @@ public struct TokenSample: Sendable {
   public let positions: Tensor?
   /// The latents before quantization, float32 [height, width, channels], or nil where not asked for.
   public let latents: Tensor?
+  /// Probabilities of codes, or nil where not asked for.
+  public var soft: SoftCodes?
+
+  /// The members that hold ``soft``, compressed rows, in the order of their names.
+  public var softMembers: [(column: String, tensor: Tensor)] {
+    guard let soft else { return [] }
+    return [
+      ("soft_indices.npy", Tensor(shape: [soft.codes.count], elements: soft.codes)),
+      ("soft_indptr.npy", Tensor(shape: [soft.starts.count], elements: soft.starts)),
+      ("soft_values.npy", Tensor(shape: [soft.values.count], elements: soft.values)),
+    ]
+  }
 
   /// Creates a sample.
   public init(

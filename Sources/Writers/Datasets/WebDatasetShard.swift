@@ -42,6 +42,7 @@ public struct WebDatasetShard: ~Copyable {
     add("json", try CanonicalJSON.line(sample.description))
     if let latents = sample.latents { add("latents.npy", try NPYFile.encode(latents)) }
     if let positions = sample.positions { add("positions.npy", try NPYFile.encode(positions)) }
+    for (column, tensor) in sample.softMembers { add(column, try NPYFile.encode(tensor)) }
     try write(block)
     samples += 1
     tokens += sample.codes.shape.elementCount ?? 0
