@@ -8,7 +8,7 @@ ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test
 SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest
 
-.PHONY: setup build demo test lint test-swift test-shims test-oracles oracles fuzz bench clean
+.PHONY: setup build demo test lint test-swift test-shims test-oracles oracles fuzz bench clean test-arm
 
 ## Installs the C libraries on Debian; does nothing where they are present.
 setup:
@@ -32,7 +32,7 @@ demo: build
 	@echo "Look at demo/decoded/contact-sheet.png; shards are in demo/dataset/shards."
 
 ## Everything that continuous integration runs.
-test: setup lint test-swift test-shims test-oracles
+test: setup lint test-swift test-shims test-arm test-oracles
 
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -44,6 +44,13 @@ test-swift: setup
 ## The C shims under AddressSanitizer: small inputs, cut and damaged files.
 test-shims: setup
 	swift test --sanitize=address --scratch-path .build-asan --disable-xctest --filter 'ShimTests'
+
+## The C kernels compiled for Arm and run by qemu-user: the same bits as here, on odd shapes.
+ARM_PACKAGES := qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross
+test-arm:
+	@dpkg-query -W $(ARM_PACKAGES) >/dev/null 2>&1 || \
+	  { $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends $(ARM_PACKAGES); }
+	scripts/test_arm.sh
 
 ## Compares the program with the reference implementations in Python.
 test-oracles: test-swift oracles
@@ -71,6 +78,8 @@ bench: build oracles
 	$(ORACLES)/bin/python scripts/bench_images.py $(PHOTOS)
 	$(ORACLES)/bin/python scripts/bench_network.py
 	$(ORACLES)/bin/python scripts/bench_network.py --shape vq-16 --pairs 3
+	$(ORACLES)/bin/python scripts/bench_quantizers.py
+	$(ORACLES)/bin/python scripts/bench_network.py --shape chameleon --size 512 --memory
 	$(ORACLES)/bin/python scripts/bench_convert.py .build/release/tessera
 
 clean:
