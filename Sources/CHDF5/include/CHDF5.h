@@ -118,3 +118,30 @@ bool chdf5_add_link(hid_t file, const char *existing, const char *name);
 
 // Adds a UTF-8 string of variable length, ended by a zero byte, as attribute of an object.
 bool chdf5_add_text(hid_t file, const char *object, const char *name, const char *text);
+
+// How a dataset holds its rows: arrays of one shape, lists of any length, or UTF-8 text.
+typedef enum {
+  CHDF5_FIXED_ROWS = 0,
+  CHDF5_VARIABLE_ROWS = 1,
+  CHDF5_TEXT_ROWS = 2,
+} chdf5_rows;
+
+// Creates a file that does not exist yet, or returns a negative number.
+hid_t chdf5_create_file(const char *path);
+
+// Creates a dataset without rows that grows, `chunk` rows a chunk; a negative number on failure.
+// `element` is the type of the elements, and ignored for text; `extents` are those of a fixed row.
+hid_t chdf5_create_rows(
+    hid_t file, const char *name, chdf5_rows kind, hid_t element, int rank, const hsize_t *extents,
+    hsize_t chunk);
+
+// Appends rows behind the `start` that are there. `data` holds the rows one after the other, each text
+// with its zero byte; `sizes` their bytes, and is ignored for fixed rows. False on failure.
+bool chdf5_append_rows(
+    hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, const uint8_t *data,
+    const size_t *sizes);
+
+// Reads rows and visits each. False on damage or lack of memory.
+bool chdf5_read_rows(
+    hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, void *context,
+    chdf5_visitor visitor);

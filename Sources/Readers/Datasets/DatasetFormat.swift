@@ -49,9 +49,13 @@ extension DatasetFormat {
       .float32
     case (.tfrecord, _), (.arrayrecord, _): .int64
     case (.parquet, .uint16), (.arrow, .uint16), (.mds, .uint16), (.litdata, .uint16),
-      (.parquet, .uint32), (.arrow, .uint32), (.mds, .uint32), (.litdata, .uint32):
+      (.hdf5, .uint16),
+      (.parquet, .uint32), (.arrow, .uint32), (.mds, .uint32), (.litdata, .uint32),
+      (.hdf5, .uint32):
       .int32
-    case (.parquet, .uint64), (.arrow, .uint64), (.mds, .uint64), (.litdata, .uint64): .int64
+    case (.parquet, .uint64), (.arrow, .uint64), (.mds, .uint64), (.litdata, .uint64),
+      (.hdf5, .uint64):
+      .int64
     default: type
     }
   }

@@ -25,6 +25,7 @@ extension TokenDataset {
       )
     }
     return switch format {
+    case .webdataset: try WebDatasetRows(self)
     case .jsonl: JSONLinesRows(self, layout)
     case .npy: try NPYFolderRows(self, layout)
     case .nanogpt, .llmc, .datatrove: try TokenStreamRows(self, layout, format: format)
@@ -32,16 +33,12 @@ extension TokenDataset {
     case .parquet: ParquetRows(self, layout)
     case .llamagen, .fourM: try ImageFolderRows(self, layout, format: format)
     case .arrow: ArrowRows(self, layout)
+    case .hdf5: HDF5DatasetRows(self, layout)
     case .mds: MosaicRows(self, layout)
     case .tfrecord: TFRecordRows(self, layout)
     case .arrayrecord: ArrayRecordRows(self, layout)
     case .megatron: try MegatronRows(self, layout)
     case .safetensors: try SafetensorsRows(self, layout)
-    default:
-      throw DatasetError(
-        place: path,
-        reason: "\(format.rawValue) is not read back; keep the dataset it was exported from"
-      )
     }
   }
 }

@@ -21,6 +21,13 @@ public enum FileDigest {
     return hexadecimal(hash.finalize())
   }
 
+  /// The size of a regular file.
+  ///
+  /// - Throws: `FileError`.
+  public static func size(of path: String) throws(FileError) -> Int {
+    try FileRegion(path: path).length
+  }
+
   /// The SHA-256 of bytes in memory as 64 hexadecimal digits.
   public static func sha256(of bytes: [UInt8]) -> String {
     hexadecimal(SHA256.hash(data: bytes))

@@ -25,12 +25,12 @@ extension DatasetFormat {
     case .llamagen, .fourM:
       try ImageFolderWriter(table, settings, format: self, into: stage)
     case .arrow: try ArrowWriter(table, settings, into: stage)
+    case .hdf5: try HDF5DatasetWriter(table, settings, into: stage)
     case .mds: try MosaicWriter(table, settings, into: stage)
     case .tfrecord, .arrayrecord:
       try RecordWriter(table, settings, format: self, into: stage)
     case .megatron: try MegatronWriter(table, settings, into: stage)
     case .safetensors: try SafetensorsDatasetWriter(table, settings, into: stage)
-    default: throw DatasetWriterError(format: self, reason: "not written yet")
     }
   }
 }

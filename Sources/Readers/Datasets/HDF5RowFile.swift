@@ -1,0 +1,161 @@
+import CHDF5
+package import Tensors
+
+/// What the rows of a dataset in HDF5 are.
+package enum HDF5RowKind: Sendable {
+  /// Arrays of one shape.
+  case fixed(ElementType, [Int])
+  /// Lists of any length.
+  case variable(ElementType)
+  /// UTF-8.
+  case text
+
+  fileprivate var rows: chdf5_rows {
+    switch self {
+    case .fixed: CHDF5_FIXED_ROWS
+    case .variable: CHDF5_VARIABLE_ROWS
+    case .text: CHDF5_TEXT_ROWS
+    }
+  }
+
+  /// The library's type of the elements; only inside `HDF5.perform`.
+  fileprivate var element: hid_t {
+    switch self {
+    case .fixed(.float32, _), .variable(.float32): chdf5_float(4)
+    case .fixed(.float64, _), .variable(.float64): chdf5_float(8)
+    case .fixed(let type, _), .variable(let type):
+      chdf5_integer(type.bitWidth / 8, type != .uint8 && type != .bool)
+    case .text: chdf5_integer(1, false)
+    }
+  }
+}
+
+/// An HDF5 file being written, a dataset a column.
+package final class HDF5RowFile {
+  private let path: String
+  private let file: hid_t
+  private var datasets: [(id: hid_t, kind: HDF5RowKind)] = []
+
+  /// Creates the file.
+  package init(path: String) throws {
+    self.path = path
+    file = HDF5.perform(on: path) { unsafe chdf5_create_file(path) }
+    guard file >= 0 else { throw failure() }
+  }
+
+  /// Adds a column; returns its index.
+  package func add(_ name: String, _ kind: HDF5RowKind) throws -> Int {
+    var extents: [hsize_t] = []
+    if case .fixed(_, let shape) = kind { extents = shape.map { hsize_t($0) } }
+    let file = file
+    let id = HDF5.perform(on: path) {
+      unsafe chdf5_create_rows(
+        file,
+        name,
+        kind.rows,
+        kind.element,
+        Int32(extents.count),
+        extents,
+        hsize_t(HDF5RowLayout.batch)
+      )
+    }
+    guard id >= 0 else { throw failure() }
+    datasets.append((id, kind))
+    return datasets.count - 1
+  }
+
+  /// Appends rows to a column.
+  ///
+  /// - Parameters:
+  ///   - data: The rows one after the other; a text ends in a zero byte.
+  ///   - sizes: The bytes of each row.
+  ///   - start: The rows that the column has.
+  ///   - index: The column.
+  /// - Throws: `HDF5Error` where the library cannot write them.
+  package func append(_ data: [UInt8], sizes: [Int], from start: Int, to index: Int) throws {
+    let (id, kind) = datasets[index]
+    let isWritten = HDF5.perform(on: path) {
+      unsafe chdf5_append_rows(
+        id,
+        kind.rows,
+        kind.element,
+        hsize_t(start),
+        hsize_t(sizes.count),
+        data,
+        sizes.map { $0 }
+      )
+    }
+    guard isWritten else { throw failure() }
+  }
+
+  /// Closes the file; false where the last bytes could not be written.
+  package func close() throws {
+    let (file, ids) = (file, datasets.map(\.id))
+    datasets = []
+    let isClosed = HDF5.perform(on: path) {
+      var isClosed = true
+      for id in ids where H5Dclose(id) < 0 { isClosed = false }
+      return H5Fclose(file) >= 0 && isClosed
+    }
+    guard isClosed else { throw failure() }
+  }
+
+  private func failure() -> HDF5Error {
+    HDF5.perform(on: path) { HDF5Error.afterFailure(to: "write", file: path) }
+  }
+}
+
+/// An HDF5 file of columns being read.
+final class HDF5RowReader {
+  private let region: FileRegion
+  private let file: hid_t
+
+  init(path: String) throws {
+    region = try FileRegion(path: path)
+    let (descriptor, length) = (region.descriptor, UInt64(region.length))
+    file = HDF5.perform(on: path) { chdf5_open(descriptor, 0, length) }
+    guard file >= 0 else { throw failure() }
+  }
+
+  deinit {
+    let file = file
+    HDF5.perform(on: region.name) { _ = H5Fclose(file) }
+  }
+
+  /// Reads rows of a column.
+  func rows(_ name: String, _ kind: HDF5RowKind, from start: Int, count: Int) throws -> [[UInt8]] {
+    let file = file
+    let rows = HDF5.perform(on: region.name) { () -> [[UInt8]]? in
+      let id = unsafe chdf5_open_dataset(file, name, 1 << 22, 521)
+      guard id >= 0 else { return nil }
+      defer { _ = H5Dclose(id) }
+      var rows: [[UInt8]] = []
+      let isRead = unsafe withUnsafeMutablePointer(to: &rows) { rows in
+        unsafe chdf5_read_rows(
+          id,
+          kind.rows,
+          kind.element,
+          hsize_t(start),
+          hsize_t(count),
+          rows
+        ) { context, bytes, count, _ in
+          guard let rows = unsafe context?.assumingMemoryBound(to: [[UInt8]].self) else {
+            return false
+          }
+          let raw = unsafe UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : count)
+          unsafe rows.pointee.append(Array(raw))
+          return true
+        }
+      }
+      return isRead ? rows : nil
+    }
+    guard let rows, rows.count == count else { throw failure(of: name) }
+    return rows
+  }
+
+  private func failure(of name: String = "") -> HDF5Error {
+    HDF5.perform(on: region.name) {
+      HDF5Error.afterFailure(to: "read the samples", file: region.name, place: name)
+    }
+  }
+}
