@@ -128,6 +128,10 @@ public struct DatasetExport {
     if let unknown = settings.renames.keys.sorted().first(where: { !names.contains($0) }) {
       throw refusal("no column '\(unknown)' to rename; there are \(names.joined(separator: ", "))")
     }
+    // These are fields of the JSON that describes an image.
+    if let name = settings.renames.values.first(where: ["size", "orientation"].contains) {
+      throw refusal("--rename: the name '\(name)' is taken; choose another")
+    }
     let stored = names.map { settings.renames[$0] ?? $0 } + ["key"]
     if Set(stored).count < stored.count {
       throw refusal("two columns of one name after --rename: \(stored.joined(separator: ", "))")
@@ -139,6 +143,15 @@ public struct DatasetExport {
   }
 
   private func check(_ row: DatasetRow, _ table: DatasetTable) throws {
+    // Keys become names of files and of members; a damaged one must not leave the folder.
+    guard SafePath.isInside(row.key), row.key.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }),
+      !row.key.contains(".")
+    else {
+      throw DatasetError(
+        place: "key '\(row.key.prefix(80))'",
+        reason: "a key is a relative path of printable ASCII without dots"
+      )
+    }
     for (column, cell) in zip(table.columns, row.cells) where !column.fits(cell) {
       throw DatasetError(
         place: "\(row.key): \(column.name)",

@@ -459,6 +459,9 @@ def test_manifest_is_valid_and_true(exported, root):
         told = json.loads((folder / "dataset.json").read_text())
         contents = registry.contents("dataset.schema.json")
         jsonschema.Draft202012Validator(contents, registry=registry).validate(told)
+        for line in (folder / "samples.jsonl").read_text().splitlines() if (folder / "samples.jsonl").exists() else []:
+            samples = registry.contents("samples.schema.json")
+            jsonschema.Draft202012Validator(samples, registry=registry).validate(json.loads(line))
         assert told["format"] == layout and sum(shard["samples"] for shard in told["shards"]) == told["samples"] == 10
         for entry in told["shards"] + told["layout"]["files"]:
             data = (folder / entry["name"]).read_bytes()
@@ -477,6 +480,8 @@ def test_llamagen(tessera, root, tmp_path):
         assert codes.dtype == np.int64 and codes.shape == (1, 1, 1024) and label.shape == (1,)
         np.testing.assert_array_equal(codes[0, 0], sample["codes"].ravel())
         assert names[label[0]] == (key.split("/")[0] if "/" in key else "")
+    tessera("export", tmp_path / "dataset", "-o", tmp_path / "again", "--format", "llamagen", "--quiet")
+    assert tree(tmp_path / "again") == tree(tmp_path / "out")
     tessera("export", tmp_path / "out", "-o", tmp_path / "back", "--format", "webdataset", "--quiet")
     for key, members in tar_samples(tmp_path / "back").items():
         np.testing.assert_array_equal(arrays(members)["codes"], wanted[key]["codes"])
@@ -575,6 +580,19 @@ def test_damaged_files_end_in_one_line(tessera, exported, layout, tmp_path):
         if result.returncode:
             assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1, result.stderr
             assert not (tmp_path / f"out-{turn}").exists()
+
+
+def test_decode_names_the_remedy(tessera, exported, tmp_path):
+    result = tessera("decode", exported("parquet"), "-o", tmp_path / "out", code=3)
+    assert "export it to webdataset" in result.stderr
+
+
+@pytest.mark.parametrize("options", [
+    ("--columns", "nothing"), ("--rename", "nothing=a"), ("--rename", "codes=positions"), ("--rename", "codes=size"),
+])
+def test_columns_that_do_not_exist(tessera, source, tmp_path, options):
+    result = tessera("export", source, "-o", tmp_path / "out", "--format", "jsonl", *options, code=4)
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
 def test_outputs_of_others_are_left_alone(tessera, source, tmp_path):

@@ -5,6 +5,8 @@ import Tensors
 package struct FlatLayout: Sendable {
   /// The list of samples beside the streams.
   package static let samplesFile = "samples.jsonl"
+  /// The most tokens of a sample that are believed: their bytes and pointers stay in range.
+  private static let mostTokens = 1 << 40
   /// Columns with a number for each token.
   private static let alignedNames = [
     "labels", "loss_mask", "text_position_ids", "mm_token_type_ids", "document_ids",
@@ -115,7 +117,9 @@ package struct FlatLayout: Sendable {
     var row = DatasetRow(key: key, cells: [DatasetCell](repeating: empty, count: columns))
     for (position, index) in described.enumerated() { row.cells[index] = cells[position] }
     let extents = cells[described.count].elements(as: Int64.self).map(Int.init)
-    guard extents.allSatisfy({ $0 >= 0 }), let count = Shape(extents).elementCount else {
+    guard extents.allSatisfy({ $0 >= 0 }), let count = Shape(extents).elementCount,
+      count <= Self.mostTokens
+    else {
       throw DatasetError(place: key, reason: "no shape of tokens: \(extents)")
     }
     return (row, Shape(extents), count)

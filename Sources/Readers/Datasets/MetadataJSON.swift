@@ -64,7 +64,8 @@ package struct MetadataJSON: Sendable {
       self.fields.firstIndex { !$0.name.utf8.lexicographicallyPrecedes("key".utf8) }
       ?? fields.count
     indices = Dictionary(
-      uniqueKeysWithValues: self.fields.enumerated().map { ($1.name, $0) }
+      self.fields.enumerated().map { ($1.name, $0) },
+      uniquingKeysWith: { first, _ in first }
     )
   }
 

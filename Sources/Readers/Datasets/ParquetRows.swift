@@ -63,7 +63,7 @@ struct ParquetRows: DatasetRows {
       }
       pages.append(try page(name, rank: column.shape.count, kind: kind))
     }
-    for _ in 0..<(group[3]?.integer ?? 0) {
+    for _ in 0..<max(0, group[3]?.integer ?? 0) {
       var row = DatasetRow(key: try keys.text().text, cells: [])
       for (index, column) in table.columns.enumerated() {
         row.cells.append(

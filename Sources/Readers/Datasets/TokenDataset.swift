@@ -39,6 +39,12 @@ public struct TokenDataset: Sendable {
   /// - Throws: `FileError`, or ``DatasetError`` where the shard is damaged.
   public func samples(of shard: DatasetShard) throws -> [DatasetSample] {
     let file = "\(path)/\(shard.name)"
+    guard manifest.settings.format == DatasetFormat.webdataset.rawValue else {
+      throw DatasetError(
+        place: path,
+        reason: "its layout is \(manifest.settings.format); export it to webdataset first"
+      )
+    }
     let region = try FileRegion(path: file)
     var samples: [DatasetSample] = []
     for member in try TarMembers(path: file).members {
