@@ -32,6 +32,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CChecksums", cSettings: strictC),
     .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapack-dev"])]),
+    .target(name: "CFiles", cSettings: strictC),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "CJPEG",
@@ -60,13 +61,16 @@ let package = Package(
     .target(
       name: "Writers",
       dependencies: [
-        "CHDF5", "CPNG", "CZlib", "Readers", "Tensors", "Tokenization",
+        "CFiles", "CHDF5", "CPNG", "CZlib", "Readers", "Tensors", "Tokenization",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
     .target(
       name: "Conversion",
-      dependencies: ["CKernels", "CLAPACK", "CRecipes", "Readers", "Tensors", "Writers"]
+      dependencies: [
+        "CKernels", "CLAPACK", "CRecipes", "Readers", "Tensors", "Writers",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]
     ),
     .target(
       name: "Batches",

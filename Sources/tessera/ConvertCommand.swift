@@ -2,7 +2,6 @@ import ArgumentParser
 import Conversion
 import Foundation
 import Readers
-import Synchronization
 import Tensors
 import Writers
 
@@ -10,11 +9,12 @@ import Writers
 struct ConvertCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert a checkpoint: HDF5 and Keras files, or safetensors, to safetensors.",
+    abstract: "Convert a checkpoint to another format, layout or precision.",
     discussion: """
       EXAMPLE
         tessera convert model.keras -o model.safetensors --to torch
         tessera convert mamba-130m/ -o mamba-130m.gguf --to gguf
+        tessera convert training.pt -o weights.safetensors --pick ema --dtype bf16 --keep-f32 '*norm*'
 
       Without --to torch, tensors keep their names (in HDF5, the path without its first slash) and \
       their layout. With it, each Keras layer becomes the PyTorch module that computes the same: \
@@ -22,6 +22,10 @@ struct ConvertCommand: AsyncParsableCommand {
       dropped; a layer without such a module ends the conversion with exit code 4 and no file. \
       What PyTorch's defaults do otherwise (epsilon, momentum) stands in the metadata \
       'tessera.config'.
+
+      The output's ending, or --to, says the format: .safetensors, .npz, .h5 (a name's slashes make \
+      groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), .gguf. A Hugging Face \
+      folder (config.json beside weights) into a folder takes settings and tokenizer along.
       """
   )
 
@@ -33,7 +37,7 @@ struct ConvertCommand: AsyncParsableCommand {
 
   @Option(
     name: [.short, .long],
-    help: "The .safetensors file to write, or a folder for model.safetensors.",
+    help: "The file to write, or a folder for model.safetensors.",
     completion: .file()
   )
   var output: String?
@@ -43,11 +47,20 @@ struct ConvertCommand: AsyncParsableCommand {
 
   @OptionGroup var recipes: RecipeOptions
 
+  @OptionGroup var selection: SelectionOptions
+  @OptionGroup var precision: PrecisionOptions
+
   @Option(help: "The most data a file holds, such as 5GB (10^9) or 2GiB; more become shards.")
   var shardSize: ByteSize?
 
   @Option(help: "What untyped HDF5 elements of this width are: Keras 2 writes bfloat16 so.")
   var opaqueDtype: OpaqueType?
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: "State the SHA-256 of the source in the result; reads it as a whole beside the copying."
+  )
+  var sourceHash = true
 
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
   var plan = false
@@ -71,6 +84,12 @@ struct ConvertCommand: AsyncParsableCommand {
     guard shardSize == nil || outputFormat == .safetensors else {
       throw ValidationError("--shard-size: only safetensors has shards.")
     }
+    guard selection.tied != .keep || outputFormat.holdsAliases else {
+      throw ValidationError("--tied keep: \(outputFormat.rawValue) has no aliases; copy or drop.")
+    }
+    guard precision.dtype != .q8_0 || outputFormat == .gguf else {
+      throw ValidationError("--dtype q8_0: only gguf has such blocks.")
+    }
   }
 
   /// The format that is named by --to or by the output's ending.
@@ -82,36 +101,62 @@ struct ConvertCommand: AsyncParsableCommand {
   private var outputFormat: CheckpointFormat { format ?? .safetensors }
 
   func run() async throws {
-    let source = try SourceCheckpoint(path: input, opaqueAs: opaqueDtype?.elementType, generator)
-    let plan = try source.plan(to: to, recipes)
-    if self.plan {
-      let description = PlanReport(plan, of: source)
+    let source = try SourceCheckpoint(
+      path: input,
+      opaqueAs: opaqueDtype?.elementType,
+      selecting: selection.selection,
+      computing: generator.applied
+    )
+    let prepared = try prepare(source)
+    if plan {
+      let description = PlanReport(prepared, of: source)
       if report.json { return try report.report(description) }
       return print(description.table)
     }
     guard let output else { return }
     let path = try outputPath(output)
-    let progress = ConversionProgress(bytes: plan.byteCount, isQuiet: report.quiet)
-    let conversion = CheckpointConversion(
-      of: source.checkpoint,
-      sourceFiles: source.files,
-      plan: plan,
-      toolVersion: Tessera.version
-    )
+    let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
+    var conversion = prepared.conversion(of: source, besides: companions(of: output))
+    conversion.isHashingSource = sourceHash
     let files = try await conversion.write(
       to: path,
       format: outputFormat,
       shardByteLimit: shardSize?.bytes,
+      quantized: prepared.quantized,
       progress: progress.show
     )
     let summary = ConversionReport(
-      plan,
+      prepared,
       files: files,
       merged: source.merged,
       seconds: progress.seconds
     )
     for line in summary.lines { report.note(line) }
     try report.report(summary)
+  }
+
+  /// Plans: selection, layout, types, ties, in this order.
+  private func prepare(_ source: SourceCheckpoint) throws -> PreparedConversion {
+    let selected = try source.plan(to: to, recipes)
+    let (typed, quantized) = try precision.applied(to: selected)
+    let ties = typed.ties(in: source.checkpoint)
+    let isDropping = selection.tied == .drop
+    let isKeeping = outputFormat.holdsAliases && selection.tied != .copy
+    return PreparedConversion(
+      plan: isDropping ? typed.dropping(ties) : typed,
+      format: outputFormat,
+      quantized: quantized,
+      ties: ties,
+      areTiesKept: isKeeping && !isDropping
+    )
+  }
+
+  /// What a Hugging Face folder holds beside the weights, for an output that is a folder too.
+  private func companions(of output: String) -> [CompanionFile] {
+    guard ConvertCommand.isFolder(output), Checkpoint.isFolder(input) else { return [] }
+    let files = CompanionFile.all(inHuggingFaceFolder: input)
+    guard let dtype = precision.dtype else { return files }
+    return files.map { $0.statingType(dtype.torchName) }
   }
 
   /// The file to write; a folder that is named with a slash is made.
@@ -126,60 +171,4 @@ struct ConvertCommand: AsyncParsableCommand {
   private static func isFolder(_ path: String) -> Bool {
     path.hasSuffix("/") || Checkpoint.isFolder(path)
   }
-}
-
-/// An input of `convert` with what it takes to plan.
-struct SourceCheckpoint {
-  let path: String
-  let checkpoint: any CheckpointReader
-  let files: [String]
-  /// What adapters were merged into.
-  let merged: [AdapterMerge.Module]
-
-  /// Opens a checkpoint, computes what the options ask for, and refuses one that could not be
-  /// converted completely.
-  init(path: String, opaqueAs opaqueType: ElementType?, _ generator: GeneratorOptions) throws {
-    self.path = path
-    let file = try Checkpoint.file(of: path)
-    let prepared = try generator.applied(to: Checkpoint.open(file, opaqueAs: opaqueType))
-    checkpoint = prepared.checkpoint
-    merged = prepared.modules
-    files = checkpoint.files
-    guard let first = checkpoint.refusals.first else { return }
-    let others = checkpoint.refusals.count - 1
-    let more = others > 0 ? " (and \(others) more: see `tessera inspect`)" : ""
-    throw CheckpointError(path: file, cause: first + more)
-  }
-
-  /// Plans the conversion to a layout.
-  func plan(to target: ConversionTarget?, _ options: RecipeOptions) throws -> ConversionPlan {
-    let recipes = try recipes(options, to: target)
-    guard target?.isTorch == true else {
-      return try ConversionPlan(
-        recipes,
-        of: checkpoint,
-        configuration: configuration,
-        settings: options.sizes
-      )
-    }
-    guard let hdf5 = checkpoint as? HDF5Checkpoint else {
-      let cause = "a \(checkpoint.format) file; --to torch maps the layers of Keras files"
-      throw PlanError(tensor: path, cause: cause)
-    }
-    let rules = try KerasToTorch.rules(for: KerasModel(reading: hdf5))
-    return try ConversionPlan(rules, of: checkpoint)
-  }
-}
-
-/// Progress that arrives from the task that copies.
-private final class ConversionProgress: Sendable {
-  private let line: Mutex<ProgressLine>
-
-  init(bytes: Int, isQuiet: Bool) {
-    line = Mutex(ProgressLine("convert", unit: "MB", total: bytes / 1_000_000, isQuiet: isQuiet))
-  }
-
-  var seconds: Double { line.withLock { $0.seconds } }
-
-  @Sendable func show(_ bytes: Int) { line.withLock { $0.show(bytes / 1_000_000) } }
 }

@@ -1,6 +1,7 @@
 import Conversion
 import Readers
 import Tensors
+import Writers
 
 /// `convert --plan`: what would be done.
 ///
@@ -15,6 +16,12 @@ struct PlanReport: Encodable {
     let operations: [String]
     let streaming: String
     let reversibility: String
+    let encoding: String
+  }
+
+  struct Tie: Encodable {
+    let name: String
+    let of: String
   }
 
   struct Dropped: Encodable {
@@ -24,44 +31,53 @@ struct PlanReport: Encodable {
 
   let source: String
   let format: String
+  let to: String
   let recipe: String
   let outputs: [Output]
+  let ties: [Tie]
   let dropped: [Dropped]
   let lossy: [String]
   let notes: [String]
   let bytes: Int
   let bufferBytes: Int
+  let peakBytes: Int
 
   enum CodingKeys: String, CodingKey {
-    case source, format, recipe, outputs, dropped, lossy, notes, bytes
+    case source, format, to, recipe, outputs, ties, dropped, lossy, notes, bytes
     case bufferBytes = "buffer_bytes"
+    case peakBytes = "peak_bytes"
   }
 
-  init(_ plan: ConversionPlan, of source: SourceCheckpoint) {
+  init(_ prepared: PreparedConversion, of source: SourceCheckpoint) {
+    let plan = prepared.plan
     self.source = source.path
     format = source.checkpoint.format
+    to = prepared.format.rawValue
     recipe = plan.recipe
     outputs = plan.outputs.map { output in
       Output(
         name: output.tensor.name,
         dtype: output.tensor.elementType.rawValue,
         shape: output.tensor.shape.dimensions,
-        bytes: output.byteCount,
+        bytes: prepared.byteCount(of: output),
         sources: output.sources,
         operations: output.operations.map(\.description),
         streaming: output.streaming.rawValue,
-        reversibility: output.reversibility.rawValue
+        reversibility: prepared.reversibility(of: output).rawValue,
+        encoding: prepared.encoding(of: output).rawValue
       )
     }
+    ties = prepared.areTiesKept ? prepared.ties.map { Tie(name: $0.name, of: $0.original) } : []
     dropped = plan.dropped.map { Dropped(name: $0.name, reason: $0.reason) }
-    let inexact = plan.outputs.filter { $0.reversibility != .exact }
+    let inexact = plan.outputs.filter { prepared.reversibility(of: $0) != .exact }
     lossy = inexact.map(\.tensor.name) + plan.dropped.map(\.name)
     let added = plan.implied.map {
       "\($0.tensor.name): \($0.value.rawValue) everywhere, \($0.reason)"
     }
     notes = plan.notes + added
-    bytes = plan.byteCount
+    bytes = prepared.byteCount
     bufferBytes = plan.bufferBytes
+    peakBytes = prepared.forecast(reading: source.checkpoint)
   }
 
   /// The plan as text: a line a tensor.
@@ -73,11 +89,12 @@ struct PlanReport: Encodable {
     }
     let heads = ["from", "to", "type", "shape", "undone", "operations"]
     var lines = TextTable.lines([heads] + rows)
+    lines += ties.map { "tied: \($0.name) = \($0.of)" }
     lines += dropped.map { "dropped: \($0.name) (\($0.reason))" }
     lines += notes.map { "note: \($0)" }
     let megabytes = (Double(bytes) / 1e6).rounded(places: 1)
     lines.append(
-      "\(outputs.count) tensors, \(megabytes) MB; buffers of \(bufferBytes >> 20) MiB at most"
+      "\(outputs.count) tensors, \(megabytes) MB as \(to); about \(peakBytes >> 20) MiB of memory"
     )
     return lines.joined(separator: "\n")
   }
@@ -95,16 +112,17 @@ struct ConversionReport: Encodable {
   let notes: [String]
 
   init(
-    _ plan: ConversionPlan,
+    _ prepared: PreparedConversion,
     files: [String],
     merged: [AdapterMerge.Module],
     seconds: Double
   ) {
+    let plan = prepared.plan
     self.merged = merged
     recipe = plan.recipe
     self.files = files
     tensors = plan.outputs.count
-    bytes = plan.byteCount
+    bytes = prepared.byteCount
     self.seconds = seconds
     dropped = plan.dropped.map { PlanReport.Dropped(name: $0.name, reason: $0.reason) }
     notes = plan.notes

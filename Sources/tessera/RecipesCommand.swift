@@ -132,7 +132,7 @@ struct RecipesCommand: AsyncParsableCommand {
         if json { return try RecipesCommand.write(report) }
         return print("\(recipe.identifier): \(recipe.ruleCount) rules, each with an inverse")
       }
-      let source = try SourceCheckpoint(path: checkpoint, opaqueAs: nil, GeneratorOptions.parse([]))
+      let source = try SourceCheckpoint(path: checkpoint)
       let input = RecipeInput(source.checkpoint, configuration: source.configuration)
       let side = recipe.isOnRight(input) ? inverse : recipe
       let sizes = Dictionary(set.map { ($0.name, $0.value) }) { _, last in last }

@@ -15,8 +15,9 @@ struct Tessera: AsyncParsableCommand {
     version: version,
     subcommands: [
       TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ExportCommand.self,
-      ConvertCommand.self, InspectCommand.self, QuantizeCommand.self, PositionsCommand.self,
-      GridCommand.self, SSMCommand.self, LevelsCommand.self, TokenizersCommand.self, RecipesCommand.self,
+      ConvertCommand.self, InspectCommand.self, VerifyCommand.self, DiffCommand.self,
+      QuantizeCommand.self, PositionsCommand.self, GridCommand.self, SSMCommand.self,
+      LevelsCommand.self, TokenizersCommand.self, RecipesCommand.self,
       BenchCommand.self,
     ]
   )

@@ -333,7 +333,7 @@ def test_writing_fails_cleanly(tessera, tmp_path):
     safetensors.numpy.save_file({"a": np.zeros(3)}, tmp_path / "a.safetensors")
     tessera("convert", tmp_path / "a.safetensors", "-o", tmp_path / "a.safetensors", code=6)
     tessera("convert", tmp_path / "a.safetensors", "-o", tmp_path / "missing/b.safetensors", code=6)
-    tessera("convert", tmp_path / "a.safetensors", "-o", tmp_path / "b.bin", code=64)
+    tessera("convert", tmp_path / "a.safetensors", "-o", tmp_path / "b.xyz", code=64)
     tessera("convert", tmp_path / "nothing.h5", "-o", tmp_path / "b.safetensors", code=6)
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 

@@ -5,8 +5,8 @@ import Testing
 /// The program as a user meets it: its help, its usage errors, its exit codes.
 @Suite struct CommandTests {
   static let verbs = [
-    "tokenize", "prepare", "decode", "export", "convert", "inspect", "quantize", "positions",
-    "grid", "ssm", "levels", "tokenizers", "recipes",
+    "tokenize", "prepare", "decode", "export", "convert", "inspect", "verify", "diff", "quantize",
+    "positions", "grid", "ssm", "levels", "tokenizers", "recipes",
   ]
 
   /// Runs the program; standard output, standard error, exit code.

@@ -13,6 +13,14 @@ public struct CheckpointConversion: Sendable {
   public let plan: ConversionPlan
   /// The version of the program, for the result's metadata.
   public let toolVersion: String
+  /// The results that repeat others, or did before they were dropped: recorded in the metadata.
+  public var ties: [TensorTie] = []
+  /// Whether these share the bytes of the others; only where the format has aliases.
+  public var areTiesKept = false
+  /// Whether the metadata state the SHA-256 of the source, which must then be read as a whole.
+  public var isHashingSource = true
+  /// Files that appear beside the result.
+  public var companions: [CompanionFile] = []
 
   /// Prepares a conversion.
   ///
@@ -44,12 +52,16 @@ public struct CheckpointConversion: Sendable {
     metadata["tessera.version"] = toolVersion
     metadata["tessera.recipe"] = plan.recipe
     if plan.layout != nil || plan.isChange { metadata["tessera.layout"] = plan.layout }
-    metadata["tessera.source.sha256"] = sourceHash
+    metadata["tessera.source.sha256"] = isHashingSource ? sourceHash : nil
     metadata["tessera.source.format"] = checkpoint.format
     let names = sourceFiles.map { ($0 as NSString).lastPathComponent }
     metadata["tessera.source"] = names.count == 1 ? names[0] : "\(names.count) files"
     if !plan.dropped.isEmpty {
       metadata["tessera.dropped"] = plan.dropped.map(\.name).joined(separator: "\n")
+    }
+    if !ties.isEmpty {
+      let lines = ties.map { "\($0.name) = \($0.original)" }
+      metadata["tessera.tied"] = lines.joined(separator: "\n")
     }
     if let configuration = plan.configuration { metadata["tessera.config"] = configuration }
     return metadata
@@ -74,9 +86,9 @@ public struct CheckpointConversion: Sendable {
     quantized: Set<String> = [],
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> [String] {
-    let sharding = SafetensorsSharding(plan.outputs.map(\.tensor), byteLimit: shardByteLimit)
+    let sharding = SafetensorsSharding(tensors(in: format), byteLimit: shardByteLimit)
     // One core hashes the source while another copies; the header waits for the hash.
-    async let sourceHash = SourceHash.sha256(of: sourceFiles)
+    async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
     var set = AtomicFileSet()
     var files: [String] = []
     var done = 0
@@ -85,8 +97,7 @@ public struct CheckpointConversion: Sendable {
     for (number, tensors) in sharding.shards.enumerated() {
       let draft = metadata(sourceHash: SourceHash.placeholder)
       let options = GGUFOptions(values: plan.metadata, quantized: quantized)
-      let stored = format.holdsAliases ? tensors : tensors.map(\.withoutAlias)
-      let layout = try format.layout(of: stored, metadata: draft, gguf: options)
+      let layout = try format.layout(of: tensors, metadata: draft, gguf: options)
       let file = sharding.path(of: number, under: path)
       var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
       for index in shard.entries.indices {
@@ -106,8 +117,30 @@ public struct CheckpointConversion: Sendable {
       try set.add(index)
       files.append(indexPath)
     }
+    let slash = path.lastIndex(of: "/")
+    let folder = slash.map { String(path[...$0]) } ?? ""
+    for companion in companions {
+      var file = try AtomicFile(path: folder + companion.name, reading: sourceFiles)
+      try companion.write(to: &file)
+      try set.add(file)
+      files.append(folder + companion.name)
+    }
     try set.commit()
     return files
+  }
+
+  /// The tensors of the result; where the format has aliases, ties are such.
+  private func tensors(in format: CheckpointFormat) -> [TensorInfo] {
+    let isKeeping = areTiesKept && format.holdsAliases
+    let originals = isKeeping ? Dictionary(ties.map { ($0.name, $0.original) }) { $1 } : [:]
+    return plan.outputs.map { output in
+      TensorInfo(
+        name: output.tensor.name,
+        elementType: output.tensor.elementType,
+        shape: output.tensor.shape,
+        aliasOf: originals[output.tensor.name]
+      )
+    }
   }
 
   private func fill(
@@ -126,6 +159,10 @@ public struct CheckpointConversion: Sendable {
       }
       progress(output.byteCount)
     case .expression(let expression):
+      if file.entries[index].encoding != .plain, output.streaming != .bytes {
+        return try fillWhole(index, of: &file, with: expression, buffers, progress)
+      }
+      if try copyDirectly(expression, to: index, of: &file, progress) { return }
       try unsafe buffers.perform(expression) { bytes, offset in
         try unsafe file.write(bytes, at: offset, of: index)
         progress(bytes.count)
@@ -134,10 +171,32 @@ public struct CheckpointConversion: Sendable {
   }
 }
 
-extension TensorInfo {
-  /// The same tensor with bytes of its own.
-  fileprivate var withoutAlias: TensorInfo {
-    TensorInfo(name: name, elementType: elementType, shape: shape)
+extension CheckpointConversion {
+  /// Puts a tensor together in memory: tiles do not come in whole blocks.
+  private func fillWhole(
+    _ index: Int,
+    of file: inout CheckpointFile,
+    with expression: TensorExpression,
+    _ buffers: borrowing TransferBuffers,
+    _ progress: (Int) -> Void
+  ) throws {
+    let tensor = file.entries[index].tensor
+    var whole = [UInt8](repeating: 0, count: tensor.byteCount ?? 0)
+    try unsafe whole.withUnsafeMutableBytes { whole in
+      try unsafe buffers.perform(expression) { bytes, offset in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: whole[offset..<offset + bytes.count])
+          .copyMemory(from: bytes)
+        progress(bytes.count)
+      }
+    }
+    try unsafe whole.withUnsafeBytes { bytes in
+      // Blocks of 32 floats: a piece is a whole number of them.
+      for start in stride(from: 0, to: bytes.count, by: TransferBuffers.pieceSize) {
+        let end = min(start + TransferBuffers.pieceSize, bytes.count)
+        let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+        try unsafe file.write(piece, at: start, of: index)
+      }
+    }
   }
 }
 

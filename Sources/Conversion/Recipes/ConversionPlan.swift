@@ -58,9 +58,9 @@ public struct ConversionPlan: Sendable {
   /// The names and versions of the recipes, in the order in which they apply, joined by ` + `.
   public private(set) var recipe: String
   /// The tensors of the result, in the order of the source.
-  public private(set) var outputs: [Output]
+  public internal(set) var outputs: [Output]
   /// What is left out, with reasons.
-  public private(set) var dropped: [DroppedTensor]
+  public internal(set) var dropped: [DroppedTensor]
   /// What the result holds beside the source's tensors.
   public private(set) var implied: [ImpliedTensor]
   /// What the user should know, a sentence each.

@@ -19,7 +19,7 @@ public struct HDF5Checkpoint: CheckpointReader {
   /// Links, external and virtual data, bombs, unknown filters, long double, untyped bytes.
   public let refusals: [String]
   /// The file.
-  public var files: [String] { [file.region.name] }
+  public let files: [String]
 
   /// The description of the model's layers, where the file has one: Keras' JSON.
   package let modelConfiguration: String?
@@ -35,7 +35,7 @@ public struct HDF5Checkpoint: CheckpointReader {
   /// - Throws: `FileError`, `HDF5Error` or `ArchiveError`.
   public init(path: String, opaqueAs opaqueType: ElementType? = nil) throws {
     let region = try FileRegion(path: path)
-    try self.init(region: region, opaqueAs: opaqueType)
+    try self.init(region: region, files: [path], opaqueAs: opaqueType)
   }
 
   /// Opens a file that is already in memory; it is copied.
@@ -50,19 +50,22 @@ public struct HDF5Checkpoint: CheckpointReader {
     name: String = "embedded.h5",
     opaqueAs opaqueType: ElementType? = nil
   ) throws {
-    try self.init(region: FileRegion(bytes: bytes, name: name), opaqueAs: opaqueType)
+    try self.init(region: FileRegion(bytes: bytes, name: name), files: [], opaqueAs: opaqueType)
   }
 
-  private init(region: FileRegion, opaqueAs opaqueType: ElementType?) throws {
-    if let archive = try KerasArchive(region: region) {
-      let file = try HDF5File(region: archive.weights)
-      self.init(file: file, archive: archive, opaqueAs: opaqueType)
-    } else {
-      self.init(file: try HDF5File(region: region), archive: nil, opaqueAs: opaqueType)
-    }
+  private init(region: FileRegion, files: [String], opaqueAs opaqueType: ElementType?) throws {
+    let archive = try KerasArchive(region: region)
+    let file = try HDF5File(region: archive?.weights ?? region)
+    self.init(file: file, files: files, archive: archive, opaqueAs: opaqueType)
   }
 
-  private init(file: HDF5File, archive: KerasArchive?, opaqueAs opaqueType: ElementType?) {
+  private init(
+    file: HDF5File,
+    files: [String],
+    archive: KerasArchive?,
+    opaqueAs opaqueType: ElementType?
+  ) {
+    self.files = files
     let catalog = file.catalog
     let root = catalog.attributes[""] ?? [:]
     let configuration = archive?.configuration ?? root["model_config"]?.text
@@ -185,5 +188,20 @@ extension [String: [String: HDF5Attribute]] {
       piece += 1
     }
     return piece == 0 ? nil : names
+  }
+}
+
+extension HDF5Checkpoint: FileRunProviding {
+  /// Where a tensor lies: contiguous data are stored as they are read.
+  package func fileRun(of tensor: TensorInfo) -> FileRun? {
+    guard let dataset = datasets[tensor.name], case .run(let offset) = dataset.storage else {
+      return nil
+    }
+    let count = tensor.shape.elementCount.flatMap { tensor.elementType.byteCount(elements: $0) }
+    return FileRun(
+      descriptor: file.region.descriptor,
+      offset: file.region.start + offset,
+      count: count ?? 0
+    )
   }
 }

@@ -85,6 +85,19 @@ public struct SafetensorsCheckpoint: CheckpointReader {
   }
 }
 
+extension SafetensorsCheckpoint: FileRunProviding {
+  /// Where a tensor lies: always as it is read.
+  package func fileRun(of tensor: TensorInfo) -> FileRun? {
+    guard let location = locations[tensor.name] else { return nil }
+    let region = shards[location.shard].region
+    return FileRun(
+      descriptor: region.descriptor,
+      offset: region.start + location.bytes.lowerBound,
+      count: location.bytes.count
+    )
+  }
+}
+
 extension SafetensorsCheckpoint {
   private static func check(_ shards: [SafetensorsShard], against index: SafetensorsIndex) throws {
     var found = 0

@@ -1,3 +1,4 @@
+import CFiles
 import Foundation
 public import Readers
 
@@ -85,6 +86,29 @@ public struct AtomicFile: ~Copyable {
       Result { () throws(FileError) in try unsafe write(buffer, at: offset) }
     }
     try written.get()
+  }
+
+  /// Copies bytes of another open file to an offset, inside of the kernel.
+  ///
+  /// - Returns: How many bytes from the start on were copied: fewer than asked for where the systems
+  ///   of the two files do not work together, or the other file is shorter.
+  /// - Throws: `FileError` where the disk is full or fails.
+  func copy(
+    _ count: Int,
+    from source: Int32,
+    at sourceOffset: Int,
+    to offset: Int
+  ) throws(FileError) -> Int {
+    var done = 0
+    while done < count {
+      let (from, to) = (Int64(sourceOffset + done), Int64(offset + done))
+      let copied = cfiles_copy(source, from, descriptor, to, count - done)
+      if copied < 0, errno == EINTR { continue }
+      if copied < 0, [ENOSPC, EIO, EFBIG, EDQUOT].contains(errno) { throw failure("write") }
+      if copied <= 0 { break }
+      done += copied
+    }
+    return done
   }
 
   /// Reads back bytes that have been written.

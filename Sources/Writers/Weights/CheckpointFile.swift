@@ -63,6 +63,31 @@ public struct CheckpointFile: ~Copyable {
     }
   }
 
+  /// Copies bytes of one tensor from an open file, inside of the kernel.
+  ///
+  /// - Parameters:
+  ///   - count: How many bytes.
+  ///   - source: The open file.
+  ///   - sourceOffset: The first byte there.
+  ///   - offset: Where they belong, in bytes from the tensor's start.
+  ///   - index: The place of the tensor in `entries`.
+  /// - Returns: How many bytes from the start on were copied; the others must be written. None where
+  ///   the file needs checksums or stores blocks.
+  /// - Throws: `FileError`.
+  package mutating func copy(
+    _ count: Int,
+    from source: Int32,
+    at sourceOffset: Int,
+    to offset: Int,
+    of index: Int
+  ) throws -> Int {
+    let entry = entries[index]
+    guard entry.encoding == .plain, checksums.isEmpty else { return 0 }
+    let start = entry.bytes.lowerBound + offset
+    precondition(offset >= 0 && start + count <= entry.bytes.upperBound, "inside its tensor")
+    return try file.copy(count, from: source, at: sourceOffset, to: start)
+  }
+
   private mutating func store(
     _ bytes: UnsafeRawBufferPointer,
     at offset: Int,

@@ -1,0 +1,9 @@
+#define _GNU_SOURCE
+#include <unistd.h>
+
+#include "CFiles.h"
+
+ssize_t cfiles_copy(int source, int64_t source_offset, int target, int64_t offset, size_t count) {
+  off64_t from = source_offset, to = offset;
+  return copy_file_range(source, &from, target, &to, count, 0);
+}

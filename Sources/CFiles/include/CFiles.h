@@ -1,0 +1,8 @@
+// What Linux offers beyond POSIX for moving whole files; Swift's Glibc does not show it.
+#pragma once
+#include <stdint.h>
+#include <sys/types.h>
+
+// Copies bytes between two open files inside of the kernel. Returns how many, 0 at the end of the
+// source, or -1 with errno set; EXDEV, EINVAL, ENOSYS and the like say that these files cannot.
+ssize_t cfiles_copy(int source, int64_t source_offset, int target, int64_t offset, size_t count);

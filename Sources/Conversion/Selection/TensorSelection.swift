@@ -1,0 +1,221 @@
+import Foundation
+public import Readers
+public import Tensors
+
+/// Which tensors of a checkpoint are converted, and under which names: what comes before a recipe.
+///
+/// Training scripts wrap the weights in dictionaries beside optimizers and averages; the names then
+/// begin with the wrappers' keys.
+public struct TensorSelection: Sendable, Hashable {
+  /// Which of several sets of weights.
+  public enum Choice: Sendable, Hashable {
+    /// The weights that are trained: the wrapper called `model`, `state_dict`, `module` and the like.
+    case model
+    /// Their moving average: the wrapper whose name says `ema`.
+    case average
+    /// What stands under this name.
+    case key(String)
+
+    /// The choice as users write it: `model`, `ema`, or a key.
+    public init(_ text: String) {
+      switch text {
+      case "model": self = .model
+      case "ema": self = .average
+      default: self = .key(text)
+      }
+    }
+  }
+
+  /// The set of weights; nil for all.
+  public var choice: Choice?
+  /// Prefixes to take off the names, and patterns (with `*` or `?`) of names to leave out.
+  public var stripped: [String]
+
+  /// Selects tensors.
+  public init(choice: Choice? = nil, stripped: [String] = []) {
+    self.choice = choice
+    self.stripped = stripped
+  }
+
+  /// Whether every tensor keeps its name.
+  public var isEverything: Bool { choice == nil && stripped.isEmpty }
+
+  /// The rules that rename what is selected and name the rest as dropped.
+  ///
+  /// - Parameter tensors: All tensors of a checkpoint.
+  /// - Throws: `SelectionError` where the choice is ambiguous or a prefix or pattern fits no name.
+  public func rules(for tensors: [TensorInfo]) throws(SelectionError) -> ConversionRules {
+    var rules = ConversionRules(recipe: isEverything ? "identity/1" : "select/1")
+    var names = tensors.map { Optional($0.name) }
+    if let choice { try pick(choice, &names, &rules) }
+    for text in stripped { try strip(text, &names, &rules) }
+    rules.rules = zip(tensors, names).compactMap { tensor, name in
+      name.map { ConversionRule(tensor, to: $0) }
+    }
+    return rules
+  }
+
+  private func pick(
+    _ choice: Choice,
+    _ names: inout [String?],
+    _ rules: inout ConversionRules
+  ) throws(SelectionError) {
+    let all = names.compactMap { $0 }
+    let prefix = try Wrapper.prefix(for: choice, among: all)
+    for (index, name) in names.enumerated() {
+      guard let name else { continue }
+      if let rest = Wrapper.rest(of: name, under: prefix) {
+        names[index] = rest
+      } else {
+        rules.dropped.append(DroppedTensor(name: name, reason: "not under '\(prefix)'"))
+        names[index] = nil
+      }
+    }
+    rules.notes.append("the weights under '\(prefix)'")
+  }
+
+  private func strip(
+    _ text: String,
+    _ names: inout [String?],
+    _ rules: inout ConversionRules
+  ) throws(SelectionError) {
+    let isPattern = text.contains { "*?[".contains($0) }
+    var found = false
+    for (index, name) in names.enumerated() {
+      guard let name else { continue }
+      if isPattern, NamePattern(text).matches(name) {
+        found = true
+        rules.dropped.append(DroppedTensor(name: name, reason: "stripped by '\(text)'"))
+        names[index] = nil
+      } else if !isPattern, name.hasPrefix(text), name.count > text.count {
+        found = true
+        names[index] = String(name.dropFirst(text.count))
+      }
+    }
+    guard !found else { return }
+    let what = isPattern ? "fits no name" : "begins no name"
+    let present = Wrapper.candidates(among: names.compactMap { $0 })
+    throw SelectionError(cause: "--strip '\(text)' \(what)", candidates: present)
+  }
+}
+
+/// A pattern of names as shells have it: `*` is any text, dots and slashes included.
+public struct NamePattern: Sendable, Hashable {
+  /// The pattern.
+  public let text: String
+
+  /// Creates a pattern from its text.
+  public init(_ text: String) { self.text = text }
+
+  /// Whether the whole name fits.
+  public func matches(_ name: String) -> Bool { unsafe fnmatch(text, name, 0) == 0 }
+}
+
+/// A selection that fits nothing, or more than one thing.
+public struct SelectionError: ClassifiedError, Hashable {
+  /// What does not fit.
+  public let cause: String
+  /// What could be meant.
+  public let candidates: [String]
+
+  /// Creates an error from what does not fit and what could be meant.
+  public init(cause: String, candidates: [String]) {
+    self.cause = cause
+    self.candidates = candidates
+  }
+
+  /// Always a mismatch.
+  public var kind: FailureKind { .mismatch }
+
+  /// Cause and candidates on one line.
+  public var description: String {
+    let shown = candidates.prefix(8).map { "'\($0)'" }.joined(separator: ", ")
+    let more = candidates.count > 8 ? " and \(candidates.count - 8) more" : ""
+    return candidates.isEmpty
+      ? "\(cause); no name has a wrapper" : "\(cause); there is \(shown)\(more)"
+  }
+}
+
+/// The keys under which training scripts keep weights.
+private enum Wrapper {
+  /// What the trained weights are called, apart from averages.
+  private static let modelNames: Set<String> = [
+    "model", "state_dict", "model_state_dict", "model_state", "module", "net", "network", "params",
+    "weights", "generator",
+  ]
+
+  /// The one prefix that a choice means.
+  static func prefix(
+    for choice: TensorSelection.Choice,
+    among names: [String]
+  ) throws(SelectionError) -> String {
+    let isMeant: (String) -> Bool
+    let said: String
+    switch choice {
+    case .key(let key):
+      let trimmed = key.last == "." || key.last == "/" ? String(key.dropLast()) : key
+      guard names.contains(where: { rest(of: $0, under: trimmed) != nil }) else {
+        let cause = "--pick \(key): nothing stands under this name"
+        throw SelectionError(cause: cause, candidates: candidates(among: names))
+      }
+      return trimmed
+    case .model: (isMeant, said) = ({ modelNames.contains($0) }, "model")
+    case .average: (isMeant, said) = (isAverage, "ema")
+    }
+    var found: [String: Int] = [:]
+    for name in names {
+      let parts = parts(of: name)
+      guard let depth = parts.dropLast().firstIndex(where: isMeant) else { continue }
+      found[prefix(of: name, parts: depth + 1)] = depth
+    }
+    let shallowest = found.values.min()
+    let prefixes = found.filter { $0.value == shallowest }.keys.sorted()
+    if prefixes.count == 1 { return prefixes[0] }
+    if prefixes.isEmpty {
+      let cause = "--pick \(said): no name says so"
+      throw SelectionError(cause: cause, candidates: candidates(among: names))
+    }
+    throw SelectionError(
+      cause: "--pick \(said) is ambiguous: name one with --pick KEY",
+      candidates: prefixes
+    )
+  }
+
+  /// Whether a key says that its weights are a moving average.
+  private static func isAverage(_ part: String) -> Bool {
+    let words = part.lowercased().split(separator: "_")
+    return words.contains("ema") || words.contains("averaged")
+  }
+
+  /// The name without the prefix and its separator; nil where it stands elsewhere.
+  static func rest(of name: String, under prefix: String) -> String? {
+    guard name.hasPrefix(prefix) else { return nil }
+    let rest = name.dropFirst(prefix.count)
+    guard let first = rest.first, first == "." || first == "/", rest.count > 1 else { return nil }
+    return String(rest.dropFirst())
+  }
+
+  /// The first parts of the names, the most frequent ones first.
+  static func candidates(among names: [String]) -> [String] {
+    var counts: [String: Int] = [:]
+    for name in names where parts(of: name).count > 1 {
+      counts[prefix(of: name, parts: 1), default: 0] += 1
+    }
+    return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
+  }
+
+  private static func parts(of name: String) -> [String] {
+    name.split { $0 == "." || $0 == "/" }.map(String.init)
+  }
+
+  /// The beginning of a name that holds so many parts.
+  private static func prefix(of name: String, parts count: Int) -> String {
+    var left = count
+    return String(
+      name.prefix { character in
+        if character == "." || character == "/" { left -= 1 }
+        return left > 0
+      }
+    )
+  }
+}

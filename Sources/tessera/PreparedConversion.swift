@@ -1,0 +1,126 @@
+import Conversion
+import Readers
+import Tensors
+import Writers
+
+/// An input of `convert` with what it takes to plan.
+struct SourceCheckpoint {
+  let path: String
+  let checkpoint: any CheckpointReader
+  let files: [String]
+  /// What was not selected.
+  let dropped: [DroppedTensor]
+  /// What adapters were merged into.
+  let merged: [AdapterMerge.Module]
+
+  /// Opens a checkpoint, or a part of it, computes what the options ask for, and refuses one that
+  /// could not be converted completely.
+  init(
+    path: String,
+    opaqueAs opaqueType: ElementType? = nil,
+    selecting selection: TensorSelection = TensorSelection(),
+    computing compute: (any CheckpointReader) throws -> GeneratorOptions.Prepared = {
+      GeneratorOptions.Prepared(checkpoint: $0)
+    }
+  ) throws {
+    self.path = path
+    let file = try Checkpoint.file(of: path)
+    var opened = try Checkpoint.open(file, opaqueAs: opaqueType)
+    if selection.isEverything {
+      dropped = []
+    } else {
+      let selected = try SelectedCheckpoint(selection, of: opened)
+      opened = selected
+      dropped = selected.dropped
+    }
+    let prepared = try compute(opened)
+    checkpoint = prepared.checkpoint
+    merged = prepared.modules
+    files = checkpoint.files
+    guard let first = checkpoint.refusals.first else { return }
+    let others = checkpoint.refusals.count - 1
+    let more = others > 0 ? " (and \(others) more: see `tessera inspect`)" : ""
+    throw CheckpointError(path: file, cause: first + more)
+  }
+
+  /// Plans the conversion to a layout.
+  func plan(to target: ConversionTarget?, _ options: RecipeOptions) throws -> ConversionPlan {
+    let recipes = try recipes(options, to: target)
+    guard target?.isTorch == true else { return try plan(recipes, sizes: options.sizes) }
+    guard let hdf5 = checkpoint as? HDF5Checkpoint else {
+      let cause =
+        dropped.isEmpty
+        ? "a \(checkpoint.format) file; --to torch maps the layers of Keras files"
+        : "--to torch takes the model's layers by itself; leave --pick and --strip out"
+      throw PlanError(tensor: path, cause: cause)
+    }
+    let rules = try KerasToTorch.rules(for: KerasModel(reading: hdf5))
+    return try ConversionPlan(rules, of: checkpoint)
+  }
+
+  /// Plans recipes one after another; none keeps every name.
+  func plan(_ recipes: [Recipe], sizes: [String: Int] = [:]) throws -> ConversionPlan {
+    try ConversionPlan(recipes, of: checkpoint, configuration: configuration, settings: sizes)
+      .naming(dropped: dropped)
+  }
+}
+
+/// A conversion that is planned in all its parts.
+struct PreparedConversion {
+  let plan: ConversionPlan
+  let format: CheckpointFormat
+  /// The results that are stored as blocks.
+  let quantized: Set<String>
+  /// The results that repeat others, or did before they were dropped.
+  let ties: [TensorTie]
+  /// Whether these have no bytes of their own.
+  let areTiesKept: Bool
+
+  /// How a result is stored.
+  func encoding(of output: ConversionPlan.Output) -> CheckpointEncoding {
+    quantized.contains(output.tensor.name) ? .q8_0 : .plain
+  }
+
+  /// The bytes that a result takes in the file.
+  func byteCount(of output: ConversionPlan.Output) -> Int {
+    let tensor = output.tensor
+    if areTiesKept, ties.contains(where: { $0.name == tensor.name }) { return 0 }
+    return encoding(of: output).byteCount(
+      elements: tensor.shape.elementCount ?? 0,
+      of: tensor.elementType
+    ) ?? 0
+  }
+
+  /// The bytes of all results.
+  var byteCount: Int { plan.outputs.reduce(0) { $0 + byteCount(of: $1) } }
+
+  /// What it takes to get a result's sources back.
+  func reversibility(of output: ConversionPlan.Output) -> Reversibility {
+    encoding(of: output) == .plain ? output.reversibility : .oneWay
+  }
+
+  /// The peak of the program's memory, in bytes, as far as it can be foreseen.
+  func forecast(reading checkpoint: any CheckpointReader) -> Int {
+    MemoryForecast(plan, reading: checkpoint, quantized: quantized).peakBytes
+  }
+
+  /// The conversion of a source, with these files beside it.
+  func conversion(
+    of source: SourceCheckpoint,
+    besides companions: [CompanionFile]
+  ) -> CheckpointConversion {
+    var conversion = CheckpointConversion(
+      of: source.checkpoint,
+      sourceFiles: source.files,
+      plan: plan,
+      toolVersion: Tessera.version
+    )
+    conversion.ties = ties
+    conversion.areTiesKept = areTiesKept
+    let made = plan.companions.sorted { $0.key < $1.key }
+    conversion.companions =
+      companions.filter { plan.companions[$0.name] == nil }
+      + made.map { CompanionFile(name: $0.key, content: .text($0.value)) }
+    return conversion
+  }
+}

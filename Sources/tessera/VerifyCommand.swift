@@ -1,0 +1,101 @@
+import ArgumentParser
+import Conversion
+import Foundation
+import Readers
+import Tensors
+
+/// `verify`: whether one checkpoint is the other, converted.
+struct VerifyCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract:
+      "Check a conversion: do two checkpoints hold the same weights, under a layout or recipe?",
+    discussion: """
+      EXAMPLE
+        tessera verify model.keras model.safetensors --to torch
+
+      The first checkpoint is converted again, tile by tile, into the types of the second, and \
+      compared with it; then the second is brought back into the types of the first. Ends with exit \
+      code 4 where a tensor is missing, too much, of another shape, or differs by more than \
+      --tolerance. Differences on the way back are errors unless an operation or type rounds; what \
+      one side does not have by its recipe is no error there.
+      """
+  )
+
+  @Argument(help: "The checkpoint that was converted.", completion: .file())
+  var first: String
+
+  @Argument(help: "The result.", completion: .file())
+  var second: String
+
+  @Option(help: "The layout of the result, as for convert.")
+  var to: ConversionTarget?
+
+  @OptionGroup var recipes: RecipeOptions
+
+  @OptionGroup var selection: SelectionOptions
+
+  @Option(help: "The greatest difference of two values that is allowed.")
+  var tolerance = 0.0
+
+  @Option(help: "What untyped HDF5 elements of this width are: Keras 2 writes bfloat16 so.")
+  var opaqueDtype: OpaqueType?
+
+  @OptionGroup var report: OutputOptions
+
+  func validate() throws {
+    guard tolerance >= 0 else { throw ValidationError("--tolerance: not negative.") }
+    try to?.validate()
+  }
+
+  func run() async throws {
+    let source = try SourceCheckpoint(
+      path: first,
+      opaqueAs: opaqueDtype?.elementType,
+      selecting: selection.selection
+    )
+    let result = try SourceCheckpoint(path: second, opaqueAs: opaqueDtype?.elementType)
+    let plan = try source.plan(to: to, recipes).matchingTypes(of: result.checkpoint)
+    let forward = try await compare(plan, source, result)
+    // Operations that are exact have an inverse by construction: under --to torch, which is no
+    // recipe, equality one way is equality both ways.
+    var backward: CheckpointComparison?
+    if to?.isTorch != true {
+      let applied = try source.recipes(recipes, to: to)
+      let inverse = try applied.reversed().map { try $0.inverted() }
+      let back = try result.plan(inverse, sizes: recipes.sizes)
+      backward = try await compare(back.matchingTypes(of: source.checkpoint), result, source)
+    }
+    let summary = VerificationReport(
+      recipe: plan.recipe,
+      forward: forward,
+      backward: backward,
+      hashes: [try Self.hashes(of: source), try Self.hashes(of: result)],
+      tolerance: tolerance
+    )
+    for line in summary.lines { report.note(line) }
+    try report.report(summary)
+    if !summary.verified { throw ExitCode(FailureKind.mismatch.rawValue) }
+  }
+
+  private func compare(
+    _ plan: ConversionPlan,
+    _ source: SourceCheckpoint,
+    _ other: SourceCheckpoint
+  ) async throws -> CheckpointComparison {
+    let progress = ByteProgress("verify", bytes: plan.byteCount, isQuiet: report.quiet)
+    return try await CheckpointComparison.compare(
+      plan,
+      of: source.checkpoint,
+      with: other.checkpoint,
+      isHashing: true,
+      progress: progress.show
+    )
+  }
+
+  private static func hashes(of source: SourceCheckpoint) throws -> [String: String] {
+    var hashes: [String: String] = [:]
+    for file in source.files { hashes[file] = try FileDigest.sha256(of: file) }
+    return hashes
+  }
+}

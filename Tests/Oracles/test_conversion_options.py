@@ -1,0 +1,263 @@
+"""What `convert` selects, renames, rounds, ties and copies; `verify` and `diff` of the results."""
+
+import json
+import resource
+import subprocess
+
+import gguf
+import jsonschema
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from test_writers import bits, random_bits, same
+
+
+def load(path):
+    return safetensors.torch.load_file(path)
+
+
+@pytest.fixture
+def training(tmp_path):
+    """A training script's file: two sets of weights, an optimizer, tied tensors."""
+    torch.manual_seed(0)
+    weights = {"embed.weight": torch.randn(7, 4), "norm.weight": torch.randn(4), "body.weight": torch.randn(4, 32)}
+    weights["head.weight"] = weights["embed.weight"]
+    average = {name: tensor * 0.5 for name, tensor in weights.items()}
+    average["head.weight"] = average["embed.weight"]
+    state = {"model": weights, "ema": average, "optimizer": {"step": torch.tensor(3)}, "epoch": 5}
+    torch.save(state, tmp_path / "training.pt")
+    return tmp_path / "training.pt", weights, average
+
+
+# Selection ---------------------------------------------------------------------------------------------
+
+
+def test_pick_takes_one_set_and_strips_its_prefix(training, tessera, tmp_path):
+    path, weights, average = training
+    for choice, expected in (("model", weights), ("ema", average), ("ema.", average)):
+        tessera("convert", path, "-o", tmp_path / "out.safetensors", "--pick", choice)
+        found = load(tmp_path / "out.safetensors")
+        assert found.keys() == expected.keys() and all(same(found[n], t) for n, t in expected.items())
+    plan = json.loads(tessera("convert", path, "--plan", "--json", "--pick", "ema").stdout)
+    assert {d["name"] for d in plan["dropped"]} == {"optimizer.step"} | {f"model.{n}" for n in weights}
+
+
+def test_an_ambiguous_choice_lists_what_could_be_meant(tessera, tmp_path):
+    state = {f"{w}.a": torch.zeros(1) for w in ("model_ema", "params_ema", "model", "state_dict", "other")}
+    safetensors.torch.save_file(state, tmp_path / "in.safetensors")
+    for choice, names in (("ema", ["model_ema", "params_ema"]), ("model", ["model", "state_dict"]),
+                          ("nothing", ["model", "other"])):
+        result = tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "o.npz", "--pick", choice, code=4)
+        assert all(f"'{name}'" in result.stderr for name in names) and result.stderr.count("\n") == 1
+    assert not (tmp_path / "o.npz").exists()
+
+
+def test_strip_takes_prefixes_off_and_leaves_patterns_out(tessera, tmp_path):
+    state = {"module.a": torch.zeros(1), "module.b.num_batches": torch.zeros(1), "c": torch.ones(2)}
+    safetensors.torch.save_file(state, tmp_path / "in.safetensors")
+    out = tmp_path / "out.safetensors"
+    tessera("convert", tmp_path / "in.safetensors", "-o", out, "--strip", "module.", "--strip", "*.num_batches")
+    assert load(out).keys() == {"a", "c"}
+    tessera("convert", tmp_path / "in.safetensors", "-o", out, "--strip", "absent.", code=4)
+    safetensors.torch.save_file({"x.a": torch.zeros(1), "a": torch.zeros(1)}, tmp_path / "two.safetensors")
+    assert "two tensors" in tessera("convert", tmp_path / "two.safetensors", "-o", out, "--strip", "x.", code=4).stderr
+
+
+def test_tied_tensors_are_kept_copied_or_dropped(training, tessera, tmp_path):
+    path, weights, _ = training
+    kept, copied, dropped = (tmp_path / f"{n}.pt" for n in ("kept", "copied", "dropped"))
+    tessera("convert", path, "-o", kept, "--pick", "model")
+    tessera("convert", path, "-o", copied, "--pick", "model", "--tied", "copy")
+    tessera("convert", path, "-o", dropped, "--pick", "model", "--tied", "drop")
+    state = torch.load(kept, weights_only=True)
+    assert state["head.weight"].data_ptr() == state["embed.weight"].data_ptr()
+    apart = torch.load(copied, weights_only=True)
+    assert apart["head.weight"].data_ptr() != apart["embed.weight"].data_ptr()
+    assert all(same(s[n], t) for s in (state, apart) for n, t in weights.items())
+    assert torch.load(dropped, weights_only=True).keys() == weights.keys() - {"head.weight"}
+    tessera("convert", path, "-o", tmp_path / "kept.h5", "--pick", "model")
+    report = json.loads(tessera("inspect", tmp_path / "kept.h5", "--json").stdout)
+    assert [t["name"] for t in report["tensors"] if "alias_of" in t] == ["head.weight"]
+    tessera("convert", path, "-o", tmp_path / "t.safetensors", "--pick", "model")
+    with safetensors.safe_open(tmp_path / "t.safetensors", "pt") as file:
+        assert file.metadata()["tessera.tied"] == "head.weight = embed.weight"
+    tessera("convert", path, "-o", tmp_path / "o.npz", "--tied", "keep", code=64)
+
+
+# Types -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["f64", "f32", "f16", "bf16"])
+def test_types_are_rounded_as_torch_rounds(name, tessera, tmp_path):
+    types = {"f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+    generator = torch.Generator().manual_seed(1)
+    state = {str(t): (torch.randn(999, generator=generator, dtype=torch.float64) * 10).to(t) for t in types.values()}
+    state |= {"ints": torch.arange(5), "norm.weight": torch.randn(9, generator=generator).bfloat16()}
+    safetensors.torch.save_file(state, tmp_path / "in.safetensors")
+    out = tmp_path / "out.safetensors"
+    tessera("convert", tmp_path / "in.safetensors", "-o", out, "--dtype", name, "--keep-f32", "*norm*")
+    found = load(out)
+    assert found["ints"].dtype == torch.int64
+    assert same(found["norm.weight"], state["norm.weight"].float())
+    for stored in types.values():
+        assert same(found[str(stored)], state[str(stored)].to(types[name])), stored
+    if name in ("f16", "bf16"):
+        plan = json.loads(
+            tessera("convert", tmp_path / "in.safetensors", "--plan", "--json", "--dtype", name).stdout)
+        assert "torch.float64" in plan["lossy"] and "ints" not in plan["lossy"]
+
+
+def test_overflow_and_misspelt_exceptions_end_the_conversion(tessera, tmp_path):
+    safetensors.torch.save_file({"big": torch.tensor([1.0, 70000.0])}, tmp_path / "in.safetensors")
+    run = lambda code, *o: tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "o.npz", *o, code=code)
+    assert "big" in run(5, "--dtype", "f16").stderr
+    run(0, "--dtype", "f16", "--keep-f32", "big")
+    assert "'none'" in run(4, "--dtype", "f16", "--keep-f32", "none").stderr
+    run(64, "--keep-f32", "big")
+    run(64, "--dtype", "q8_0")
+
+
+def test_gguf_blocks_equal_gguf_py(tessera, tmp_path):
+    generator = torch.Generator().manual_seed(2)
+    state = {
+        "w": torch.randn(5, 64, generator=generator) * 3, "odd": torch.randn(4, 33, generator=generator),
+        "v": torch.randn(64, generator=generator), "kept": torch.randn(2, 32, generator=generator),
+        "zero": torch.zeros(1, 32), "half": torch.randn(3, 32, generator=generator).half(),
+    }
+    safetensors.torch.save_file(state, tmp_path / "in.safetensors")
+    out = tmp_path / "out.gguf"
+    tessera("convert", tmp_path / "in.safetensors", "-o", out, "--dtype", "q8_0", "--keep-f32", "kept")
+    found = {t.name: t for t in gguf.GGUFReader(out).tensors}
+    assert {n: t.tensor_type.name for n, t in found.items()} == {
+        "w": "Q8_0", "odd": "F16", "v": "F32", "kept": "F32", "zero": "Q8_0", "half": "Q8_0"}
+    for name in ("w", "zero", "half"):
+        expected = gguf.quants.quantize(state[name].float().numpy(), gguf.GGMLQuantizationType.Q8_0)
+        assert found[name].data.tobytes() == expected.tobytes()
+
+
+# Hugging Face folders ------------------------------------------------------------------------------------
+
+
+def test_a_folder_takes_its_settings_along(tessera, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True)
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(config).eval()
+    model.save_pretrained(tmp_path / "in")
+    (tmp_path / "in" / "tokenizer.json").write_text("{}")
+    (tmp_path / "in" / "modeling_custom.py").write_text("raise SystemExit")
+    out = tmp_path / "out"
+    tessera("convert", tmp_path / "in", "-o", f"{out}/", "--dtype", "bf16", "--shard-size", "20KB")
+    names = {p.name for p in out.iterdir()}
+    assert {"config.json", "generation_config.json", "tokenizer.json", "model.safetensors.index.json"} <= names
+    assert "modeling_custom.py" not in names and "bfloat16" in (out / "config.json").read_text()
+    loaded = transformers.LlamaForCausalLM.from_pretrained(out, dtype="auto")
+    assert loaded.dtype == torch.bfloat16
+    for name, tensor in model.state_dict().items():
+        assert same(loaded.state_dict()[name], tensor.bfloat16()), name
+    tessera("convert", out, "-o", f"{tmp_path / 'bin'}/", "--to", "pt")
+    state = torch.load(tmp_path / "bin" / "pytorch_model.bin", weights_only=True)
+    assert all(same(state[n], t) for n, t in loaded.state_dict().items() if n in state)
+
+
+# verify and diff -----------------------------------------------------------------------------------------
+
+
+def test_diff_names_every_difference(tessera, root, tmp_path):
+    a = {"same": torch.arange(6.0), "gone": torch.zeros(1), "shape": torch.zeros(2, 3), "value": torch.zeros(2000),
+         "type": torch.arange(3.0), "nan": torch.tensor([float("nan"), 1.0]), "ints": torch.tensor([2**60, 1])}
+    b = {n: t.clone() for n, t in a.items() if n != "gone"} | {"new": torch.zeros(1), "shape": torch.zeros(3, 2)}
+    b["value"][1500] = -0.25
+    b["type"] = b["type"].half()
+    b["ints"][0] += 1
+    safetensors.torch.save_file(a, tmp_path / "a.safetensors")
+    torch.save(b, tmp_path / "b.pt")
+    report = json.loads(tessera("diff", tmp_path / "a.safetensors", tmp_path / "b.pt", "--json", code=4).stdout)
+    jsonschema.validate(report, json.loads((root / "schemas/diff.schema.json").read_text()))
+    assert report["only_in_first"] == ["gone"] and report["only_in_second"] == ["new"] and not report["equal"]
+    found = {entry["name"]: entry for entry in report["different"]}
+    assert found.keys() == {"shape", "value", "type", "ints"}
+    assert found["value"]["max_abs_error"] == 0.25 and found["value"]["first_difference"] == 1500
+    assert found["value"]["differing"] == 1 and found["type"]["differing"] == 0 and found["ints"]["differing"] == 1
+    same_names = {n: t for n, t in a.items() if n not in ("gone", "shape", "value", "ints")}
+    safetensors.torch.save_file(same_names, tmp_path / "c.safetensors")
+    torch.save({n: b[n] for n in same_names}, tmp_path / "d.pt")
+    assert json.loads(tessera("diff", tmp_path / "c.safetensors", tmp_path / "d.pt", "--json").stdout)["equal"]
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "h5", "pt"])
+def test_verify_confirms_each_format_and_finds_one_changed_bit(ending, tessera, root, tmp_path):
+    state = {"a": random_bits((40, 32), torch.float32), "b": torch.randn(3, 32)}
+    state["a"] = torch.where(state["a"].isfinite(), state["a"], 1.0)
+    safetensors.torch.save_file(state, tmp_path / "in.safetensors")
+    out = tmp_path / f"out.{ending}"
+    tessera("convert", tmp_path / "in.safetensors", "-o", out)
+    report = json.loads(tessera("verify", tmp_path / "in.safetensors", out, "--json").stdout)
+    jsonschema.validate(report, json.loads((root / "schemas/verify.schema.json").read_text()))
+    assert report["verified"] and all(t["identical"] for t in report["forward"]["tensors"])
+    needle = bits(state["a"]).numpy().tobytes()[:64]
+    data = bytearray(out.read_bytes())
+    data[data.index(needle) + 2] ^= 1
+    (tmp_path / f"bad.{ending}").write_bytes(data)
+    # An archive states the checksum of its members: then the file is refused as damaged.
+    result = tessera("verify", tmp_path / "in.safetensors", tmp_path / f"bad.{ending}", code=None)
+    assert result.returncode == 4 or (ending in ("npz", "pt") and result.returncode == 3)
+    assert "a" in result.stderr
+
+
+def test_verify_knows_rounding_and_layouts(tessera, root, tmp_path):
+    state = {"a": torch.randn(50, 3)}
+    safetensors.torch.save_file(state, tmp_path / "in.safetensors")
+    tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "half.safetensors", "--dtype", "bf16")
+    report = json.loads(
+        tessera("verify", tmp_path / "in.safetensors", tmp_path / "half.safetensors", "--json").stdout)
+    assert report["forward"]["tensors"][0]["identical"] and report["backward"]["tensors"][0]["max_abs_error"] > 0
+    off = {"a": state["a"].bfloat16() + 1}
+    safetensors.torch.save_file(off, tmp_path / "off.safetensors")
+    tessera("verify", tmp_path / "in.safetensors", tmp_path / "off.safetensors", code=4)
+    tessera("verify", tmp_path / "in.safetensors", tmp_path / "off.safetensors", "--tolerance", "1.1")
+    source = root / "fixtures/weights/fer-emotion.hdf5"
+    tessera("convert", source, "-o", tmp_path / "torch.safetensors", "--to", "torch")
+    tessera("verify", source, tmp_path / "torch.safetensors", "--to", "torch")
+    tessera("verify", source, tmp_path / "torch.safetensors", code=4)
+
+
+# Memory --------------------------------------------------------------------------------------------------
+
+
+def peak(command):
+    """The peak memory of a command in MiB."""
+    script = "import resource,subprocess,sys;subprocess.run(sys.argv[1:],check=True,stdout=subprocess.DEVNULL);" \
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    result = subprocess.run(["python3", "-c", script, *map(str, command)], capture_output=True, text=True, check=True)
+    return int(result.stdout) / 1024
+
+
+@pytest.mark.parametrize("options", [[], ["--dtype", "bf16"]])
+def test_memory_is_bounded_and_foreseen(options, program, tessera, tmp_path):
+    # 1 GiB that takes no place on the disk: a header, then a hole.
+    rows = (1 << 30) // 4 // 4096
+    header = json.dumps({"x": {"dtype": "F32", "shape": [rows, 4096], "data_offsets": [0, 1 << 30]}}).encode()
+    path = tmp_path / "sparse.safetensors"
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + (1 << 30))
+    out = tmp_path / "out.safetensors"
+    plan = json.loads(tessera("convert", path, "--plan", "--json", *options).stdout)
+    used = peak([program, "convert", path, "-o", out, "--quiet", *options])
+    out.unlink()
+    assert used <= 64 + 16
+    if "debug" not in program:
+        assert abs(plan["peak_bytes"] / 2**20 - used) <= 0.2 * used, (plan["peak_bytes"] / 2**20, used)
+
+
+def test_the_address_space_may_be_small(program, tmp_path):
+    safetensors.torch.save_file({"x": torch.zeros(1 << 26)}, tmp_path / "in.safetensors")
+    limit = 600 << 20
+    subprocess.run(
+        [program, "convert", tmp_path / "in.safetensors", "-o", tmp_path / "o.safetensors", "--quiet"], check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
