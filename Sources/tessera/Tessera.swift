@@ -17,7 +17,7 @@ struct Tessera: AsyncParsableCommand {
       TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ExportCommand.self,
       ConvertCommand.self, InspectCommand.self, VerifyCommand.self, DiffCommand.self,
       QuantizeCommand.self, PositionsCommand.self, GridCommand.self, SSMCommand.self,
-      LevelsCommand.self, TokenizersCommand.self, RecipesCommand.self,
+      SoftenCommand.self, LevelsCommand.self, TokenizersCommand.self, RecipesCommand.self,
       BenchCommand.self,
     ]
   )

@@ -6,7 +6,7 @@ import Testing
 @Suite struct CommandTests {
   static let verbs = [
     "tokenize", "prepare", "decode", "export", "convert", "inspect", "verify", "diff", "quantize",
-    "positions", "grid", "ssm", "levels", "tokenizers", "recipes",
+    "positions", "grid", "ssm", "soften", "levels", "tokenizers", "recipes",
   ]
 
   /// Runs the program; standard output, standard error, exit code.
@@ -52,6 +52,8 @@ import Testing
     ["positions", "s.jsonl", "--scheme", "rope9d", "-o", "i.npy"],
     ["ssm", "hippo", "--measure", "legs", "--order", "4"],
     ["ssm", "discretize", "f.npz", "-o", "g.npz"],
+    ["ssm", "encode", "u.npy", "--measure", "legs", "--order", "4", "-o", "x.npy"],
+    ["soften", "l.npy", "--map", "softmax"], ["soften", "l.npy", "-o", "t.safetensors"],
     ["ssm", "discretize", "f.npz", "--method", "gbt:2", "--dt", "1", "-o", "g.npz"],
   ])
   func `wrong usage is found before anything is read`(arguments: [String]) throws {

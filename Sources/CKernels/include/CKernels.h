@@ -214,3 +214,7 @@ double ckernels_fma_loop(ckernels_isa isa, ptrdiff_t rounds, float *sink);
 // MARK: State spaces
 
 #include "statespaces.h"
+
+// MARK: Logits
+
+#include "logits.h"
