@@ -99,7 +99,7 @@ private func open(_ name: String) throws -> any CheckpointReader {
   }
 
   @Test(arguments: [
-    "kinds.pt", "legacy.pt", "module.pkl", "tree.msgpack", "blocks.gguf", "model.onnx",
+    "kinds.pt", "legacy.pt", "module.pkl", "tree.msgpack", "blocks.gguf",
   ])
   func `a file that ends early is an error in one line`(name: String) throws {
     let path = Fixtures.path("weights/formats/\(name)")

@@ -92,9 +92,9 @@ import Testing
   }
 
   @Test func `what is no checkpoint is named`() throws {
-    let gguf = try folder.write(Array("GGUF".utf8) + [3, 0, 0, 0], to: "x.gguf")
-    let error = #expect(throws: CheckpointError.self) { try Checkpoint.open(gguf) }
-    #expect(try #require(error).description.contains("a GGUF file"))
+    let picture = try folder.write([0xFF, 0xD8, 0xFF, 0xE0], to: "x.safetensor")
+    let error = #expect(throws: CheckpointError.self) { try Checkpoint.open(picture) }
+    #expect(try #require(error).description.contains("a JPEG file"))
     let empty = try TemporaryFolder()
     #expect(throws: CheckpointError.self) { try Checkpoint.open(empty.path) }
     #expect(throws: FileError.self) { try Checkpoint.open("\(empty.path)/missing") }

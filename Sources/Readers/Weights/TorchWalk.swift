@@ -18,12 +18,16 @@ struct TorchWalk {
   /// Containers in which nothing was found: another path to them would find as little.
   private var barren: Set<PickleNode> = []
   private var visits = 0
+  /// The tensors that were made, by their nodes: tied ones are met again and again.
+  private var made: [PickleNode: TorchTensor] = [:]
   private var names: Set<String> = []
   private var omittedAttributes = 0
 
   /// The most values that are visited; one that is shared is visited each time.
   private static let visitLimit = 1 << 20
   private static let depthLimit = 200
+  /// How many names tensors may have: tied ones have a few each, values nested to harm millions.
+  private static let nameLimits = (base: 4096, each: 64)
   private static let attributeLimit = 4096
   private static let noteLimit = 100
 
@@ -49,8 +53,11 @@ struct TorchWalk {
     guard visits <= TorchWalk.visitLimit else {
       throw refusal("more than \(TorchWalk.visitLimit) values, counted once for each path to them")
     }
+    if let tensor = made[node] { return try add(tensor) }
     switch try reader.find(node) {
-    case .tensor(let tensor): add(tensor)
+    case .tensor(let tensor):
+      made[node] = tensor
+      try add(tensor)
     case .unreadable(let reason): refuse(reason)
     case .wrapped(let inner): try descend(from: node) { walk in try walk.visit(inner) }
     case .parts(let parts, let note):
@@ -194,7 +201,10 @@ struct TorchWalk {
 
   // MARK: Results
 
-  private mutating func add(_ tensor: TorchTensor) {
+  private mutating func add(_ tensor: TorchTensor) throws {
+    guard tensors.count < TorchWalk.nameLimits.base + TorchWalk.nameLimits.each * made.count else {
+      throw refusal("\(tensors.count) paths lead to \(made.count) tensors: shared beyond measure")
+    }
     // A tensor that was saved by itself has no path.
     var name = path.isEmpty ? "tensor" : self.name
     if !names.insert(name).inserted {
