@@ -70,7 +70,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["safetensors", "h5"])
+  @Test(arguments: ["safetensors", "npz", "h5"])
   func `a file is what it was after writing and reading`(ending: String) throws {
     let folder = try TemporaryFolder()
     let path = "\(folder.path)/a.\(ending)"

@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -261,6 +262,25 @@ def test_a_file_without_a_named_convention(hippo, discretize, tmp_path):
     pair = np.array([[-1.0, 2.0], [-1.0, -2.0]])
     save_file({"Lambda": pair, "B": np.ones((2, 2))}, bare)
     assert "2 of 2 values" in discretize(bare, "--method", "zoh", "--dt", 0.1, "--system", "diagonal", code=4)
+
+
+def test_npz_and_hdf5(hippo, tessera, tmp_path):
+    _, arrays = hippo("legs", 6)
+    for ending in ("npz", "h5"):
+        path, step = tmp_path / f"legs.{ending}", tmp_path / f"step.{ending}"
+        tessera("ssm", "hippo", "--measure", "legs", "--order", "6", "-o", path)
+        tessera("ssm", "discretize", path, "--legs", "3", "--convention", "optimal", "-o", step)
+        tessera("ssm", "check", step)
+        if ending == "npz":
+            stored = dict(np.load(step))
+        else:
+            with h5py.File(step) as file:
+                stored = {name: file[name][()] for name in file}
+                assert file.attrs["tessera.ssm.measure"] == "legs"
+        for name in ("A", "B", "Lambda", "P", "V"):
+            np.testing.assert_array_equal(stored[name], arrays[name])
+        np.testing.assert_allclose(stored["A_bar"][5, 5], (3 / 4) ** 6, rtol=1e-15)
+    assert "safetensors" in tessera("ssm", "hippo", "--measure", "legs", "--order", "6", "-o", tmp_path / "a.txt", code=4).stderr
 
 
 def test_metadata_and_precision(hippo, tessera, tmp_path):

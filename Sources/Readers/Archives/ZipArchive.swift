@@ -20,6 +20,8 @@ struct ZipArchive: Sendable {
 
   let region: FileRegion
   let members: [Member]
+  /// The archive's comment.
+  let comment: [UInt8]
   private let places: [String: Int]
 
   /// The most members and the largest central directory that are read.
@@ -53,6 +55,7 @@ struct ZipArchive: Sendable {
       members.append(member)
       position = next
     }
+    comment = end.comment
     self.members = members
     self.places = places
     try checkOverlaps()

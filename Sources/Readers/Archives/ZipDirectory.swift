@@ -3,6 +3,8 @@ struct ZipDirectoryEnd {
   let offset: Int
   let size: Int
   let count: Int
+  /// What stands behind the directory: any bytes.
+  let comment: [UInt8]
 
   /// Finds the end record, the last thing in a zip file but for a comment of at most 65535 bytes.
   init(of region: FileRegion) throws {
@@ -29,6 +31,7 @@ struct ZipDirectoryEnd {
       throw ArchiveError(file: region.name, cause: "its directory ends after the file")
     }
     (self.count, self.size, self.offset) = values
+    comment = Array(tail.bytes[(position + 22)...])
   }
 
   /// Reads the zip64 record that a locator right before the end record points to.

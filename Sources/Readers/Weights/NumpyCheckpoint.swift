@@ -9,8 +9,9 @@ public struct NumpyCheckpoint: CheckpointReader {
   public let format: String
   /// Every array, in the archive's order.
   public let tensors: [TensorInfo]
-  /// None: numpy stores nothing beside arrays.
-  public let attributes: [String: String] = [:]
+  /// The strings of an archive whose comment is a JSON object of strings, as Tessera writes it; numpy itself
+  /// stores nothing beside arrays.
+  public let attributes: [String: String]
   /// What was skipped, and arrays in column-major or big-endian order.
   public let notes: [String]
   /// The file.
@@ -35,13 +36,24 @@ public struct NumpyCheckpoint: CheckpointReader {
       format = "npz"
       let archive = try ZipArchive(region: region)
       for member in archive.members { try listing.add(member, of: archive) }
+      attributes = NumpyCheckpoint.strings(ofComment: archive.comment)
     } else {
       format = "npy"
+      attributes = [:]
       try listing.add(region)
     }
     table = listing.table
     tensors = listing.table.tensors
     notes = listing.notes
+  }
+
+  /// A comment may be any text: what is no object of strings says nothing.
+  private static func strings(ofComment comment: [UInt8]) -> [String: String] {
+    var strings: [String: String] = [:]
+    let isObject: Void? = try? JSONScanner.read(comment) { scanner in
+      try scanner.object { scanner, key in strings[key] = try scanner.string() }
+    }
+    return isObject == nil ? [:] : strings
   }
 
   /// Reads a range of elements; see `CheckpointReader`.
