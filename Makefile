@@ -81,6 +81,7 @@ bench: build oracles
 	$(ORACLES)/bin/python scripts/bench_quantizers.py
 	$(ORACLES)/bin/python scripts/bench_network.py --shape chameleon --size 512 --memory
 	$(ORACLES)/bin/python scripts/bench_convert.py .build/release/tessera
+	$(ORACLES)/bin/python scripts/bench_ssm.py .build/release/tessera
 	$(ORACLES)/bin/python scripts/bench_datasets.py .build/release/tessera
 
 clean:
