@@ -87,7 +87,7 @@ class Graph:
         value = self.convolution(net.quant_conv, value)
         self.nodes.append(helper.make_node("Identity", [value], ["latents"]))
         image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, None, None])
-        latents = helper.make_tensor_value_info("latents", onnx.TensorProto.FLOAT, None)
+        latents = helper.make_tensor_value_info("latents", onnx.TensorProto.FLOAT, [1, net.quant_conv.out_channels, None, None])
         graph = helper.make_graph(self.nodes, "encoder", [image], [latents], self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model)
