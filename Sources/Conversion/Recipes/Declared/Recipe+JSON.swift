@@ -165,6 +165,7 @@ private struct RecipeFields {
   func definition() throws(RecipeError) -> RecipeRule.Definition {
     try check([
       "left", "right", "shape", "shapes", "operations", "optional", "group", "keep", "type", "note",
+      "gather", "fallback",
     ])
     let names = [texts("left"), texts("right")]
     guard names.allSatisfy({ !$0.isEmpty }) else { throw failure("'left' or 'right' is missing") }
@@ -185,6 +186,8 @@ private struct RecipeFields {
     }
     definition.isOptional = json["optional"]?.bool ?? false
     definition.group = json["group"]?.string ?? ""
+    definition.gather = json["gather"]?.string
+    definition.isFallback = json["fallback"]?.bool ?? false
     definition.isKept = json["keep"]?.bool ?? false
     definition.types = try ["left", "right"].map { (side) throws(RecipeError) in
       guard let text = json["type"]?[side]?.string else { return nil }

@@ -19,21 +19,14 @@ extension Recipe {
     let sizes = try RecipeSizes(self, matching, input, settings: settings)
     var rules = ConversionRules(recipe: identifier)
     for match in matching.matches {
-      let forms = match.sources.map { TensorForm($0.shape, $0.elementType) }
-      let local = try sizes.sizes(of: match)
+      let rule: ConversionRule
       do {
-        let operations = try RecipeOperation.operations(
-          match.rule.definition.operations,
-          on: forms,
-          local
-        )
-        rules.rules.append(
-          ConversionRule(sources: match.sources, operations: operations, targets: match.targets)
-        )
+        rule = try conversionRule(match, sizes.sizes(of: match), matching.counts)
       } catch {
         throw error.at(match.sources.first?.name ?? match.rule.label)
       }
-      for target in match.targets {
+      rules.rules.append(rule)
+      for target in rule.targets {
         if let type = match.rule.definition.types[1] { rules.fixedTypes[target] = type }
         if match.rule.definition.isKept || match.rule.definition.types[1] != nil {
           rules.keptTypes.insert(target)
@@ -47,6 +40,59 @@ extension Recipe {
     try addSettings(to: &rules, from: input, sizes.known)
     rules.layout = "\(family).\(right.name)"
     return rules
+  }
+
+  /// One match as operations on tensors.
+  private func conversionRule(
+    _ match: RecipeMatching.Match,
+    _ sizes: [String: Int],
+    _ counts: [String: Int]
+  ) throws(RecipeError) -> ConversionRule {
+    let definition = match.rule.definition
+    var forms = match.sources.map { TensorForm($0.shape, $0.elementType) }
+    var operations: [TensorOperation] = []
+    if definition.isGathering {
+      let shape = match.sources[0].shape
+      if let odd = match.sources.first(where: { $0.shape != shape }) {
+        let cause = "has shape \(odd.shape), '\(match.sources[0].name)' has \(shape)"
+        throw RecipeError(cause, recipe: identifier, place: odd.name, kind: .mismatch)
+      }
+      let part = Shape([1] + shape.dimensions)
+      operations = [
+        .reshape(from: shape, to: part),
+        .concatenate(axis: 0, sizes: match.sources.map { _ in 1 }),
+      ]
+      let whole = Shape([match.sources.count] + shape.dimensions)
+      forms = [TensorForm(whole, forms[0].elementType)]
+    }
+    operations += try RecipeOperation.operations(definition.operations, on: forms, sizes)
+    guard let gather = definition.gather, !definition.isGathering else {
+      return ConversionRule(
+        sources: match.sources,
+        operations: operations,
+        targets: match.targets
+      )
+    }
+    do {
+      for operation in operations { forms = try operation.forms(after: forms) }
+    } catch {
+      throw RecipeError(error.description, recipe: identifier, kind: .mismatch)
+    }
+    guard let count = forms[0].shape.dimensions.first, count > 0 else {
+      throw RecipeError("has no parts", recipe: identifier, kind: .mismatch)
+    }
+    let part = Array(forms[0].shape.dimensions.dropFirst())
+    let targets = (0..<count).compactMap { index in
+      match.rule.sides[1][0].name(
+        match.binding.merging([gather: "\(index)"]) { old, _ in old },
+        counts
+      )
+    }
+    operations += [
+      .split(axis: 0, sizes: targets.map { _ in 1 }),
+      .reshape(from: Shape([1] + part), to: Shape(part)),
+    ]
+    return ConversionRule(sources: match.sources, operations: operations, targets: targets)
   }
 
   private func refuseRepetition(of input: RecipeInput) throws(RecipeError) {
@@ -90,14 +136,25 @@ extension Recipe {
   }
 
   private func exclusiveMatches(of input: RecipeInput, on side: Int) -> Int {
-    input.tensors.count { tensor in
-      matches(tensor.name, on: side) && !matches(tensor.name, on: 1 - side)
+    let counts = [0, 1].map { self.counts(of: input, on: $0) }
+    return input.tensors.count { tensor in
+      matches(tensor.name, on: side, counts[side])
+        && !matches(tensor.name, on: 1 - side, counts[1 - side])
+    }
+  }
+
+  /// The numbers that a side's templates count with.
+  func counts(of input: RecipeInput, on side: Int) -> [String: Int] {
+    countTemplates.mapValues { templates in
+      Set(input.tensors.compactMap { templates[side].match($0.name) }).count
     }
   }
 
   /// Whether a name belongs to a side, dropped and constant ones included.
-  func matches(_ name: String, on side: Int) -> Bool {
-    rules.contains { $0.sides[side].contains { $0.matchesLoosely(name) } }
+  func matches(_ name: String, on side: Int, _ counts: [String: Int]) -> Bool {
+    rules.contains {
+      !$0.definition.isFallback && $0.sides[side].contains { $0.match(name, counts) != nil }
+    }
       || drops.contains { $0.side == side && $0.template.match(name) != nil }
       || constants.contains { $0.side == side && $0.template.match(name) != nil }
       || ties.contains { $0.sides[side].name == name }
@@ -112,19 +169,6 @@ extension Recipe {
       return value == expected || value.string == expected.spelled
     }
   }
-}
-
-extension NameTemplate {
-  /// Whether a name matches for some values of the counts.
-  func matchesLoosely(_ name: String) -> Bool {
-    if match(name) != nil { return true }
-    guard placeholders.count > kinds.count else { return false }
-    return (1...16).contains { count in
-      match(name, Dictionary(uniqueKeysWithValues: unbound.map { ($0, count) })) != nil
-    }
-  }
-
-  private var unbound: [String] { placeholders.filter { kinds[$0] == nil && $0 != "i" } }
 }
 
 extension JSONValue {

@@ -100,7 +100,8 @@ public struct Recipe: Hashable, Sendable {
     do throws(RecipeError) {
       var rules: [RecipeRule] = []
       for definition in definitions { rules += try definition.rules() }
-      self.rules = rules
+      self.rules =
+        rules.filter { !$0.definition.isFallback } + rules.filter(\.definition.isFallback)
       var templates: [String: [NameTemplate]] = [:]
       for (name, texts) in counts {
         for text in texts { templates[name, default: []].append(try NameTemplate(parsing: text)) }
@@ -115,7 +116,7 @@ public struct Recipe: Hashable, Sendable {
   /// Refuses rules of which two would match one name, and placeholders that one side lacks.
   private func check() throws(RecipeError) {
     for side in 0...1 {
-      let templates = rules.flatMap { $0.sides[side] }
+      let templates = rules.filter { !$0.definition.isFallback }.flatMap { $0.sides[side] }
       for (index, template) in templates.enumerated() {
         for other in templates[(index + 1)...]
         where template.match(other.example) != nil || other.match(template.example) != nil {
@@ -127,7 +128,8 @@ public struct Recipe: Hashable, Sendable {
     let declared = Set(sizes.map(\.name)).union(counts.keys)
     for rule in rules {
       let bound = rule.sides.map { side in
-        side.reduce(into: Set<String>()) { $0.formUnion($1.placeholders) }.subtracting(declared)
+        side.reduce(into: Set<String>()) { $0.formUnion($1.placeholders) }
+          .subtracting(declared).subtracting([rule.definition.gather ?? ""])
       }
       guard bound[0] == bound[1] else {
         let cause = "the two sides have different placeholders"

@@ -101,7 +101,8 @@ public struct RecipeCatalog: Sendable {
       for side in 0...1 {
         let agrees = recipe.marksAgree(input, on: side)
         if agrees == false { continue }
-        let matched = input.tensors.count { recipe.matches($0.name, on: side) }
+        let counts = recipe.counts(of: input, on: side)
+        let matched = input.tensors.count { recipe.matches($0.name, on: side, counts) }
         var score = Double(matched) / Double(max(input.tensors.count, 1))
         // Settings that name the family decide between families with the same names.
         if agrees == true { score += 1 }
@@ -117,12 +118,13 @@ public struct RecipeCatalog: Sendable {
   /// another's.
   private func coverage(of input: RecipeInput, by recipe: Recipe, _ side: Int) -> Double {
     let needed = recipe.rules.filter {
-      !$0.definition.isOptional && $0.definition.group.isEmpty
+      !$0.definition.isOptional && $0.definition.group.isEmpty && !$0.definition.isFallback
     }
     guard !needed.isEmpty else { return 0 }
+    let counts = recipe.counts(of: input, on: side)
     let found = needed.count { rule in
       rule.sides[side].allSatisfy { template in
-        input.tensors.contains { template.matchesLoosely($0.name) }
+        input.tensors.contains { template.match($0.name, counts) != nil }
       }
     }
     return Double(found) / Double(needed.count)

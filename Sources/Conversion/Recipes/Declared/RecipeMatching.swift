@@ -9,8 +9,15 @@ struct RecipeMatching {
     let binding: NameBinding
     /// The tensors on the left.
     let sources: [TensorInfo]
-    /// The names on the right.
+    /// The names on the right; none yet where one tensor is cut into many.
     let targets: [String]
+
+    /// The shapes of the sources as the rule states them.
+    var shapes: [[SizeExpression]]? {
+      let shapes = rule.definition.shapes
+      guard rule.definition.isGathering else { return shapes }
+      return shapes.map { shapes in sources.map { _ in shapes[0] } }
+    }
   }
 
   private let recipe: Recipe
@@ -29,10 +36,7 @@ struct RecipeMatching {
     self.recipe = recipe
     self.input = input
     tensors = Dictionary(input.tensors.map { ($0.name, $0) }) { first, _ in first }
-    for (name, templates) in recipe.countTemplates {
-      let bindings = input.tensors.compactMap { templates[0].match($0.name) }
-      counts[name] = Set(bindings).count
-    }
+    counts = recipe.counts(of: input, on: 0)
     let tied = try resolveTies()
     try matchAll(except: tied)
     try checkComplete()
@@ -65,13 +69,26 @@ struct RecipeMatching {
   private mutating func matchAll(except tied: Set<String>) throws {
     var done: Set<String> = tied
     for tensor in input.tensors where !done.contains(tensor.name) {
+      if let drop = drop(for: tensor) {
+        dropped.append(drop)
+        continue
+      }
       guard let (rule, binding) = rule(for: tensor.name) else {
-        try drop(tensor)
+        try dropConstant(tensor)
+        continue
+      }
+      if rule.definition.isGathering {
+        let match = try gathered(rule, binding, tensor)
+        done.formUnion(match.sources.map(\.name))
+        matches.append(match)
         continue
       }
       let names = rule.sides[0].compactMap { $0.name(binding, counts) }
       let targets = rule.sides[1].compactMap { $0.name(binding, counts) }
-      guard names.count == rule.sides[0].count, targets.count == rule.sides[1].count else {
+      let isScattering = rule.definition.gather != nil
+      guard names.count == rule.sides[0].count,
+        isScattering || targets.count == rule.sides[1].count
+      else {
         throw failure(tensor.name, "its number is outside of what the others allow")
       }
       var sources: [TensorInfo] = []
@@ -95,13 +112,34 @@ struct RecipeMatching {
     return nil
   }
 
-  private mutating func drop(_ tensor: TensorInfo) throws {
-    if let drop = recipe.drops.first(where: {
-      $0.side == 0 && $0.template.match(tensor.name) != nil
-    }) {
-      dropped.append(DroppedTensor(name: tensor.name, reason: drop.reason))
-      return
+  /// The parts that are stacked, of which one is given.
+  private func gathered(
+    _ rule: RecipeRule,
+    _ binding: NameBinding,
+    _ tensor: TensorInfo
+  ) throws -> Match {
+    let gather = rule.definition.gather ?? ""
+    var common = binding
+    common[gather] = nil
+    var sources: [TensorInfo] = []
+    while true {
+      let next = common.merging([gather: "\(sources.count)"]) { old, _ in old }
+      guard let name = rule.sides[0][0].name(next, counts), let part = tensors[name] else { break }
+      sources.append(part)
     }
+    guard sources.contains(tensor), let target = rule.sides[1][0].name(common, counts) else {
+      let cause = "the ones before it are missing: number \(sources.count) of \(gather)"
+      throw failure(tensor.name, cause)
+    }
+    return Match(rule: rule, binding: common, sources: sources, targets: [target])
+  }
+
+  private func drop(for tensor: TensorInfo) -> DroppedTensor? {
+    recipe.drops.first { $0.side == 0 && $0.template.match(tensor.name) != nil }
+      .map { DroppedTensor(name: tensor.name, reason: $0.reason) }
+  }
+
+  private mutating func dropConstant(_ tensor: TensorInfo) throws {
     for constant in recipe.constants
     where constant.side == 0 && constant.template.match(tensor.name) != nil {
       guard try input.isConstant(tensor, constant.value) else {
@@ -136,7 +174,8 @@ struct RecipeMatching {
       let numbers = bindings.compactMap { $0[key[1]].flatMap { Int($0) } }
       counts[key[1]] = max(counts[key[1]] ?? 0, (numbers.max() ?? -1) + 1)
     }
-    for rule in recipe.rules where !rule.definition.isOptional {
+    for rule in recipe.rules
+    where !rule.definition.isOptional && !rule.definition.isFallback {
       try checkPresent(rule)
     }
   }

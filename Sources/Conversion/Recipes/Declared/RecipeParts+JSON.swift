@@ -37,6 +37,8 @@ extension RecipeRule.Definition {
     if !operations.isEmpty { object["operations"] = .array(operations.map(\.json)) }
     if isOptional { object["optional"] = .bool(true) }
     if !group.isEmpty { object["group"] = .string(group) }
+    if let gather { object["gather"] = .string(gather) }
+    if isFallback { object["fallback"] = .bool(true) }
     if isKept { object["keep"] = .bool(true) }
     var fixed: [String: JSONValue] = [:]
     for (side, type) in zip(["left", "right"], types) {

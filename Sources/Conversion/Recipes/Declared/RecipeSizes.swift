@@ -50,7 +50,7 @@ struct RecipeSizes {
     while isGrowing {
       isGrowing = false
       for match in matches {
-        for (tensor, shape) in zip(match.sources, match.rule.definition.shapes ?? [])
+        for (tensor, shape) in zip(match.sources, match.shapes ?? [])
         where shape.count == tensor.shape.rank {
           for (axis, extent) in shape.enumerated() {
             guard let (name, value) = extent.solved(for: tensor.shape[axis], known),
@@ -86,7 +86,7 @@ struct RecipeSizes {
   ///
   /// - Throws: `RecipeError` that names the tensor whose shape differs, and the one it differs from.
   func sizes(of match: RecipeMatching.Match) throws(RecipeError) -> [String: Int] {
-    guard let shapes = match.rule.definition.shapes else { return known }
+    guard let shapes = match.shapes else { return known }
     var sizes = known
     for (tensor, shape) in zip(match.sources, shapes) {
       guard shape.count == tensor.shape.rank else {
