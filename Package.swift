@@ -44,6 +44,10 @@ let package = Package(
       cSettings: strictC,
       linkerSettings: [.linkedLibrary("png")]
     ),
+    .target(
+      name: "CSentencePiece",
+      linkerSettings: [.linkedLibrary("sentencepiece")]
+    ),
     .target(name: "CKernels", cSettings: strictC),
     .target(name: "CRecipes", exclude: ["recipes"], cSettings: strictC),
     .target(name: "CTesseraF8", exclude: ["tessera-f8.h5"], cSettings: strictC),
@@ -57,7 +61,10 @@ let package = Package(
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
-    .target(name: "Tokenization", dependencies: ["CKernels", "CTesseraF8", "Readers", "Tensors"]),
+    .target(
+      name: "Tokenization",
+      dependencies: ["CKernels", "CSentencePiece", "CTesseraF8", "Readers", "Tensors"]
+    ),
     .target(
       name: "Writers",
       dependencies: [
@@ -119,7 +126,8 @@ let package = Package(
     .testTarget(name: "tesseraTests", dependencies: ["Fixtures", "tessera"]),
   ],
   swiftLanguageModes: [.v6],
-  cLanguageStandard: .c17
+  cLanguageStandard: .c17,
+  cxxLanguageStandard: .cxx17
 )
 
 for target in package.targets where [.regular, .executable, .test].contains(target.type) {

@@ -8,7 +8,7 @@ struct BenchCommand: AsyncParsableCommand {
     shouldDisplay: false,
     subcommands: [
       BenchConvertCommand.self, BenchImagesCommand.self, BenchKernelsCommand.self,
-      BenchNetworkCommand.self, BenchTokenizeCommand.self,
+      BenchNetworkCommand.self, BenchTextCommand.self, BenchTokenizeCommand.self,
     ]
   )
 }

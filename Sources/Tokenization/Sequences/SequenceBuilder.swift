@@ -1,0 +1,369 @@
+internal import Tensors
+
+/// A part of a document.
+public enum DocumentPart: Sendable {
+  /// A text.
+  case text(String)
+  /// The codes of an image, row by row, without any offset.
+  case image(codes: [Int], height: Int, width: Int)
+}
+
+/// Turns documents into sequences under one layout: a layout whose names were looked up.
+public struct SequenceBuilder {
+  /// Every id is below this.
+  public let vocabularySize: Int
+  /// What fills rows of a fixed length.
+  public let pad: Int32?
+  /// The layout.
+  public let layout: SequenceLayout
+
+  private let scheme: PositionScheme?
+  private let codeCount: Int
+  private var encoder: TextEncoder?
+  private let map: CodeMap
+  private let beginOfDocument, endOfDocument, beginOfImage, beginOfCodes, endOfFrame, endOfImage: [Int32]
+  private let endOfLine: Int32?
+  private let tokenizer: TextTokenizer?
+
+  /// Looks up a layout's names.
+  ///
+  /// - Parameters:
+  ///   - layout: The layout.
+  ///   - tokenizer: The text tokenizer; nil where only images are written.
+  ///   - codeCount: How many codes the image tokenizer has.
+  ///   - scheme: The scheme of the position ids, or nil for none.
+  /// - Throws: `SequenceError` for a name that is not there, or ids beyond int32.
+  public init(
+    _ layout: SequenceLayout,
+    tokenizer: TextTokenizer?,
+    codeCount: Int,
+    scheme: PositionScheme?
+  ) throws(SequenceError) {
+    self.layout = layout
+    self.tokenizer = tokenizer
+    self.codeCount = codeCount
+    self.scheme = scheme
+    encoder = tokenizer?.makeEncoder()
+    let look = TokenLookup(layout: layout.name, tokenizer: tokenizer)
+    beginOfDocument = try look.ids(layout.beginOfDocument)
+    endOfDocument = try look.ids(layout.endOfDocument)
+    beginOfImage = try look.ids(layout.beginOfImage)
+    beginOfCodes = try look.ids(layout.beginOfCodes)
+    endOfFrame = try look.ids(layout.endOfFrame)
+    endOfImage = try look.ids(layout.endOfImage)
+    endOfLine = try layout.endOfLine.map { line throws(SequenceError) in try look.id(line.token) }
+    // Only rows of a fixed length need it: a name that is not there is an error then.
+    pad = layout.pad.flatMap { try? look.id($0) }
+    if layout.size?.text != nil, tokenizer == nil {
+      throw SequenceError("\(layout.name) writes sizes as text: name a --text-tokenizer")
+    }
+    map = try CodeMap(layout.codes, count: codeCount, look: look)
+    let marks = [
+      beginOfDocument, endOfDocument, beginOfImage, beginOfCodes, endOfFrame, endOfImage,
+    ].joined()
+    let all = Array(marks) + [endOfLine, pad].compactMap(\.self) + [map.greatest]
+    let needed = max(tokenizer?.vocabularySize ?? 0, Int(all.max() ?? 0) + 1)
+    if let size = layout.vocabularySize, needed > size {
+      throw SequenceError(
+        "\(layout.name): an id of \(needed - 1) is beyond its vocabulary of \(size); its codes or "
+          + "the text tokenizer are another model's"
+      )
+    }
+    vocabularySize = layout.vocabularySize ?? needed
+  }
+
+  /// The sequence of a document.
+  ///
+  /// - Throws: `SequenceError`; where only the document is at fault it says so.
+  public mutating func sequence(of parts: [DocumentPart]) throws(SequenceError) -> TokenSequence {
+    var sequence = TokenSequence()
+    append(beginOfDocument, isLearned: [.all, .text].contains(layout.loss), to: &sequence)
+    for (index, part) in parts.enumerated() {
+      let isLast = index == parts.count - 1
+      switch part {
+      case .text(let text): try append(text, isLast: isLast, to: &sequence)
+      case .image(let codes, let height, let width):
+        try append(codes, height, width, isLast: isLast, to: &sequence)
+      }
+    }
+    append(
+      endOfDocument,
+      isLearned: [.all, .text, .completion].contains(layout.loss),
+      to: &sequence
+    )
+    guard !sequence.ids.isEmpty else {
+      throw SequenceError("the document has no token", isDocumentFault: true)
+    }
+    sequence.documentEnds = [sequence.ids.count]
+    sequence.textPositions = sequence.ids.indices.map { Int32($0) }
+    try addPositions(to: &sequence)
+    return sequence
+  }
+
+  private func append(_ ids: [Int32], isLearned: Bool, to sequence: inout TokenSequence) {
+    guard !ids.isEmpty else { return }
+    sequence.ids += ids
+    sequence.isLearned += [Bool](repeating: isLearned, count: ids.count)
+    sequence.kinds += [UInt8](repeating: TokenSequence.Kind.text.rawValue, count: ids.count)
+    if case .text(let count)? = sequence.segments.last {
+      sequence.segments[sequence.segments.count - 1] = .text(count + ids.count)
+    } else {
+      sequence.segments.append(.text(ids.count))
+    }
+  }
+
+  private mutating func append(
+    _ text: String,
+    isLast: Bool,
+    to sequence: inout TokenSequence
+  ) throws(SequenceError) {
+    guard !text.isEmpty, layout.caption != .none else { return }
+    let isLearned =
+      switch layout.loss {
+      case .all, .text: true
+      case .completion: isLast
+      case .codes, .image: false
+      }
+    append(try encode(text), isLearned: isLearned, to: &sequence)
+  }
+
+  private mutating func encode(_ text: String) throws(SequenceError) -> [Int32] {
+    guard encoder != nil else {
+      throw SequenceError("\(layout.name) has captions to write: name a --text-tokenizer")
+    }
+    do {
+      return try encoder?.encode(text) ?? []
+    } catch {
+      throw SequenceError(error.reason, kind: error.kind, isDocumentFault: true)
+    }
+  }
+
+  private mutating func append(
+    _ codes: [Int],
+    _ height: Int,
+    _ width: Int,
+    isLast: Bool,
+    to sequence: inout TokenSequence
+  ) throws(SequenceError) {
+    guard codes.count == height * width, !codes.isEmpty else {
+      throw SequenceError(
+        "\(codes.count) codes are no grid of \(height) x \(width)",
+        kind: .malformedInput,
+        isDocumentFault: true
+      )
+    }
+    let (all, learnsMarks) =
+      switch layout.loss {
+      case .all, .image: (true, true)
+      case .codes: (true, false)
+      case .text: (false, false)
+      case .completion: (isLast, isLast)
+      }
+    append(beginOfImage, isLearned: learnsMarks, to: &sequence)
+    append(try size(height, width), isLearned: learnsMarks, to: &sequence)
+    append(beginOfCodes, isLearned: learnsMarks, to: &sequence)
+    let start = sequence.ids.count
+    for row in 0..<height {
+      for code in codes[row * width..<(row + 1) * width] {
+        guard (0..<codeCount).contains(code) else {
+          throw SequenceError(
+            "a code of \(code) is beyond the tokenizer's \(codeCount)",
+            kind: .malformedInput
+          )
+        }
+        sequence.ids.append(map.id(of: code))
+        sequence.isLearned.append(all)
+        if map.isSeparate { sequence.imageCodes.append(Int32(code)) }
+      }
+      if let endOfLine, row < height - 1 || layout.endOfLine?.policy == .every {
+        sequence.ids.append(endOfLine)
+        sequence.isLearned.append(learnsMarks)
+      }
+    }
+    let count = sequence.ids.count - start
+    sequence.kinds += [UInt8](repeating: TokenSequence.Kind.image.rawValue, count: count)
+    sequence.spans.append(TokenSequence.Span(start: start, count: count))
+    sequence.grids.append((height, width))
+    addSegment(height: height, width: width, count: count, to: &sequence)
+    append(endOfFrame, isLearned: learnsMarks, to: &sequence)
+    append(endOfImage, isLearned: learnsMarks, to: &sequence)
+  }
+
+  /// An end of a row stands in the column behind the last code; where the last row has none, its place
+  /// is a gap. Schemes that only count tokens see no grid.
+  private func addSegment(
+    height: Int,
+    width: Int,
+    count: Int,
+    to sequence: inout TokenSequence
+  ) {
+    if scheme?.name == .rope1d || scheme?.name == .v2pe {
+      sequence.segments.append(.image(height: 1, width: count))
+    } else if endOfLine != nil {
+      sequence.segments.append(.image(height: height, width: width + 1))
+      if count < height * (width + 1) {
+        let before = sequence.segments.compactMap(\.tokenCount).reduce(0, +)
+        sequence.gaps.append(before - 1)
+      }
+    } else {
+      sequence.segments.append(.image(height: height, width: width))
+    }
+  }
+
+  private mutating func size(_ height: Int, _ width: Int) throws(SequenceError) -> [Int32] {
+    guard let size = layout.size else { return [] }
+    if let text = size.text {
+      return try encode(
+        text.replacing("{height}", with: "\(height)").replacing("{width}", with: "\(width)")
+      )
+    }
+    guard let token = size.token else { return [] }
+    let look = TokenLookup(layout: layout.name, tokenizer: tokenizer)
+    var ids: [Int32] = []
+    for side in [height, width] {
+      let divisor = size.divisor ?? 1
+      guard divisor > 0, side.isMultiple(of: divisor) else {
+        throw SequenceError(
+          "a side of \(side) codes is no multiple of \(divisor), which the size tokens of "
+            + "\(layout.name) count",
+          isDocumentFault: true
+        )
+      }
+      let number = String((size.base ?? 0) + side / divisor)
+      let zeros = String(repeating: "0", count: max(0, (size.digits ?? 0) - number.count))
+      ids.append(try look.id(.name(token.replacing("{}", with: zeros + number))))
+    }
+    return ids
+  }
+
+  private func addPositions(to sequence: inout TokenSequence) throws(SequenceError) {
+    guard let scheme else { return }
+    do {
+      let ids = try scheme.positions(of: sequence.segments)
+      let gaps = Set(sequence.gaps)
+      sequence.positions = ids.axes.indices.map { axis in
+        let values = ids.ids(axis: axis)
+        guard !gaps.isEmpty else { return values.map { Float($0) } }
+        return values.enumerated().filter { !gaps.contains($0.offset) }.map { Float($0.element) }
+      }
+    } catch {
+      throw SequenceError(error.description, kind: error.kind, isDocumentFault: true)
+    }
+    // Float32 holds the numbers of every sequence that a row can have.
+    guard sequence.positions.joined().allSatisfy({ abs($0) < 0x1p24 }) else {
+      throw SequenceError(
+        "a position id is beyond 2^24; split the document",
+        kind: .numericLimit,
+        isDocumentFault: true
+      )
+    }
+  }
+}
+
+/// Names of tokens to ids.
+struct TokenLookup {
+  let layout: String
+  let tokenizer: TextTokenizer?
+
+  func ids(_ tokens: [SequenceLayout.Token]) throws(SequenceError) -> [Int32] {
+    var ids: [Int32] = []
+    for token in tokens { ids.append(try id(token)) }
+    return ids
+  }
+
+  func id(_ token: SequenceLayout.Token) throws(SequenceError) -> Int32 {
+    switch token {
+    case .id(let id):
+      guard id >= 0, let id = Int32(exactly: id) else {
+        throw SequenceError("\(layout): an id of \(id) is beyond int32", kind: .numericLimit)
+      }
+      return id
+    case .name(let name):
+      guard let tokenizer else {
+        throw SequenceError("\(layout) names the token '\(name)': name a --text-tokenizer")
+      }
+      guard let id = tokenizer.id(of: name) else {
+        throw SequenceError(
+          "\(layout): the text tokenizer has no token '\(name)'; take the model's own tokenizer, or "
+            + "a layout file with other tokens"
+        )
+      }
+      return Int32(id)
+    }
+  }
+}
+
+/// Codes to ids.
+private struct CodeMap {
+  let isSeparate: Bool
+  let greatest: Int32
+  private let table: [Int32]?
+  private let offset: Int32
+
+  init(_ codes: SequenceLayout.Codes, count: Int, look: TokenLookup) throws(SequenceError) {
+    var table: [Int32]?
+    var offset: Int32 = 0
+    var isSeparate = false
+    switch codes {
+    case .offset(let start):
+      let (last, overflow) = start.addingReportingOverflow(max(0, count - 1))
+      guard start >= 0, !overflow, Int32(exactly: last) != nil else {
+        throw SequenceError(
+          "\(look.layout): an offset of \(start) and \(count) codes are beyond int32",
+          kind: .numericLimit
+        )
+      }
+      offset = Int32(start)
+      greatest = Int32(last)
+    case .table(let ids):
+      guard ids.count >= count else {
+        throw SequenceError(
+          "\(look.layout): a table of \(ids.count) ids for a tokenizer of \(count) codes"
+        )
+      }
+      table = try look.ids(ids.map { .id($0) })
+      greatest = table?.max() ?? 0
+    case .names(let prefix, let suffix, let letters):
+      guard let tokenizer = look.tokenizer else {
+        throw SequenceError("\(look.layout) names its codes: name a --text-tokenizer")
+      }
+      table = try Self.table(tokenizer, prefix, suffix, letters, count, look.layout)
+      greatest = table?.max() ?? 0
+    case .separate(let placeholder):
+      isSeparate = true
+      offset = try look.id(placeholder)
+      greatest = offset
+    }
+    self.table = table
+    self.offset = offset
+    self.isSeparate = isSeparate
+  }
+
+  private static func table(
+    _ tokenizer: TextTokenizer,
+    _ prefix: String,
+    _ suffix: String,
+    _ letters: Bool,
+    _ count: Int,
+    _ layout: String
+  ) throws(SequenceError) -> [Int32] {
+    let found = tokenizer.numberedTokens(prefix: prefix, suffix: suffix, letters: letters)
+    var table: [Int32] = []
+    table.reserveCapacity(count)
+    for code in 0..<count {
+      guard let id = found[code] else {
+        throw SequenceError(
+          "\(layout): the text tokenizer has no token '\(prefix)…\(suffix)' of code \(code); it has "
+            + "\(found.count) of the \(count) codes"
+        )
+      }
+      table.append(id)
+    }
+    return table
+  }
+
+  func id(of code: Int) -> Int32 {
+    if isSeparate { return offset }
+    return table?[code] ?? offset + Int32(code)
+  }
+}

@@ -1,0 +1,141 @@
+/// How documents share rows.
+public enum SequencePacking: String, CaseIterable, Codable, Sendable {
+  /// A row a document.
+  case none
+  /// Documents behind each other, cut at every row's end, wherever that is.
+  case concatenate
+  /// Whole documents, as many as fit, in the row that they fill best.
+  case bestFit = "best-fit"
+  /// A row a document, filled up to the length.
+  case fixed
+}
+
+/// Puts documents into rows, in an order that depends on them alone.
+public struct SequencePacker {
+  /// A finished row: the keys of its documents, and their tokens.
+  public struct Row: Sendable {
+    /// The documents whose tokens are in the row.
+    public let keys: [String]
+    /// The tokens.
+    public let sequence: TokenSequence
+  }
+
+  private let packing: SequencePacking
+  private let length: Int
+  private let pad: Int32?
+  private var open: [(keys: [String], sequence: TokenSequence)] = []
+
+  /// How many rows wait for a document that fills them: it bounds the memory.
+  private static let mostOpen = 64
+
+  /// Creates a packer.
+  ///
+  /// - Parameters:
+  ///   - packing: How documents share rows.
+  ///   - length: The most tokens of a row; nil only where documents share none.
+  ///   - pad: What fills rows of a fixed length.
+  /// - Throws: `SequenceError` where length or pad are missing.
+  public init(
+    _ packing: SequencePacking,
+    length: Int?,
+    pad: Int32?
+  ) throws(SequenceError) {
+    guard packing == .none || length != nil else {
+      throw SequenceError("--pack \(packing.rawValue) needs a --length")
+    }
+    if packing == .fixed, pad == nil {
+      throw SequenceError("--pack fixed needs a pad token, and the layout has none in this tokenizer")
+    }
+    self.packing = packing
+    self.length = length ?? .max
+    self.pad = pad
+  }
+
+  /// Adds a document; hands over the rows that are full.
+  ///
+  /// - Throws: `SequenceError` for a document that is longer than a row and may not be cut, and what
+  ///   `emit` throws.
+  public mutating func add(
+    _ document: TokenSequence,
+    key: String,
+    emit: (Row) throws -> Void
+  ) throws {
+    if packing != .concatenate, document.ids.count > length {
+      throw SequenceError(
+        "\(document.ids.count) tokens are more than the --length of \(length), and a document is "
+          + "not cut",
+        isDocumentFault: true
+      )
+    }
+    switch packing {
+    case .none: try emit(Row(keys: [key], sequence: document))
+    case .fixed:
+      var row = document
+      if let pad { row.pad(to: length, with: pad) }
+      try emit(Row(keys: [key], sequence: row))
+    case .concatenate: try concatenate(document, key: key, emit: emit)
+    case .bestFit: try place(document, key: key, emit: emit)
+    }
+  }
+
+  private mutating func concatenate(
+    _ document: TokenSequence,
+    key: String,
+    emit: (Row) throws -> Void
+  ) throws {
+    if open.isEmpty { open.append(([], TokenSequence())) }
+    open[0].keys.append(key)
+    open[0].sequence.append(document)
+    while open[0].sequence.ids.count >= length {
+      let row = open[0].sequence.split(first: length)
+      try emit(Row(keys: open[0].keys, sequence: row))
+      open[0].keys = open[0].sequence.ids.isEmpty ? [] : [key]
+    }
+  }
+
+  private mutating func place(
+    _ document: TokenSequence,
+    key: String,
+    emit: (Row) throws -> Void
+  ) throws {
+    // The fullest row that has room; the first of equal ones.
+    var best: Int?
+    for (index, row) in open.enumerated()
+    where row.sequence.ids.count + document.ids.count <= length {
+      if best.map({ open[$0].sequence.ids.count < row.sequence.ids.count }) ?? true { best = index }
+    }
+    let index: Int
+    if let best {
+      index = best
+      open[index].keys.append(key)
+      open[index].sequence.append(document)
+    } else {
+      if open.count == Self.mostOpen {
+        let fullest = open.indices.max { left, right in
+          let counts = (open[left].sequence.ids.count, open[right].sequence.ids.count)
+          return counts.0 == counts.1 ? left > right : counts.0 < counts.1
+        }
+        if let fullest {
+          let row = open.remove(at: fullest)
+          try emit(Row(keys: row.keys, sequence: row.sequence))
+        }
+      }
+      open.append(([key], document))
+      index = open.count - 1
+    }
+    if open[index].sequence.ids.count == length {
+      let row = open.remove(at: index)
+      try emit(Row(keys: row.keys, sequence: row.sequence))
+    }
+  }
+
+  /// Hands over the rows that are left.
+  ///
+  /// - Throws: What `emit` throws.
+  public mutating func finish(emit: (Row) throws -> Void) throws {
+    for row in open where !row.sequence.ids.isEmpty {
+      try emit(Row(keys: row.keys, sequence: row.sequence))
+    }
+    open = []
+  }
+}

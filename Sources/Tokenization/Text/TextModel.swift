@@ -1,0 +1,192 @@
+/// The model of a tokenizer: pieces of text to ids.
+enum TextModel: Sendable {
+  case pairs(PairMerging)
+  case unigram(UnigramModel)
+  case words(WordPieces)
+
+  /// Reads the `model` of a tokenizer file.
+  ///
+  /// - Throws: ``TextTokenizerError`` that names what is not supported.
+  init(
+    _ json: TokenizerJSON,
+    vocabulary: TextVocabulary,
+    isByteLevel: Bool
+  ) throws(TextTokenizerError) {
+    switch Self.type(of: json) {
+    case "BPE":
+      self = .pairs(try PairMerging(json, vocabulary: vocabulary, isByteLevel: isByteLevel))
+    case "Unigram":
+      guard !isByteLevel else { throw .unsupported("Unigram behind ByteLevel") }
+      self = .unigram(try UnigramModel(json, vocabulary: vocabulary))
+    case "WordPiece", "WordLevel":
+      guard !isByteLevel else { throw .unsupported("WordPiece behind ByteLevel") }
+      self = .words(try WordPieces(json, vocabulary: vocabulary))
+    case let type: throw .unsupported("the model '\(type)'")
+    }
+  }
+
+  /// The name of the model; old files leave it out.
+  static func type(of json: TokenizerJSON) -> String {
+    if let type = json["type"]?.text { return type }
+    if json["merges"] != nil { return "BPE" }
+    if json["vocab"]?.array != nil { return "Unigram" }
+    return json["continuing_subword_prefix"] != nil ? "WordPiece" : "WordLevel"
+  }
+
+  /// Appends the ids of a piece.
+  func encode(_ text: [UInt8], _ piece: Range<Int>, into ids: inout [Int32]) {
+    switch self {
+    case .pairs(let model): model.encode(text, piece, into: &ids)
+    case .unigram(let model): model.encode(text, piece, into: &ids)
+    case .words(let model): model.encode(text, piece, into: &ids)
+    }
+  }
+}
+
+/// SentencePiece's unigram model as `tokenizers` runs it: the likeliest way to cut a piece.
+struct UnigramModel: Sendable {
+  private var trie = ByteTrie()
+  private var scores: [Double] = []
+  private let unknown: Int32
+  private let unknownScore: Double
+  private let fallbacks: [Int32]?
+
+  init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
+    guard let entries = json["vocab"]?.array, let unknown = json["unk_id"]?.integer,
+      entries.indices.contains(unknown)
+    else { throw .field("model", "Unigram with vocab and unk_id") }
+    self.unknown = Int32(unknown)
+    for (id, entry) in entries.enumerated() {
+      guard let pair = entry.array, pair.count == 2, let name = pair[0].bytes,
+        let score = pair[1].number
+      else { throw .field("vocab[\(id)]", "a name and a score") }
+      scores.append(score)
+      // The reference would find `</s>` in a text; here no text becomes a control token.
+      if !name.isEmpty, !vocabulary.special.contains(Int32(id)) { trie.insert(name, Int32(id)) }
+    }
+    unknownScore = (scores.min() ?? 0) - 10
+    let bytes = (0...255 as ClosedRange<UInt8>).compactMap(vocabulary.fallback)
+    fallbacks = json["byte_fallback"]?.bool == true && bytes.count == 256 ? bytes : nil
+  }
+
+  /// The names and ids of the vocabulary of a file.
+  static func members(_ json: TokenizerJSON) -> [(key: [UInt8], value: TokenizerJSON)] {
+    (json["vocab"]?.array ?? []).enumerated().compactMap { id, entry in
+      entry.array?.first?.bytes.map { ($0, .number(Double(id))) }
+    }
+  }
+
+  func encode(_ text: [UInt8], _ piece: Range<Int>, into ids: inout [Int32]) {
+    let own = piece == text.indices ? text : Array(text[piece])
+    let count = own.count
+    var best = [Double](repeating: 0, count: count + 1)
+    var starts = [Int](repeating: -1, count: count + 1)
+    var tokens = [Int32](repeating: 0, count: count + 1)
+    var position = 0
+    while position < count {
+      let next = UTF8Scalars.decode(own, position).next
+      let till = best[position]
+      var hasSingle = false
+      trie.forEachPrefix(of: own, at: position) { end, id in
+        let score = scores[Int(id)] + till
+        if starts[end] < 0 || score > best[end] {
+          best[end] = score
+          starts[end] = position
+          tokens[end] = id
+        }
+        if end == next { hasSingle = true }
+      }
+      if !hasSingle {
+        let score = unknownScore + till
+        if starts[next] < 0 || score > best[next] {
+          best[next] = score
+          starts[next] = position
+          tokens[next] = unknown
+        }
+      }
+      position = next
+    }
+    var way: [(start: Int, end: Int, id: Int32)] = []
+    var end = count
+    while end > 0 {
+      let (start, id) = (starts[end], tokens[end])
+      // Neighbours that are unknown are one token.
+      if id == unknown, let last = way.last, last.id == unknown {
+        way[way.count - 1] = (start, last.end, id)
+      } else {
+        way.append((start, end, id))
+      }
+      end = start
+    }
+    for (start, end, id) in way.reversed() {
+      if id == unknown, let fallbacks {
+        for index in start..<end { ids.append(fallbacks[Int(own[index])]) }
+      } else {
+        ids.append(id)
+      }
+    }
+  }
+}
+
+/// WordPiece: the longest known beginning, again and again; WordLevel: whole words.
+struct WordPieces: Sendable {
+  private let vocabulary: TextVocabulary
+  private let unknown: Int32
+  private let prefix: [UInt8]
+  private let longest: Int
+  private let isWhole: Bool
+
+  init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
+    guard let unknown = json["unk_token"]?.bytes.flatMap(vocabulary.id) else {
+      throw .field("unk_token", "a token of the vocabulary")
+    }
+    self.unknown = unknown
+    self.vocabulary = vocabulary
+    prefix = json["continuing_subword_prefix"]?.bytes ?? Array("##".utf8)
+    longest = json["max_input_chars_per_word"]?.integer ?? 100
+    isWhole = TextModel.type(of: json) == "WordLevel"
+  }
+
+  private func find(_ bytes: [UInt8], _ range: Range<Int>) -> Int32? {
+    guard let id = vocabulary.names.find(bytes, range), !vocabulary.special.contains(id) else {
+      return nil
+    }
+    return id
+  }
+
+  func encode(_ text: [UInt8], _ piece: Range<Int>, into ids: inout [Int32]) {
+    if isWhole {
+      ids.append(find(text, piece) ?? unknown)
+      return
+    }
+    let count = piece.count { text[$0] & 0xC0 != 0x80 }
+    guard count <= longest else {
+      ids.append(unknown)
+      return
+    }
+    let before = ids.count
+    var start = piece.lowerBound
+    while start < piece.upperBound {
+      var end = piece.upperBound
+      var found: Int32?
+      while end > start {
+        if start == piece.lowerBound {
+          found = find(text, start..<end)
+        } else {
+          found = find(prefix + text[start..<end])
+        }
+        if found != nil { break }
+        end = UTF8Scalars.before(text, end)
+      }
+      guard let found else {
+        ids.removeSubrange(before...)
+        ids.append(unknown)
+        return
+      }
+      ids.append(found)
+      start = end
+    }
+  }
+
+  private func find(_ bytes: [UInt8]) -> Int32? { find(bytes, bytes.indices) }
+}

@@ -1,0 +1,354 @@
+/// Runs of a text.
+enum TextPieces {
+  /// The matches of a pattern, in order; empty ones are none.
+  static func matches(of pattern: TextPattern, in text: [UInt8]) throws(TextTokenizerError)
+    -> [Range<Int>]
+  {
+    var matcher = TextPatternMatcher(pattern)
+    var found: [Range<Int>] = []
+    var position = 0
+    while position < text.count {
+      if let end = try matcher.match(text, at: position), end > position {
+        found.append(position..<end)
+        position = end
+      } else {
+        position = UTF8Scalars.decode(text, position).next
+      }
+    }
+    return found
+  }
+}
+
+/// What becomes of the matches by which a text is split.
+enum SplitBehavior: String, Sendable {
+  case removed = "Removed"
+  case isolated = "Isolated"
+  case mergedWithPrevious = "MergedWithPrevious"
+  case mergedWithNext = "MergedWithNext"
+  case contiguous = "Contiguous"
+}
+
+/// One step of a tokenizer's splitting before its model.
+enum TextSplitter: Sendable {
+  case pattern(TextPattern, SplitBehavior, isInverted: Bool)
+  case literal([UInt8], SplitBehavior, isInverted: Bool)
+  case whitespace
+  case bert
+  case punctuation(SplitBehavior)
+  case digits(individual: Bool)
+  case metaspace([UInt8], prepend: Prepending, splits: Bool)
+  case byteLevel(addsPrefixSpace: Bool, pattern: TextPattern?)
+
+  /// When Metaspace puts its mark in front.
+  enum Prepending: String { case always, first, never }
+
+  /// GPT-2's pattern, which ByteLevel has built in.
+  static let gpt2 =
+    #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+  private static let words = #"\w+|[^\w\s]+"#
+
+  /// Reads the `pre_tokenizer` of a tokenizer file: its steps in order.
+  static func steps(_ json: TokenizerJSON) throws(TextTokenizerError) -> [TextSplitter] {
+    guard let type = json["type"]?.text else { throw .field("pre_tokenizer.type", "a name") }
+    func behavior(_ usual: SplitBehavior) throws(TextTokenizerError) -> SplitBehavior {
+      guard let name = json["behavior"]?.text else { return usual }
+      guard let behavior = SplitBehavior(rawValue: name) else {
+        throw .unsupported("the behavior '\(name)'")
+      }
+      return behavior
+    }
+    switch type {
+    case "Sequence":
+      var steps: [TextSplitter] = []
+      for part in json["pretokenizers"]?.array ?? [] { steps += try Self.steps(part) }
+      return steps
+    case "ByteLevel":
+      let pattern = json["use_regex"]?.bool ?? true ? try TextPattern(gpt2) : nil
+      return [.byteLevel(addsPrefixSpace: json["add_prefix_space"]?.bool ?? true, pattern: pattern)]
+    case "Split":
+      let isInverted = json["invert"]?.bool ?? false
+      if let pattern = json["pattern"]?["Regex"]?.text {
+        return [.pattern(try TextPattern(pattern), try behavior(.isolated), isInverted: isInverted)]
+      }
+      guard let text = json["pattern"]?["String"]?.bytes else {
+        throw .field("pattern", "a String or a Regex")
+      }
+      return [.literal(text, try behavior(.isolated), isInverted: isInverted)]
+    case "Whitespace": return [.pattern(try TextPattern(words), .removed, isInverted: true)]
+    case "WhitespaceSplit": return [.whitespace]
+    case "BertPreTokenizer": return [.bert]
+    case "Punctuation": return [.punctuation(try behavior(.isolated))]
+    case "Digits": return [.digits(individual: json["individual_digits"]?.bool ?? false)]
+    case "Metaspace":
+      guard let mark = json["replacement"]?.bytes else { throw .field("replacement", "a text") }
+      var prepending = Prepending.always
+      if let name = json["prepend_scheme"]?.text {
+        guard let known = Prepending(rawValue: name) else {
+          throw .unsupported("the prepend_scheme '\(name)'")
+        }
+        prepending = known
+      } else if json["add_prefix_space"]?.bool == false {
+        prepending = .never
+      }
+      return [.metaspace(mark, prepend: prepending, splits: json["split"]?.bool ?? true)]
+    default: throw .unsupported("the pre-tokenizer '\(type)'")
+    }
+  }
+}
+
+/// A text cut into pieces, which splitters cut further.
+struct SplitText {
+  /// The text, where splitters that change it have put theirs.
+  var text: [UInt8]
+  /// The pieces in order.
+  var pieces: [Range<Int>]
+  /// Whether the first piece is the beginning of what the user gave.
+  let isBeginning: Bool
+}
+
+/// Runs the steps of a splitter; keeps the stacks of its patterns.
+struct SplitterRun {
+  private let steps: [TextSplitter]
+  private var matchers: [TextPatternMatcher?]
+
+  init(_ steps: [TextSplitter]) {
+    self.steps = steps
+    matchers = steps.map { step in
+      switch step {
+      case .pattern(let pattern, _, _), .byteLevel(_, let pattern?): TextPatternMatcher(pattern)
+      default: nil
+      }
+    }
+  }
+
+  /// Applies every step.
+  mutating func apply(to split: inout SplitText) throws(TextTokenizerError) {
+    for index in steps.indices { try apply(index, to: &split) }
+  }
+
+  private mutating func apply(
+    _ index: Int,
+    to split: inout SplitText
+  ) throws(TextTokenizerError) {
+    var pieces: [Range<Int>] = []
+    switch steps[index] {
+    case .pattern(_, let behavior, let isInverted):
+      for piece in split.pieces {
+        let matches = try find(index, in: split.text, piece)
+        Self.cut(piece, by: matches, behavior, isInverted, into: &pieces)
+      }
+    case .literal(let literal, let behavior, let isInverted):
+      for piece in split.pieces {
+        let matches = Self.find(literal, in: split.text, piece)
+        Self.cut(piece, by: matches, behavior, isInverted, into: &pieces)
+      }
+    case .whitespace:
+      cut(split, .removed, into: &pieces) { $0.isSpace }
+    case .bert:
+      cut(split, .removed, into: &pieces) { $0.isSpace }
+      split.pieces = pieces
+      pieces = []
+      cutPunctuation(split, .isolated, into: &pieces)
+    case .punctuation(let behavior): cutPunctuation(split, behavior, into: &pieces)
+    case .digits(let individual):
+      cut(split, individual ? .isolated : .contiguous, into: &pieces) {
+        $0.mask & ScalarClass.numbers != 0
+      }
+    case .metaspace(let mark, let prepending, let splits):
+      return applyMetaspace(mark, prepending, splits, to: &split)
+    case .byteLevel(let addsPrefixSpace, let pattern):
+      if addsPrefixSpace { Self.addSpaces(to: &split) }
+      guard pattern != nil else { return }
+      for piece in split.pieces {
+        let matches = try find(index, in: split.text, piece)
+        Self.cut(piece, by: matches, .isolated, false, into: &pieces)
+      }
+    }
+    split.pieces = pieces
+  }
+
+  /// The matches of a step's pattern inside of a piece, which is a text of its own to it.
+  private mutating func find(
+    _ index: Int,
+    in text: [UInt8],
+    _ piece: Range<Int>
+  ) throws(TextTokenizerError) -> [Range<Int>] {
+    // A pattern looks ahead: it must not see what is behind its piece.
+    if piece != text.indices {
+      let own = Array(text[piece])
+      let start = piece.lowerBound
+      return try matches(index, in: own).map { $0.lowerBound + start..<$0.upperBound + start }
+    }
+    return try matches(index, in: text)
+  }
+
+  private mutating func matches(
+    _ index: Int,
+    in text: [UInt8]
+  ) throws(TextTokenizerError) -> [Range<Int>] {
+    var found: [Range<Int>] = []
+    var position = 0
+    while position < text.count {
+      if let end = try matchers[index]?.match(text, at: position), end > position {
+        found.append(position..<end)
+        position = end
+      } else {
+        position = UTF8Scalars.decode(text, position).next
+      }
+    }
+    return found
+  }
+
+  private static func find(_ literal: [UInt8], in text: [UInt8], _ piece: Range<Int>) -> [Range<
+    Int
+  >] {
+    var found: [Range<Int>] = []
+    var position = piece.lowerBound
+    while !literal.isEmpty, position + literal.count <= piece.upperBound {
+      if text[position...].starts(with: literal) {
+        found.append(position..<position + literal.count)
+        position += literal.count
+      } else {
+        position += 1
+      }
+    }
+    return found
+  }
+
+  private func cut(
+    _ split: SplitText,
+    _ behavior: SplitBehavior,
+    into pieces: inout [Range<Int>],
+    _ isMatch: (ScalarClass) -> Bool
+  ) {
+    for piece in split.pieces {
+      var matches: [Range<Int>] = []
+      var position = piece.lowerBound
+      while position < piece.upperBound {
+        let (scalar, next) = UTF8Scalars.decode(split.text, position)
+        if isMatch(ScalarClass(scalar)) { matches.append(position..<next) }
+        position = next
+      }
+      Self.cut(piece, by: matches, behavior, false, into: &pieces)
+    }
+  }
+
+  private func cutPunctuation(
+    _ split: SplitText,
+    _ behavior: SplitBehavior,
+    into pieces: inout [Range<Int>]
+  ) {
+    for piece in split.pieces {
+      var matches: [Range<Int>] = []
+      var position = piece.lowerBound
+      while position < piece.upperBound {
+        let (scalar, next) = UTF8Scalars.decode(split.text, position)
+        // All of ASCII's marks count, symbols too.
+        let isASCII =
+          (33...47).contains(scalar) || (58...64).contains(scalar)
+          || (91...96).contains(scalar) || (123...126).contains(scalar)
+        if isASCII || ScalarClass(scalar).mask & ScalarClass.punctuation != 0 {
+          matches.append(position..<next)
+        }
+        position = next
+      }
+      Self.cut(piece, by: matches, behavior, false, into: &pieces)
+    }
+  }
+
+  /// Cuts a piece by its matches.
+  static func cut(
+    _ piece: Range<Int>,
+    by matches: [Range<Int>],
+    _ behavior: SplitBehavior,
+    _ isInverted: Bool,
+    into pieces: inout [Range<Int>]
+  ) {
+    var parts: [(range: Range<Int>, isMatch: Bool)] = []
+    parts.reserveCapacity(matches.count * 2 + 1)
+    var last = piece.lowerBound
+    for match in matches {
+      if match.lowerBound > last { parts.append((last..<match.lowerBound, isInverted)) }
+      parts.append((match, !isInverted))
+      last = match.upperBound
+    }
+    if last < piece.upperBound { parts.append((last..<piece.upperBound, isInverted)) }
+    switch behavior {
+    case .isolated: for part in parts { pieces.append(part.range) }
+    case .removed: for part in parts where !part.isMatch { pieces.append(part.range) }
+    case .contiguous:
+      var previous: Bool?
+      for part in parts {
+        if part.isMatch == previous {
+          pieces.append(pieces.removeLast().lowerBound..<part.range.upperBound)
+        } else {
+          pieces.append(part.range)
+        }
+        previous = part.isMatch
+      }
+    case .mergedWithPrevious:
+      var wasMatch = false
+      for (index, part) in parts.enumerated() {
+        if part.isMatch, !wasMatch, index > 0 {
+          pieces.append(pieces.removeLast().lowerBound..<part.range.upperBound)
+        } else {
+          pieces.append(part.range)
+        }
+        wasMatch = part.isMatch
+      }
+    case .mergedWithNext:
+      var merged: [Range<Int>] = []
+      var wasMatch = false
+      for (index, part) in parts.reversed().enumerated() {
+        if part.isMatch, !wasMatch, index > 0 {
+          merged.append(part.range.lowerBound..<merged.removeLast().upperBound)
+        } else {
+          merged.append(part.range)
+        }
+        wasMatch = part.isMatch
+      }
+      pieces += merged.reversed()
+    }
+  }
+
+  private static func addSpaces(to split: inout SplitText) {
+    var text: [UInt8] = []
+    var pieces: [Range<Int>] = []
+    for piece in split.pieces where !piece.isEmpty {
+      let start = text.count
+      if split.text[piece.lowerBound] != 0x20 { text.append(0x20) }
+      text += split.text[piece]
+      pieces.append(start..<text.count)
+    }
+    split.text = text
+    split.pieces = pieces
+  }
+
+  private func applyMetaspace(
+    _ mark: [UInt8],
+    _ prepending: TextSplitter.Prepending,
+    _ splits: Bool,
+    to split: inout SplitText
+  ) {
+    var text: [UInt8] = []
+    var pieces: [Range<Int>] = []
+    for (index, piece) in split.pieces.enumerated() where !piece.isEmpty {
+      let start = text.count
+      let marked = TextNormalizer.replaced(Array(split.text[piece]), [0x20], mark)
+      let isFirst = split.isBeginning && index == 0
+      if prepending == .always || prepending == .first && isFirst, !marked.starts(with: mark) {
+        text += mark
+      }
+      text += marked
+      let whole = start..<text.count
+      if splits {
+        let matches = Self.find(mark, in: text, whole)
+        Self.cut(whole, by: matches, .mergedWithNext, false, into: &pieces)
+      } else {
+        pieces.append(whole)
+      }
+    }
+    split.text = text
+    split.pieces = pieces
+  }
+}
