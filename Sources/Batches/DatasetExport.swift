@@ -9,16 +9,22 @@ public struct DatasetExport {
   public let settings: DatasetExportSettings
   /// What is added to the codes; nil leaves them as they are.
   public let vocabularyOffset: Int?
+  /// What makes sequences of the samples; nil leaves them as they are.
+  public let sequence: SequenceStage?
 
   /// Describes an export.
   public init(
     format: DatasetFormat,
     settings: DatasetExportSettings,
-    vocabularyOffset: Int? = nil
+    vocabularyOffset: Int? = nil,
+    sequence: SequenceStage? = nil
   ) {
     self.format = format
+    var settings = settings
+    settings.sequence = sequence?.settings
     self.settings = settings
     self.vocabularyOffset = vocabularyOffset
+    self.sequence = sequence
   }
 
   /// Exports a dataset into a new or empty folder.
@@ -48,7 +54,21 @@ public struct DatasetExport {
     publication: DatasetPublication,
     progress: (Int) -> Void = { _ in }
   ) throws -> DatasetManifest {
-    let all = try dataset.rows()
+    let rejected = RejectedDocuments()
+    var all = try dataset.rows()
+    if let sequence {
+      guard vocabularyOffset == nil else {
+        throw refusal(
+          "--vocabulary-offset moves codes, and a sequence has ids: its layout says where"
+        )
+      }
+      all = try sequence.rows(
+        of: all,
+        dataset.manifest,
+        seed: settings.shuffle,
+        rejected: rejected
+      )
+    }
     let (rows, omitted) = try rows(of: all, dataset.manifest)
     try checkNames(of: rows.table)
     let stage = try publication.begin()
@@ -60,13 +80,20 @@ public struct DatasetExport {
       samples += 1
       progress(samples)
     }
+    if samples == 0, let first = rejected.rejections.first {
+      throw DatasetError(
+        place: dataset.path,
+        reason: "not one document became a sequence; the first is \(first.source): \(first.reason)"
+      )
+    }
     guard samples > 0 else {
       throw DatasetError(place: dataset.path, reason: "it has no samples; nothing to export")
     }
     try writer.finish()
-    try copyRejections(of: dataset, into: stage)
+    try copyRejections(of: dataset, and: rejected.rejections, into: stage)
     let manifest = manifest(
       of: dataset.manifest,
+      rejected: dataset.manifest.rejected + rejected.rejections.count,
       stage,
       DatasetLayout(
         table: rows.table,
@@ -79,7 +106,11 @@ public struct DatasetExport {
     return manifest
   }
 
-  private func copyRejections(of dataset: TokenDataset, into stage: DatasetStage) throws {
+  private func copyRejections(
+    of dataset: TokenDataset,
+    and documents: [Rejection],
+    into stage: DatasetStage
+  ) throws {
     var list = try AtomicFile(path: "\(stage.folder)/\(DatasetManifest.rejectedFileName)")
     var rejected = 0
     try RejectionList(folder: dataset.path).forEach { rejection in
@@ -92,6 +123,7 @@ public struct DatasetExport {
         reason: "\(rejected) lines where the manifest says \(dataset.manifest.rejected)"
       )
     }
+    for rejection in documents { try list.write(try CanonicalJSON.line(rejection)) }
     try list.commit()
   }
 
@@ -113,7 +145,8 @@ public struct DatasetExport {
       else { throw refusal("--vocabulary-offset moves 'codes', and there is no such column") }
       rows = moved
     }
-    if let seed = settings.shuffle { rows = ShuffledRows(rows, seed: seed) }
+    // Documents are put in order before they are packed.
+    if let seed = settings.shuffle, sequence == nil { rows = ShuffledRows(rows, seed: seed) }
     let omitted = Set(format.omitted(from: rows.table))
     if !omitted.isEmpty {
       let kept = Set(rows.table.columns.map(\.name)).subtracting(omitted)
@@ -162,6 +195,7 @@ public struct DatasetExport {
 
   private func manifest(
     of source: DatasetManifest,
+    rejected: Int,
     _ stage: DatasetStage,
     _ layout: DatasetLayout
   ) -> DatasetManifest {
@@ -172,7 +206,7 @@ public struct DatasetExport {
     return DatasetManifest(
       settings: settings,
       plan: source.plan,
-      rejected: source.rejected,
+      rejected: rejected,
       shards: stage.shards,
       layout: layout
     )

@@ -19,11 +19,17 @@ public struct DatasetPlan: Codable, Hashable, Sendable {
   public let locations: String
   /// The tokenizer as the user named it, for workers that have nothing but the plan.
   public let tokenizer: String
+  /// The text tokenizer's file and the file of documents, where sequences need them.
+  public let textTokenizer: String?
+  /// The file of documents.
+  public let documents: String?
 
   /// Makes the plan of a list of inputs in one pass; `visit` sees each input once, in order.
   public init(
     settings: DatasetSettings,
     tokenizer: String,
+    textTokenizer: String? = nil,
+    documents: String? = nil,
     inputs: some Sequence<PlannedInput>,
     visit: (PlannedInput) throws -> Void = { _ in }
   ) throws {
@@ -39,6 +45,8 @@ public struct DatasetPlan: Codable, Hashable, Sendable {
     }
     self.settings = settings
     self.tokenizer = tokenizer
+    self.textTokenizer = textTokenizer
+    self.documents = documents
     self.inputs = count
     digest = identity.finalize().hexadecimal
     locations = places.finalize().hexadecimal
@@ -59,11 +67,13 @@ public struct DatasetPlan: Codable, Hashable, Sendable {
     let key: String
     let source: String
     let size: Int?
+    let caption: String?
 
     init(_ input: PlannedInput) {
       key = input.image.key
       source = input.image.source
       size = input.size
+      caption = input.caption
     }
   }
 }

@@ -41,7 +41,14 @@ extension DatasetFolder {
       // Nothing to lay out: the manifest alone says what became of the inputs.
       return try writeManifest(of: plan, settings: plan.settings, into: path)
     }
-    return try DatasetExport(format: format, settings: export).run(
+    let sequence = try export.sequence.map { settings in
+      try SequenceStage(
+        settings: settings,
+        textTokenizer: plan.textTokenizer,
+        documents: plan.documents
+      )
+    }
+    return try DatasetExport(format: format, settings: export, sequence: sequence).run(
       TokenDataset(path: native),
       publication: DatasetPublication(planned: path)
     )

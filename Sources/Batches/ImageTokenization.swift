@@ -66,7 +66,8 @@ public struct ImageTokenization: Sendable {
           vocabularySize: settings.tokenizer.vocabularySize,
           vocabularyOffset: settings.vocabularyOffset,
           positions: positions?.tensor,
-          keepsLatents: settings.latents
+          keepsLatents: settings.latents,
+          caption: input.caption
         )
         sample.soft = try soft.map {
           try tokenizer.quantizer.softCodes(

@@ -7,9 +7,12 @@ public struct PlannedInput: Codable, Hashable, Sendable {
   public let image: ImageInput
   /// The size of the encoded image in bytes, or nil where it could not be looked at.
   public let size: Int?
+  /// What is said of the image; empty where nothing is, nil where captions are not asked for.
+  public let caption: String?
 
   /// Looks at an image without opening it, and makes its place independent of the current folder.
-  public init(_ image: ImageInput) {
+  public init(_ image: ImageInput, caption: String? = nil) {
+    self.caption = caption
     let location: ImageInput.Location =
       switch image.location {
       case .file(let root): .file(root: Self.absolute(root))

@@ -12,6 +12,8 @@ struct ExportCommand: AsyncParsableCommand {
         tessera export dataset -o parquet --format parquet
         tessera export dataset -o megatron --format megatron --vocabulary-offset 50304
         tessera export dataset -o mds --format mds --rename codes=tokens --zstd 3 --shuffle 7
+        tessera export dataset -o packed --format parquet --sequence emu3 --text-tokenizer tokenizer.json \\
+          --positions mrope --pack best-fit --length 8192
 
       Takes a dataset of any layout that Tessera writes, and writes any. The new folder has the
       files of its layout, rejected.jsonl and dataset.json, which says what the columns are, what
@@ -34,7 +36,11 @@ struct ExportCommand: AsyncParsableCommand {
   @Option(help: "Added to every code instead of what the dataset has.")
   var vocabularyOffset: Int?
 
+  @Option(help: "The scheme of the position ids of sequences. (default: the dataset's)")
+  var positions: PositionChoice?
+
   @OptionGroup(title: "Layout") var layout: ExportOptions
+  @OptionGroup(title: "Sequences") var sequences: SequenceOptions
   @OptionGroup var outputOptions: OutputOptions
 
   func validate() throws {
@@ -45,6 +51,12 @@ struct ExportCommand: AsyncParsableCommand {
       throw ValidationError("--vocabulary-offset: not from 0 to \(PlanOptions.largestOffset)")
     }
     _ = try layout.settings(for: format, shardSamples: shardSamples)
+    guard positions == nil || sequences.sequence != nil else {
+      throw ValidationError("--positions are those of sequences; name a --sequence")
+    }
+    guard vocabularyOffset == nil || sequences.sequence == nil else {
+      throw ValidationError("--vocabulary-offset: a --sequence says itself which ids codes have")
+    }
   }
 
   func run() async throws {
@@ -52,7 +64,10 @@ struct ExportCommand: AsyncParsableCommand {
     let export = DatasetExport(
       format: format,
       settings: try layout.settings(for: format, shardSamples: shardSamples),
-      vocabularyOffset: vocabularyOffset
+      vocabularyOffset: vocabularyOffset,
+      sequence: try sequences.stage(
+        positions: positions?.rawValue ?? source.manifest.settings.positions
+      )
     )
     var line = ProgressLine(
       "export",

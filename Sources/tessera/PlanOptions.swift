@@ -34,6 +34,15 @@ struct PlanOptions: ParsableArguments {
   @Option(help: "Added to every code, to place them behind a text vocabulary. (default: 0)")
   var vocabularyOffset: Int?
 
+  @Option(
+    help: """
+      Where captions come from: none, sidecar (NAME.txt or NAME.json beside each image, or in its archive), \
+      or a .csv, .tsv or .jsonl with columns file_name and caption. (default: none)
+      """,
+    completion: .file()
+  )
+  var captions: String?
+
   @Flag(help: "Also store the latents before quantization, float32 [h, w, channels].")
   var latents = false
 
@@ -94,8 +103,17 @@ struct PlanOptions: ParsableArguments {
   /// Whether nothing was set.
   var isDefault: Bool {
     tokenizer == nil && format == nil && positions == nil && shardSamples == nil
-      && vocabularyOffset == nil && !latents && soft == nil && sample == nil && seed == nil
-      && temperature == nil
+      && vocabularyOffset == nil && captions == nil && !latents && soft == nil && sample == nil
+      && seed == nil && temperature == nil
+  }
+
+  /// Where captions come from; nil where they are not asked for.
+  func captionSource() throws -> CaptionSource? {
+    switch captions {
+    case nil, "none": nil
+    case "sidecar": .sidecar
+    case let file?: try CaptionSource(manifest: file)
+    }
   }
 
   /// The tokenizer's name or path as the user gave it.
@@ -112,16 +130,21 @@ struct PlanOptions: ParsableArguments {
   func settings(
     of tokenizer: ImageTokenizer,
     layout: ExportOptions,
+    sequence: SequenceSettings?,
     preprocessing options: PreprocessingOptions
   ) throws -> DatasetSettings {
     let format = format ?? .webdataset
     let samples = shardSamples ?? 1000
-    let isPlain = format == .webdataset && layout.isDefault
+    let isPlain = format == .webdataset && layout.isDefault && sequence == nil
+    var export = isPlain ? nil : try layout.settings(for: format, shardSamples: samples)
+    export?.sequence = sequence
+    let captionName = captions == "none" ? nil : captions
     return try DatasetSettings(
       format: format.rawValue,
       tokenizer: TokenizerIdentity(tokenizer),
       vocabularyOffset: vocabularyOffset ?? 0,
       positions: (positions ?? .tie).rawValue,
+      captions: captionName.map { $0 == "sidecar" ? $0 : "manifest" },
       latents: latents,
       soft: soft.map { SoftCodeSettings(map: $0, temperature: temperature ?? 1) },
       sampling: seed.map {
@@ -134,7 +157,7 @@ struct PlanOptions: ParsableArguments {
       preprocessing: options.overriding(tokenizer.description.preprocessing),
       pixelLimit: options.limits.pixels,
       shardSamples: samples,
-      export: isPlain ? nil : layout.settings(for: format, shardSamples: samples),
+      export: export,
       toolVersion: Tessera.version
     )
   }

@@ -8,7 +8,9 @@ import Tokenization
 enum PositionChoice: String, ExpressibleByArgument, CaseIterable {
   case rope1d, rope2d, tie
   case tieFractional = "tie-fractional"
-  case tv, mrope, none
+  case tv, mrope
+  case glmImage = "glm-image"
+  case none
 }
 
 /// Shard numbers such as `0,4-7`, in ascending order.
@@ -61,6 +63,7 @@ struct TokenizeCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "Plan") var plan: PlanOptions
   @OptionGroup(title: "Layout") var layout: ExportOptions
+  @OptionGroup(title: "Sequences") var sequences: SequenceOptions
   @OptionGroup(title: "Preprocessing") var preprocessing: PreprocessingOptions
 
   @Option(help: "Images in flight; changes no byte of the output.")
@@ -92,7 +95,9 @@ struct TokenizeCommand: AsyncParsableCommand {
       throw ValidationError("--plan-only, --shards and --finish are separate steps; name one")
     }
     if shards != nil || finish {
-      guard inputs.isEmpty, plan.isDefault, layout.isDefault, preprocessing.isDefault else {
+      guard inputs.isEmpty, plan.isDefault, layout.isDefault, sequences.isDefault,
+        preprocessing.isDefault
+      else {
         throw ValidationError("the plan in the folder fixes inputs and settings; leave them out")
       }
     } else if inputs.isEmpty {
@@ -115,6 +120,26 @@ struct TokenizeCommand: AsyncParsableCommand {
     }
   }
 
+  /// The inputs with their captions; an image whose caption cannot be read is refused.
+  private func plannedInputs(
+    _ inputs: [ImageInput]
+  ) throws -> LazyMapSequence<[ImageInput], PlannedInput> {
+    guard let source = try plan.captionSource() else { return inputs.lazy.map { PlannedInput($0) } }
+    let captions = try source.captions(of: inputs)
+    return inputs.lazy.map { input in
+      do throws(ImageInputError) {
+        return PlannedInput(input, caption: try captions.caption(of: input))
+      } catch {
+        let refused = ImageInput(
+          key: input.key,
+          source: input.source,
+          location: .refused(reason: error.reason)
+        )
+        return PlannedInput(refused, caption: "")
+      }
+    }
+  }
+
   /// Makes the plan or finds it, and says what there is to say; nil where nothing is left to do.
   private func makePlan(
     in folder: DatasetFolder,
@@ -123,10 +148,18 @@ struct TokenizeCommand: AsyncParsableCommand {
     let tokenizer = try ImageTokenizer(opening: plan.tokenizerName)
     let images = try ImageInputs.collect(inputs)
     for note in images.notes { outputOptions.note(note) }
-    let planned = images.inputs.lazy.map { PlannedInput($0) }
+    let planned = try plannedInputs(images.inputs)
+    let stage = try sequences.stage(positions: (plan.positions ?? .tie).rawValue)
     let wanted = try DatasetPlan(
-      settings: plan.settings(of: tokenizer, layout: layout, preprocessing: preprocessing),
+      settings: plan.settings(
+        of: tokenizer,
+        layout: layout,
+        sequence: stage?.settings,
+        preprocessing: preprocessing
+      ),
       tokenizer: plan.tokenizerLocation,
+      textTokenizer: SequenceOptions.absolute(sequences.textTokenizer),
+      documents: SequenceOptions.absolute(sequences.documents),
       inputs: planned
     )
     if !resume, case .planned = try folder.content() {

@@ -40,6 +40,19 @@ def _compare(texts, found, expected):
     assert not wrong, f"{len(wrong)} lines differ: {first}"
 
 
+def _compare_pieces(processor, texts, found):
+    """Equal ids; where the library's versions (Debian has 0.1.97) cut equally likely ways, equal likelihood and text."""
+    ties = 0
+    for text, ids in zip(texts, found, strict=True):
+        expected = processor.encode(text)
+        if ids != expected:
+            ties += 1
+            scores = [sum(processor.get_score(i) for i in way) for way in (ids, expected)]
+            assert abs(scores[0] - scores[1]) < 1e-4, (text, ids, expected)
+            assert processor.decode(ids) == processor.decode(expected), text
+    assert ties < len(texts) / 1000, ties
+
+
 def _reference(tokenizer, texts):
     """Ids where special tokens in a text are text."""
     tokenizer.encode_special_tokens = True
@@ -70,7 +83,7 @@ def test_sentencepiece(ids, texts, shared_data):
 
     path = shared_data / "tokenizers" / "spm_test_model.model"
     processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    _compare(texts, ids(texts, path), [processor.encode(text) for text in texts])
+    _compare_pieces(processor, texts, ids(texts, path))
 
 
 @pytest.mark.parametrize("model", ["unigram", "bpe"])
@@ -84,7 +97,7 @@ def test_trained_sentencepiece(ids, texts, tmp_path, model):
         character_coverage=0.99, user_defined_symbols=["foo_bar"], minloglevel=2, num_threads=1,
     )
     processor = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "m.model"))
-    _compare(texts, ids(texts, tmp_path / "m.model"), [processor.encode(text) for text in texts])
+    _compare_pieces(processor, texts, ids(texts, tmp_path / "m.model"))
 
 
 def test_a_compiled_normalizer(ids, texts, tmp_path):
@@ -148,7 +161,7 @@ def _minimal(**changes):
         (_minimal(model={"type": "Unigram", "vocab": [["a", 0]], "unk_id": 5}), 3, "unk_id"),
         (_minimal(model={"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "[UNK]"}), 3, "unk_token"),
         (_minimal(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}), 3, "precompiled_charsmap"),
-        ("{", 3, "ends early"),
+        ("{", 3, "no name of a member"),
         ("{}", 3, "model"),
         ('{"model": {"vocab": {"\\ud800": 1}}}', 3, "surrogate"),
         ("[" * 200, 3, "SentencePiece"),

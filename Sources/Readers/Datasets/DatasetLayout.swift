@@ -63,9 +63,11 @@ public struct DatasetExportSettings: Codable, Hashable, Sendable {
   public var compression: Int?
   /// The seed of the order of the samples; nil keeps that of the source.
   public var shuffle: UInt64?
+  /// How samples become sequences; nil where they stay as they are.
+  public var sequence: SequenceSettings?
 
   enum CodingKeys: String, CodingKey {
-    case columns, renames, variant, compression, shuffle
+    case columns, renames, variant, compression, shuffle, sequence
     case shardSamples = "shard_samples"
     case shardBytes = "shard_bytes"
   }
@@ -78,7 +80,8 @@ public struct DatasetExportSettings: Codable, Hashable, Sendable {
     renames: [String: String] = [:],
     variant: String? = nil,
     compression: Int? = nil,
-    shuffle: UInt64? = nil
+    shuffle: UInt64? = nil,
+    sequence: SequenceSettings? = nil
   ) {
     self.shardSamples = shardSamples
     self.shardBytes = shardBytes
@@ -87,5 +90,6 @@ public struct DatasetExportSettings: Codable, Hashable, Sendable {
     self.variant = variant
     self.compression = compression
     self.shuffle = shuffle
+    self.sequence = sequence
   }
 }

@@ -11,6 +11,8 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public var vocabularyOffset: Int
   /// The scheme of the position ids, such as `tie`, or `none`.
   public let positions: String
+  /// Where captions came from, `sidecar` or `manifest`; nil where they were not asked for.
+  public let captions: String?
   /// Whether the continuous latents stand beside the codes.
   public let latents: Bool
   /// What probabilities stand beside the codes; nil for none.
@@ -29,7 +31,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let toolVersion: String
 
   enum CodingKeys: String, CodingKey {
-    case format, tokenizer, positions, latents, soft, sampling, preprocessing, export
+    case format, tokenizer, positions, captions, latents, soft, sampling, preprocessing, export
     case pixelLimit = "pixel_limit"
     case vocabularyOffset = "vocabulary_offset"
     case shardSamples = "shard_samples"
@@ -44,6 +46,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     tokenizer: TokenizerIdentity,
     vocabularyOffset: Int,
     positions: String,
+    captions: String? = nil,
     latents: Bool,
     soft: SoftCodeSettings? = nil,
     sampling: SamplingSettings? = nil,
@@ -58,6 +61,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     self.tokenizer = tokenizer
     self.vocabularyOffset = vocabularyOffset
     self.positions = positions
+    self.captions = captions
     self.latents = latents
     self.soft = soft
     self.sampling = sampling
@@ -84,6 +88,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     if latents { columns.append("latents.npy") }
     if positions != "none" { columns.append("positions.npy") }
     if soft != nil { columns += ["soft_indices.npy", "soft_indptr.npy", "soft_values.npy"] }
+    if captions != nil { columns.append("txt") }
     return columns
   }
 }

@@ -12,6 +12,8 @@ public struct Rejection: Codable, Hashable, Sendable {
     case preprocess
     /// The network and the quantizer.
     case encode
+    /// Making a sequence of a document.
+    case sequence
   }
 
   /// The path of the image relative to the folder, list or archive that named it.

@@ -121,7 +121,7 @@ public struct ShuffledRows: DatasetRows {
     }
   }
 
-  private static func bytes(of row: DatasetRow) -> [UInt8] {
+  static func bytes(of row: DatasetRow) -> [UInt8] {
     var numbers: [Int64] = [Int64(row.key.utf8.count)]
     for cell in row.cells {
       numbers += [Int64(cell.shape.rank)] + cell.shape.dimensions.map(Int64.init)
@@ -132,7 +132,7 @@ public struct ShuffledRows: DatasetRows {
       + row.cells.flatMap(\.bytes)
   }
 
-  private static func row(of bytes: [UInt8], columns: Int) -> DatasetRow {
+  static func row(of bytes: [UInt8], columns: Int) -> DatasetRow {
     let first = DatasetCell(shape: [], bytes: Array(bytes[..<8])).elements(as: Int64.self)[0]
     let head = DatasetCell(shape: [], bytes: Array(bytes[8..<8 + 8 * Int(first)]))
       .elements(as: Int64.self).map(Int.init)
@@ -156,12 +156,12 @@ public struct ShuffledRows: DatasetRows {
 
 /// A permutation of the first numbers that a seed fixes and that takes no memory: a Feistel network
 /// over the next power of four, walked until the number is in range.
-struct Permutation {
-  let count: Int
+package struct Permutation {
+  package let count: Int
   private let seed: UInt64
   private let halfBits: UInt64
 
-  init(count: Int, seed: UInt64) {
+  package init(count: Int, seed: UInt64) {
     self.count = count
     self.seed = seed
     var bits: UInt64 = 1
@@ -170,7 +170,7 @@ struct Permutation {
   }
 
   /// The number at a position.
-  subscript(position: Int) -> Int {
+  package subscript(position: Int) -> Int {
     var value = UInt64(position)
     repeat { value = step(value) } while value >= UInt64(count)
     return Int(value)

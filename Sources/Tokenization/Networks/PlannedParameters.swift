@@ -134,7 +134,8 @@ struct PlannedConvolution: Sendable {
           let target = ((quarter * stride + output) * inputs + input) * 9
           for row in taps[quarter / 2] {
             for column in taps[quarter % 2] {
-              result[target + row.tap * 3 + column.tap] = weights[source + row.from * 4 + column.from]
+              result[target + row.tap * 3 + column.tap] =
+                weights[source + row.from * 4 + column.from]
             }
           }
         }

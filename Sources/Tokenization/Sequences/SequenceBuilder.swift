@@ -9,7 +9,7 @@ public enum DocumentPart: Sendable {
 }
 
 /// Turns documents into sequences under one layout: a layout whose names were looked up.
-public struct SequenceBuilder {
+public struct SequenceBuilder: Sendable {
   /// Every id is below this.
   public let vocabularySize: Int
   /// What fills rows of a fixed length.
@@ -21,7 +21,8 @@ public struct SequenceBuilder {
   private let codeCount: Int
   private var encoder: TextEncoder?
   private let map: CodeMap
-  private let beginOfDocument, endOfDocument, beginOfImage, beginOfCodes, endOfFrame, endOfImage: [Int32]
+  private let beginOfDocument, endOfDocument, beginOfImage, beginOfCodes, endOfFrame,
+    endOfImage: [Int32]
   private let endOfLine: Int32?
   private let tokenizer: TextTokenizer?
 
@@ -294,7 +295,7 @@ struct TokenLookup {
 }
 
 /// Codes to ids.
-private struct CodeMap {
+private struct CodeMap: Sendable {
   let isSeparate: Bool
   let greatest: Int32
   private let table: [Int32]?

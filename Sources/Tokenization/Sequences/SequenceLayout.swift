@@ -186,7 +186,10 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     let known = CodingKeys.allCases.map(\.rawValue)
     if let unknown = names.filter({ !known.contains($0) }).min() {
       throw DecodingError.dataCorrupted(
-        .init(codingPath: decoder.codingPath, debugDescription: "the field '\(unknown)' is not known")
+        .init(
+          codingPath: decoder.codingPath,
+          debugDescription: "the field '\(unknown)' is not known"
+        )
       )
     }
     let fields = try decoder.container(keyedBy: CodingKeys.self)

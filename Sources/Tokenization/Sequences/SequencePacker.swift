@@ -44,7 +44,9 @@ public struct SequencePacker {
       throw SequenceError("--pack \(packing.rawValue) needs a --length")
     }
     if packing == .fixed, pad == nil {
-      throw SequenceError("--pack fixed needs a pad token, and the layout has none in this tokenizer")
+      throw SequenceError(
+        "--pack fixed needs a pad token, and the layout has none in this tokenizer"
+      )
     }
     self.packing = packing
     self.length = length ?? .max

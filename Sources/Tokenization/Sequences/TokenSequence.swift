@@ -77,7 +77,7 @@ public struct TokenSequence: Hashable, Sendable {
     }
   }
 
-  /// Takes the first tokens away; images and ends that are cut stay with what is left.
+  /// Takes the first tokens away; neither part knows its images afterwards.
   ///
   /// - Parameter count: At most the number of tokens.
   /// - Returns: The tokens taken, as a sequence without images.
@@ -95,6 +95,8 @@ public struct TokenSequence: Hashable, Sendable {
     textPositions.removeFirst(count)
     for axis in positions.indices { positions[axis].removeFirst(count) }
     documentEnds = documentEnds.filter { $0 > count }.map { $0 - count }
+    // A row that cuts images says nothing of them.
+    (spans, grids, imageCodes) = ([], [], [])
     return head
   }
 

@@ -125,7 +125,7 @@ struct TextPattern: Sendable {
 }
 
 /// Runs a pattern over texts; keeps its stack.
-struct TextPatternMatcher {
+struct TextPatternMatcher: Sendable {
   private struct Choice {
     let step: Int
     let position: Int

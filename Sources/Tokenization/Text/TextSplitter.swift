@@ -40,7 +40,7 @@ enum TextSplitter: Sendable {
   case byteLevel(addsPrefixSpace: Bool, pattern: TextPattern?)
 
   /// When Metaspace puts its mark in front.
-  enum Prepending: String { case always, first, never }
+  enum Prepending: String, Sendable { case always, first, never }
 
   /// GPT-2's pattern, which ByteLevel has built in.
   static let gpt2 =
@@ -107,7 +107,7 @@ struct SplitText {
 }
 
 /// Runs the steps of a splitter; keeps the stacks of its patterns.
-struct SplitterRun {
+struct SplitterRun: Sendable {
   private let steps: [TextSplitter]
   private var matchers: [TextPatternMatcher?]
 

@@ -94,7 +94,7 @@ public struct TextTokenizer: Sendable {
 }
 
 /// Turns texts into ids.
-public struct TextEncoder {
+public struct TextEncoder: Sendable {
   private var file: FileEncoder?
   private var model: SentencePieceModel?
 
@@ -196,7 +196,7 @@ struct TokenizerFile: Sendable {
 }
 
 /// Runs a `tokenizer.json` over texts.
-struct FileEncoder {
+struct FileEncoder: Sendable {
   private let file: TokenizerFile
   private var splitter: SplitterRun
   /// Where the ids of pieces that were seen stand in `cached`.

@@ -12,6 +12,8 @@ public struct TokenSample: Sendable {
   public let positions: Tensor?
   /// The latents before quantization, float32 [height, width, channels], or nil where not asked for.
   public let latents: Tensor?
+  /// What is said of the image; empty where nothing is, nil where captions are not asked for.
+  public let caption: String?
   /// Probabilities of codes, or nil where not asked for.
   public var soft: SoftCodes?
 
@@ -30,12 +32,14 @@ public struct TokenSample: Sendable {
     description: SampleDescription,
     codes: Tensor,
     positions: Tensor? = nil,
-    latents: Tensor? = nil
+    latents: Tensor? = nil,
+    caption: String? = nil
   ) {
     self.description = description
     self.codes = codes
     self.positions = positions
     self.latents = latents
+    self.caption = caption
   }
 
   /// Creates the sample of an encoded image.
@@ -49,6 +53,7 @@ public struct TokenSample: Sendable {
   ///   - vocabularyOffset: Added to each code.
   ///   - positions: The position ids [axes, tokens], or nil without a scheme.
   ///   - keepsLatents: Whether the latents stand beside the codes.
+  ///   - caption: What is said of the image; nil where captions are not asked for.
   public init(
     image: ImageInput,
     sha256: String,
@@ -57,7 +62,8 @@ public struct TokenSample: Sendable {
     vocabularySize: Int,
     vocabularyOffset: Int = 0,
     positions: Tensor?,
-    keepsLatents: Bool = false
+    keepsLatents: Bool = false,
+    caption: String? = nil
   ) {
     let (grid, latents, box) = (encoded.grid, encoded.latents, pixels.cropBox)
     let latentShape: Shape = [latents.height, latents.width, latents.dimensions]
@@ -79,7 +85,8 @@ public struct TokenSample: Sendable {
         offset: vocabularyOffset
       ),
       positions: positions,
-      latents: keepsLatents ? Tensor(shape: latentShape, floats: latents.values) : nil
+      latents: keepsLatents ? Tensor(shape: latentShape, floats: latents.values) : nil,
+      caption: caption
     )
   }
 

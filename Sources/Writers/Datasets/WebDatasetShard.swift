@@ -43,6 +43,7 @@ public struct WebDatasetShard: ~Copyable {
     if let latents = sample.latents { add("latents.npy", try NPYFile.encode(latents)) }
     if let positions = sample.positions { add("positions.npy", try NPYFile.encode(positions)) }
     for (column, tensor) in sample.softMembers { add(column, try NPYFile.encode(tensor)) }
+    if let caption = sample.caption { add("txt", Array(caption.utf8)) }
     try write(block)
     samples += 1
     tokens += sample.codes.shape.elementCount ?? 0

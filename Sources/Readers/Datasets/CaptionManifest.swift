@@ -1,0 +1,155 @@
+import Foundation
+
+/// A list of images and what is said of them: CSV, TSV or JSON Lines.
+struct CaptionManifest {
+  /// The captions by image, as the list names it.
+  private(set) var captions: [String: String] = [:]
+
+  private let path: String
+
+  private static let images = [
+    "file_name", "filename", "image", "image_path", "path", "file", "source", "key",
+  ]
+  private static let texts = ["caption", "text", "prompt", "description"]
+  /// The largest list that is read.
+  private static let largest = 1 << 32
+
+  init(path: String) throws {
+    self.path = path
+    let lower = path.lowercased()
+    if lower.hasSuffix(".parquet") {
+      try readParquet()
+    } else if lower.hasSuffix(".jsonl") || lower.hasSuffix(".ndjson") {
+      try readJSONLines(FileDigest.bytes(of: path, maximumBytes: Self.largest))
+    } else if lower.hasSuffix(".csv") || lower.hasSuffix(".tsv") {
+      let separator = UInt8(ascii: lower.hasSuffix(".tsv") ? "\t" : ",")
+      try readTable(FileDigest.bytes(of: path, maximumBytes: Self.largest), separator)
+    } else {
+      throw DatasetError(
+        place: path,
+        reason: "captions come from sidecar files, a .csv, .tsv, .jsonl or .parquet"
+      )
+    }
+    guard !captions.isEmpty else { throw DatasetError(place: path, reason: "it holds no caption") }
+  }
+
+  private func fault(_ line: Int, _ reason: String) -> DatasetError {
+    DatasetError(place: "\(path): line \(line)", reason: reason)
+  }
+
+  private mutating func add(_ image: String, _ caption: String, line: Int) throws {
+    let plain = image.hasPrefix("./") ? String(image.dropFirst(2)) : image
+    guard caption.utf8.count <= CaptionSource.longest else {
+      throw fault(line, "a caption of more than \(CaptionSource.longest) bytes")
+    }
+    guard captions.updateValue(caption, forKey: plain) == nil else {
+      throw fault(line, "'\(plain)' has a caption already")
+    }
+  }
+
+  private mutating func readJSONLines(_ bytes: [UInt8]) throws {
+    let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    for (index, line) in lines.enumerated() {
+      if line.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
+      guard let value = try? CanonicalJSON.decode(JSONValue.self, from: line), value.object != nil
+      else { throw fault(index + 1, "not a JSON object") }
+      guard let image = Self.images.lazy.compactMap({ value[$0]?.string }).first else {
+        throw fault(index + 1, "no image: one of \(Self.images.joined(separator: ", "))")
+      }
+      let caption = Self.texts.lazy.compactMap { value[$0]?.string }.first ?? ""
+      try add(image, caption, line: index + 1)
+    }
+  }
+
+  private mutating func readTable(_ bytes: [UInt8], _ separator: UInt8) throws {
+    var reader = TableReader(bytes: bytes, separator: separator)
+    guard let header = reader.next() else { throw fault(1, "no header") }
+    let names = header.fields.map { $0.lowercased() }
+    guard let image = Self.images.lazy.compactMap({ names.firstIndex(of: $0) }).first,
+      let text = Self.texts.lazy.compactMap({ names.firstIndex(of: $0) }).first
+    else {
+      throw fault(
+        1,
+        "no columns of images (\(Self.images.joined(separator: ", "))) and captions "
+          + "(\(Self.texts.joined(separator: ", ")))"
+      )
+    }
+    while let row = reader.next() {
+      if row.fields == [""] { continue }
+      guard row.fields.count == names.count else {
+        throw fault(row.line, "\(row.fields.count) fields where the header has \(names.count)")
+      }
+      guard !row.isCut else { throw fault(row.line, "a quoted field without end") }
+      guard row.isText else { throw fault(row.line, "not UTF-8") }
+      try add(row.fields[image], row.fields[text], line: row.line)
+    }
+  }
+
+  private mutating func readParquet() throws {
+    throw DatasetError(
+      place: path,
+      reason:
+        "a Parquet file of captions is not read; write it as .jsonl (duckdb: COPY … TO 'captions.jsonl')"
+    )
+  }
+}
+
+/// Rows of fields between separators, quoted as RFC 4180 has it.
+private struct TableReader {
+  struct Row {
+    let line: Int
+    let fields: [String]
+    let isText: Bool
+    let isCut: Bool
+  }
+
+  private let bytes: [UInt8]
+  private let separator: UInt8
+  private var position: Int
+  private var line = 1
+
+  init(bytes: [UInt8], separator: UInt8) {
+    self.bytes = bytes
+    self.separator = separator
+    // A byte order mark, which spreadsheets write.
+    position = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+  }
+
+  mutating func next() -> Row? {
+    guard position < bytes.count else { return nil }
+    let first = line
+    var fields: [[UInt8]] = [[]]
+    var isQuoted = false
+    while position < bytes.count {
+      let byte = bytes[position]
+      position += 1
+      if byte == 0x0A { line += 1 }
+      if isQuoted {
+        if byte != UInt8(ascii: "\"") {
+          fields[fields.count - 1].append(byte)
+        } else if position < bytes.count, bytes[position] == byte {
+          fields[fields.count - 1].append(byte)
+          position += 1
+        } else {
+          isQuoted = false
+        }
+      } else if byte == UInt8(ascii: "\""), fields[fields.count - 1].isEmpty {
+        isQuoted = true
+      } else if byte == separator {
+        fields.append([])
+      } else if byte == 0x0A {
+        break
+      } else {
+        fields[fields.count - 1].append(byte)
+      }
+    }
+    if let last = fields.last, last.last == 0x0D { fields[fields.count - 1].removeLast() }
+    let texts = fields.map { String(validating: $0, as: UTF8.self) }
+    return Row(
+      line: first,
+      fields: texts.map { $0 ?? "" },
+      isText: !texts.contains(nil),
+      isCut: isQuoted
+    )
+  }
+}

@@ -1,0 +1,48 @@
+/// How samples became sequences: part of a dataset's settings.
+public struct SequenceSettings: Codable, Hashable, Sendable {
+  /// The layout as it was used, whatever it was named: `schemas/sequence.schema.json`.
+  package var layout: JSONValue
+  /// The SHA-256 of the text tokenizer's file; nil where no text is written.
+  public var textTokenizer: String?
+  /// How documents share rows: `none`, `concatenate`, `best-fit` or `fixed`.
+  public var pack: String
+  /// The most tokens of a row.
+  public var length: Int?
+  /// What comes first in a document of one image: `caption-first` or `image-first`.
+  public var order: String
+  /// The scheme of the position ids, counted anew in each document, or `none`.
+  public var positions: String
+  /// The SHA-256 of the file of documents; nil where each image is a document.
+  public var documents: String?
+
+  enum CodingKeys: String, CodingKey {
+    case layout, pack, length, order, positions, documents
+    case textTokenizer = "text_tokenizer"
+  }
+
+  /// Creates settings.
+  ///
+  /// - Throws: Where `layout` has no JSON form.
+  public init(
+    layout: some Encodable,
+    textTokenizer: String?,
+    pack: String,
+    length: Int?,
+    order: String,
+    positions: String,
+    documents: String?
+  ) throws {
+    self.layout = try JSONValue(encoding: layout)
+    self.textTokenizer = textTokenizer
+    self.pack = pack
+    self.length = length
+    self.order = order
+    self.positions = positions
+    self.documents = documents
+  }
+
+  /// The layout as the type that applies it.
+  public func layout<Value: Decodable>(as type: Value.Type) throws -> Value {
+    try CanonicalJSON.decode(type, from: CanonicalJSON.line(layout))
+  }
+}
