@@ -32,6 +32,8 @@ public struct DatasetDecoding: Sendable {
   private let settings: DatasetSettings
   private let tokenizer: ImageTokenizer
   private let preprocessing: Preprocessing
+  private let augmentation: Augmentation
+  private let crop: CropRule
   private let originals: String?
 
   /// Prepares for a dataset.
@@ -50,10 +52,13 @@ public struct DatasetDecoding: Sendable {
     self.settings = settings
     self.tokenizer = tokenizer
     self.originals = originals
-    preprocessing = try settings.preprocessing(as: Preprocessing.self)
+    let profile = try settings.preprocessing(as: Preprocessing.self)
+    augmentation = settings.augment.flatMap { Augmentation($0) } ?? .none
+    preprocessing = try augmentation.enlarging(profile)
+    crop = profile.crop
   }
 
-  /// Decodes one sample.
+  /// Decodes one sample; of several views the first.
   ///
   /// - Throws: `DatasetError`, `NPYError` or `QuantizerError` where its codes are damaged.
   @concurrent @Sendable
@@ -100,8 +105,9 @@ public struct DatasetDecoding: Sendable {
       )
     }
     // Codes of a whole picture do not say the size of its grid.
+    let isViews = augmentation.count > 1
     let extents =
-      tensor.shape.rank == 1
+      tensor.shape.rank == 1 || isViews
       ? try sample.description().grid : Array(tensor.shape.dimensions.prefix(2))
     // One factor at a time: a file may state any shape whose product fits its size.
     let most = Self.mostPixels / (tokenizer.stride * tokenizer.stride)
@@ -115,11 +121,24 @@ public struct DatasetDecoding: Sendable {
       }
       return UInt32(value - offset)
     }
+    guard isViews else {
+      return CodeGrid(
+        height: extents[0],
+        width: extents[1],
+        shape: tensor.shape.dimensions,
+        codes: codes
+      )
+    }
+    let shape = try tokenizer.quantizer.codeShape(height: extents[0], width: extents[1])
+    let count = shape.reduce(1, *)
+    guard tensor.shape.rank == 2, tensor.shape[1] == count, codes.count >= count else {
+      throw refusal("\(tensor.shape) is not [views, \(count)]")
+    }
     return CodeGrid(
       height: extents[0],
       width: extents[1],
-      shape: tensor.shape.dimensions,
-      codes: codes
+      shape: shape,
+      codes: Array(codes.prefix(count))
     )
   }
 
@@ -133,7 +152,8 @@ public struct DatasetDecoding: Sendable {
     guard FileDigest.sha256(of: bytes) == description.sha256 else {
       throw DatasetError(place: file, reason: "another file than the one that was tokenized")
     }
-    return try preprocessing.image(from: bytes).image
+    let image = try preprocessing.image(from: bytes).image
+    return augmentation.views(of: image, crop: crop)[0]
   }
 }
 

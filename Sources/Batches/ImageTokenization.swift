@@ -11,7 +11,10 @@ public struct ImageTokenization: Sendable {
 
   private let tokenizer: ImageTokenizer
   private let settings: DatasetSettings
+  /// What prepares the pictures: the settings' rules, enlarged where views are cut out.
   private let preprocessing: Preprocessing
+  private let augmentation: Augmentation
+  private let crop: CropRule
   private let scheme: PositionScheme?
   private let limits: ImageLimits
   private let soft: (map: ProbabilityMap, temperature: Double)?
@@ -27,7 +30,10 @@ public struct ImageTokenization: Sendable {
     self.settings = settings
     self.tokenizer = tokenizer
     limits = ImageLimits(pixels: settings.pixelLimit)
-    preprocessing = try settings.preprocessing(as: Preprocessing.self)
+    let profile = try settings.preprocessing(as: Preprocessing.self)
+    augmentation = settings.augment.flatMap { Augmentation($0) } ?? .none
+    preprocessing = try augmentation.enlarging(profile)
+    crop = profile.crop
     soft = try settings.soft.map { (try ProbabilityMap(parsing: $0.map), $0.temperature) }
     if settings.soft != nil || settings.sampling != nil {
       try tokenizer.quantizer.checkSoftCodes()
@@ -52,7 +58,10 @@ public struct ImageTokenization: Sendable {
         try preprocessing.image(from: bytes, limits: limits)
       }
       stage = .encode
-      let latents = try times.measure(.network) { try tokenizer.latents(of: pixels.image) }
+      let views = augmentation.views(of: pixels.image, crop: crop)
+      let latents = try times.measure(.network) {
+        try views.map { try tokenizer.latents(of: $0) }
+      }
       return try times.measure(.quantizer) {
         let encoded = try encode(latents, of: input.image)
         let grid = encoded.grid
@@ -71,7 +80,7 @@ public struct ImageTokenization: Sendable {
         )
         sample.soft = try soft.map {
           try tokenizer.quantizer.softCodes(
-            latents.values,
+            encoded.latents.values,
             map: $0.map,
             temperature: $0.temperature
           )
@@ -84,10 +93,11 @@ public struct ImageTokenization: Sendable {
     }
   }
 
-  /// The best codes, or drawn ones.
-  private func encode(_ latents: LatentGrid, of image: ImageInput) throws -> EncodedImage {
-    let encoded = try tokenizer.quantize(latents)
-    guard let sampling = settings.sampling else { return encoded }
+  /// The best codes of all views, or drawn ones of one.
+  private func encode(_ views: [LatentGrid], of image: ImageInput) throws -> EncodedImage {
+    let encoded = try tokenizer.quantize(views: views)
+    guard let sampling = settings.sampling, views.count == 1 else { return encoded }
+    let latents = encoded.latents
     // The key is the sample's own in every run, whichever other images there are.
     let key = FileDigest.sha256(of: Array(image.key.utf8)).prefix(16)
     let random = CounterRandom(seed: sampling.seed, sample: UInt64(key, radix: 16) ?? 0)

@@ -87,6 +87,10 @@ void ckernels_activate(ckernels_isa isa, ckernels_activation activation, ptrdiff
   kernels_of(isa)->activate(activation, count, input, output);
 }
 
+void ckernels_add(ckernels_isa isa, ptrdiff_t count, const float *input, float *output) {
+  kernels_of(isa)->add(count, input, output);
+}
+
 void ckernels_scale_channels(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
                              const float *gain, const float *bias, bool silu, const float *input,
                              float *output) {
@@ -96,6 +100,11 @@ void ckernels_scale_channels(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t ch
 void ckernels_pool(ckernels_isa isa, bool maximum, ptrdiff_t height, ptrdiff_t width,
                    ptrdiff_t channels, const float *input, float *output) {
   kernels_of(isa)->pool(maximum, height, width, channels, input, output);
+}
+
+void ckernels_upsample(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                       const float *input, float *output) {
+  kernels_of(isa)->upsample(height, width, channels, input, output);
 }
 
 void ckernels_depth_to_space(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width,

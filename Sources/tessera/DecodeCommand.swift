@@ -27,7 +27,10 @@ struct DecodeCommand: AsyncParsableCommand {
   var output: String
 
   @Option(
-    help: "The tokenizer that made the dataset. (default: the embedded one, if its name is there)",
+    help: """
+      The tokenizer that made the dataset, as 'tokenize' takes it. (default: the embedded one, if its name is \
+      there)
+      """,
     completion: .file()
   )
   var tokenizer: String?
@@ -92,14 +95,14 @@ struct DecodeCommand: AsyncParsableCommand {
 extension DecodeCommand {
   /// The tokenizer named on the command line, or the embedded one; a path in a manifest is not opened.
   private func openTokenizer(for identity: TokenizerIdentity) throws -> ImageTokenizer {
-    if let tokenizer { return try ImageTokenizer(opening: tokenizer) }
+    if let tokenizer { return try ImageTokenizer(opening: tokenizer, for: .decoder) }
     guard identity.name == ImageTokenizer.embeddedName else {
       throw TokenizerError(
         tokenizer: identity.name,
         reason: "the dataset's tokenizer is not built in; name its file with --tokenizer"
       )
     }
-    return try ImageTokenizer()
+    return try ImageTokenizer(for: .decoder)
   }
 }
 

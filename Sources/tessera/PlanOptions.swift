@@ -15,8 +15,8 @@ enum SamplingRule: String, ExpressibleByArgument, CaseIterable {
 struct PlanOptions: ParsableArguments {
   @Option(
     help: """
-      The tokenizer: the embedded one's name, a checkpoint, a folder or a JSON description. \
-      (default: tessera-f8)
+      The tokenizer: the embedded one's name, FAMILY:FILE (see 'tessera tokenizers'), a checkpoint, \
+      a folder or a JSON description. (default: tessera-f8)
       """,
     completion: .file()
   )
@@ -42,6 +42,18 @@ struct PlanOptions: ParsableArguments {
     completion: .file()
   )
   var captions: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Views of each image: flip, or ten-crop[:RANGE], as LlamaGen's extraction; codes are [views, tokens].",
+      discussion: """
+        flip adds the mirror image. ten-crop prepares RANGE times as much (1.1) and takes corners and middle of it \
+        and of its mirror image.
+        """,
+      valueName: "views"
+    )
+  )
+  var augment: String?
 
   @Flag(help: "Also store the latents before quantization, float32 [h, w, channels].")
   var latents = false
@@ -75,6 +87,14 @@ struct PlanOptions: ParsableArguments {
   static let largestOffset = 1 << 52
 
   func validate() throws {
+    if let augment {
+      guard let rule = Augmentation(augment) else {
+        throw ValidationError("'\(augment)' is no augmentation; it is \(Augmentation.grammar)")
+      }
+      guard rule == .none || (!latents && soft == nil && sample == nil) else {
+        throw ValidationError("--augment: --latents, --soft and --sample are of one view alone")
+      }
+    }
     if let shardSamples, !(1...Self.largestShard).contains(shardSamples) {
       throw ValidationError("--shard-samples: not from 1 to \(Self.largestShard)")
     }
@@ -104,7 +124,7 @@ struct PlanOptions: ParsableArguments {
   var isDefault: Bool {
     tokenizer == nil && format == nil && positions == nil && shardSamples == nil
       && vocabularyOffset == nil && captions == nil && !latents && soft == nil && sample == nil
-      && seed == nil && temperature == nil
+      && seed == nil && temperature == nil && augment == nil
   }
 
   /// Where captions come from; nil where they are not asked for.
@@ -119,11 +139,12 @@ struct PlanOptions: ParsableArguments {
   /// The tokenizer's name or path as the user gave it.
   var tokenizerName: String { tokenizer ?? ImageTokenizer.embeddedName }
 
-  /// The tokenizer for workers that run elsewhere: the embedded one's name, or an absolute path.
+  /// The tokenizer for workers that run elsewhere: the embedded one's name, or one with an absolute path.
   var tokenizerLocation: String {
-    let name = tokenizerName
-    if name == ImageTokenizer.embeddedName || name.hasPrefix("/") { return name }
-    return FileManager.default.currentDirectoryPath + "/" + name
+    ImageTokenizer.absoluteName(
+      of: tokenizerName,
+      in: FileManager.default.currentDirectoryPath
+    )
   }
 
   /// The settings of a plan.
@@ -155,6 +176,7 @@ struct PlanOptions: ParsableArguments {
         )
       },
       preprocessing: options.overriding(tokenizer.description.preprocessing),
+      augment: augment.flatMap { Augmentation($0) }.flatMap { $0 == .none ? nil : "\($0)" },
       pixelLimit: options.limits.pixels,
       shardSamples: samples,
       export: export,

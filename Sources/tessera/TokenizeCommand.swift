@@ -145,7 +145,7 @@ struct TokenizeCommand: AsyncParsableCommand {
     in folder: DatasetFolder,
     for run: inout TokenizeRun
   ) throws -> DatasetPlan? {
-    let tokenizer = try ImageTokenizer(opening: plan.tokenizerName)
+    let tokenizer = try ImageTokenizer(opening: plan.tokenizerName, for: .encoder)
     let images = try ImageInputs.collect(inputs)
     for note in images.notes { outputOptions.note(note) }
     let planned = try plannedInputs(images.inputs)

@@ -47,7 +47,7 @@ struct TokenizeRun {
   }
 
   private mutating func run(_ shards: [Int], of plan: DatasetPlan) async throws {
-    let tokenizer = try tokenizer ?? ImageTokenizer(opening: plan.tokenizer)
+    let tokenizer = try tokenizer ?? ImageTokenizer(opening: plan.tokenizer, for: .encoder)
     let images = try ImageTokenization(settings: plan.settings, tokenizer: tokenizer)
     let total = shards.reduce(0) { $0 + plan.inputCount(ofShard: $1) }
     var line = ProgressLine("tokenize", unit: "images", total: total, isQuiet: output.quiet)

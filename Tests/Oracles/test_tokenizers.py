@@ -60,7 +60,7 @@ def test_weights_that_do_not_fit_are_named(tessera, root, tmp_path, embedded):
     for damaged, word in (
         ({k: v for k, v in whole.items() if k != name}, name),
         (whole | {name: whole[name][:64]}, name),
-        (whole | {"discriminator.weight": whole[name]}, "discriminator.weight"),
+        (whole | {"surplus.weight": whole[name]}, "surplus.weight"),
     ):
         safetensors.numpy.save_file(damaged, weights)
         error = tessera("tokenizers", tmp_path, code=4).stderr

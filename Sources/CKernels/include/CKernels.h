@@ -137,6 +137,9 @@ typedef enum {
 void ckernels_activate(ckernels_isa isa, ckernels_activation activation, ptrdiff_t count,
                        const float *input, float *output);
 
+/// Adds `count` values, a multiple of 16, to those of `output`.
+void ckernels_add(ckernels_isa isa, ptrdiff_t count, const float *input, float *output);
+
 /// input * gain + bias, one value a channel, then SiLU where `silu`; `output` may be `input`.
 void ckernels_scale_channels(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t channels,
                              const float *gain, const float *bias, bool silu, const float *input,
@@ -145,6 +148,10 @@ void ckernels_scale_channels(ckernels_isa isa, ptrdiff_t positions, ptrdiff_t ch
 /// The mean or the maximum of each block of 2x2 positions; an odd last row or column is left out.
 void ckernels_pool(ckernels_isa isa, bool maximum, ptrdiff_t height, ptrdiff_t width,
                    ptrdiff_t channels, const float *input, float *output);
+
+/// Each position four times: to twice the extents.
+void ckernels_upsample(ckernels_isa isa, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                       const float *input, float *output);
 
 /// Four blocked activations of `channels` channels, one after the other, to the four positions of each
 /// 2x2 block: upper left, upper right, lower left, lower right.

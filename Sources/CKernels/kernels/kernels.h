@@ -52,9 +52,11 @@ struct kernels {
   void (*group_norm)(const ckernels_normalization *, const float *, float *, float *);
   void (*channel_statistics)(ptrdiff_t, ptrdiff_t, double, const float *, float *, float *);
   void (*activate)(ckernels_activation, ptrdiff_t, const float *, float *);
+  void (*add)(ptrdiff_t, const float *, float *);
   void (*scale_channels)(ptrdiff_t, ptrdiff_t, const float *, const float *, bool, const float *,
                          float *);
   void (*pool)(bool, ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
+  void (*upsample)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
   void (*depth_to_space)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, float *);
   void (*attention)(ptrdiff_t, ptrdiff_t, const float *, float *, float *);
   void (*nearest)(ptrdiff_t, ptrdiff_t, ptrdiff_t, const float *, const float *, const float *,

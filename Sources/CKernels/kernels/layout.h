@@ -70,6 +70,10 @@ static void NAME(activate)(ckernels_activation activation, ptrdiff_t count, cons
   }
 }
 
+static void NAME(add)(ptrdiff_t count, const float *input, float *output) {
+  for (ptrdiff_t i = 0; i < count; i += WIDTH) store(output + i, load(output + i) + load(input + i));
+}
+
 static void NAME(pool)(bool maximum, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
                        const float *input, float *output) {
   for (ptrdiff_t block = 0; block < blocks_of(channels); ++block, input += height * width * LANES)
@@ -90,6 +94,15 @@ static void NAME(pool)(bool maximum, ptrdiff_t height, ptrdiff_t width, ptrdiff_
           store(output + lane, value);
         }
       }
+}
+
+static void NAME(upsample)(ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                           const float *input, float *output) {
+  const size_t pixel = LANES * sizeof(float);
+  for (ptrdiff_t block = 0; block < blocks_of(channels); ++block, input += height * width * LANES)
+    for (ptrdiff_t y = 0; y < 2 * height; ++y)
+      for (ptrdiff_t x = 0; x < 2 * width; ++x, output += LANES)
+        memcpy(output, input + (y / 2 * width + x / 2) * LANES, pixel);
 }
 
 static void NAME(depth_to_space)(ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
@@ -137,8 +150,10 @@ const struct kernels NAME(kernels) = {
     .group_norm = NAME(group_norm),
     .channel_statistics = NAME(channel_statistics),
     .activate = NAME(activate),
+    .add = NAME(add),
     .scale_channels = NAME(scale_channels),
     .pool = NAME(pool),
+    .upsample = NAME(upsample),
     .depth_to_space = NAME(depth_to_space),
     .attention = NAME(attention),
     .nearest = NAME(nearest),

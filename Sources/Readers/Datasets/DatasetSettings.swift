@@ -21,6 +21,8 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let sampling: SamplingSettings?
   /// What was done to each image before the network saw it.
   package let preprocessing: JSONValue
+  /// The views of each image, such as `flip`: codes are then [views, tokens]; nil for one.
+  public let augment: String?
   /// The most pixels of an image; larger ones are rejected.
   public let pixelLimit: Int
   /// How many consecutive inputs make a shard.
@@ -31,7 +33,8 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   public let toolVersion: String
 
   enum CodingKeys: String, CodingKey {
-    case format, tokenizer, positions, captions, latents, soft, sampling, preprocessing, export
+    case format, tokenizer, positions, captions, latents, soft, sampling, preprocessing, augment
+    case export
     case pixelLimit = "pixel_limit"
     case vocabularyOffset = "vocabulary_offset"
     case shardSamples = "shard_samples"
@@ -51,6 +54,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     soft: SoftCodeSettings? = nil,
     sampling: SamplingSettings? = nil,
     preprocessing: some Encodable,
+    augment: String? = nil,
     pixelLimit: Int,
     shardSamples: Int,
     export: DatasetExportSettings? = nil,
@@ -66,6 +70,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     self.soft = soft
     self.sampling = sampling
     self.preprocessing = try JSONValue(encoding: preprocessing)
+    self.augment = augment
     self.pixelLimit = pixelLimit
     self.shardSamples = shardSamples
     self.toolVersion = toolVersion
@@ -75,6 +80,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
   package var isSound: Bool {
     shardSamples > 0 && pixelLimit > 0 && (1...1 << 32).contains(tokenizer.vocabularySize)
       && (0...1 << 52).contains(vocabularyOffset)
+      && augment.map { Augmentation($0) != nil } ?? true
   }
 
   /// The preprocessing as the type that applies it.

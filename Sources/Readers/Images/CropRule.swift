@@ -6,6 +6,14 @@ public enum CropRule: SpelledRule {
   case none
   case center(ImageSize, Place)
 
+  /// Where the larger half of an odd remainder goes.
+  public enum Remainder: Sendable {
+    /// Behind the kept part: `(side - kept) // 2`.
+    case down
+    /// Before it: `(side - kept + 1) // 2`.
+    case up
+  }
+
   /// How an odd remainder is split.
   public enum Place: Sendable {
     /// `(side - kept) // 2`.
@@ -71,18 +79,20 @@ public enum CropRule: SpelledRule {
   }
 }
 
-/// Whether black is added around the picture.
+/// Whether a margin is added around the picture.
 ///
-/// Spellings: `none`; a number, to multiples of which both sides grow. The picture stands in the
-/// middle, the odd row and column go to the bottom and the right (Cosmos).
+/// Spellings: `none`; a number, to multiples of which both sides grow in black (Cosmos); `square:GRAY`, to a
+/// square in a gray of 0 to 255 (Transformers' Janus: `square:127`). The picture stands in the middle, the odd
+/// row and column go to the bottom and the right.
 public enum PadRule: SpelledRule {
   case none
   case multiple(Int)
+  case square(UInt8)
 
   /// What messages call it.
   public static let noun = "pad rule"
   /// The spellings, for messages.
-  public static let grammar = "none or a whole number, the multiple"
+  public static let grammar = "none, a whole number, the multiple, or square:GRAY"
 
   /// Reads one of the spellings above.
   public init?(_ spelling: String) {
@@ -90,6 +100,10 @@ public enum PadRule: SpelledRule {
       self = .none
     } else if let multiple = positive(Substring(spelling)) {
       self = .multiple(multiple)
+    } else if spelling.hasPrefix("square:"), let gray = UInt8(spelling.dropFirst("square:".count)),
+      spelling == "square:\(gray)"
+    {
+      self = .square(gray)
     } else {
       return nil
     }
@@ -100,8 +114,12 @@ public enum PadRule: SpelledRule {
     switch self {
     case .none: "none"
     case .multiple(let multiple): "\(multiple)"
+    case .square(let gray): "square:\(gray)"
     }
   }
+
+  /// What the margin's bytes are.
+  var fill: UInt8 { if case .square(let gray) = self { gray } else { 0 } }
 
   /// The size after padding.
   func canvas(for size: ImageSize) -> ImageSize {
@@ -110,6 +128,9 @@ public enum PadRule: SpelledRule {
     case .multiple(let multiple):
       func grown(_ side: Int) -> Int { (side + multiple - 1) / multiple * multiple }
       return ImageSize(width: grown(size.width), height: grown(size.height))
+    case .square:
+      let side = max(size.width, size.height)
+      return ImageSize(width: side, height: side)
     }
   }
 }

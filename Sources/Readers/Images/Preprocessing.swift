@@ -69,7 +69,9 @@ public struct Preprocessing: Hashable, Sendable, Codable {
     }
     let plan = try resize.plan(for: header.size)
     let box = try crop.box(in: plan.size)
-    guard plan.steps.count == 1, let step = plan.steps.first, plan.part.size == header.size else {
+    guard plan.steps.count == 1, let step = plan.steps.first, plan.part.size == header.size,
+      step.filter.isPillow
+    else {
       return try apply(to: decoder.decode(bytes, header: header), limits: limits)
     }
     let resampler = try Resampler(
@@ -150,7 +152,7 @@ public struct Preprocessing: Hashable, Sendable, Codable {
       )
     }
     return PreprocessedImage(
-      image: pixels.packed(box: window, canvas: canvas),
+      image: pixels.packed(box: window, canvas: canvas, fill: pad.fill),
       originalSize: originalSize,
       orientation: orientation,
       resizedSize: resizedSize,
@@ -175,7 +177,7 @@ public struct PreprocessedImage: Hashable, Sendable {
 
 extension RGBXImage {
   /// A part of this picture.
-  fileprivate func cut(_ box: PixelBox) -> RGBXImage {
+  func cut(_ box: PixelBox) -> RGBXImage {
     unsafe RGBXImage(width: box.width, height: box.height) { target in
       unsafe bytes.withUnsafeBufferPointer { source in
         guard let source = source.baseAddress else { return }

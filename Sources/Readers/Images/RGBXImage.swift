@@ -35,11 +35,11 @@ struct RGBXImage: Hashable, Sendable {
     self.bytes = bytes
   }
 
-  /// The picture without the fourth bytes, inside `box`, in the middle of a black canvas.
-  func packed(box: PixelBox, canvas: ImageSize) -> RGBImage {
+  /// The picture without the fourth bytes, inside `box`, in the middle of a canvas.
+  func packed(box: PixelBox, canvas: ImageSize, fill: UInt8 = 0) -> RGBImage {
     let left = (canvas.width - box.width) / 2
     let top = (canvas.height - box.height) / 2
-    var pixels = [UInt8](repeating: 0, count: canvas.width * canvas.height * 3)
+    var pixels = [UInt8](repeating: fill, count: canvas.width * canvas.height * 3)
     unsafe pixels.withUnsafeMutableBufferPointer { target in
       unsafe bytes.withUnsafeBufferPointer { source in
         for y in 0..<box.height {

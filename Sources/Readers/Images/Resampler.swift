@@ -166,6 +166,13 @@ extension RGBXImage {
     window: PixelBox,
     limits: ImageLimits
   ) throws(ImageError) -> RGBXImage {
+    guard filter.isPillow else {
+      guard window.size.pixels <= limits.pixels else {
+        throw ImageError(.overLimit, "resizing to \(target) passes the limit of pixels")
+      }
+      if target == size { return cut(window) }
+      return OpenCVResampling.resampled(self, to: target, window: window)
+    }
     let resampler = try Resampler(
       filter: filter,
       size: size,

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Pillow's resampling filters, by Pillow's names.
+/// Pillow's resampling filters, by Pillow's names, and OpenCV's default one.
 public enum ResamplingFilter: String, Hashable, Sendable, Codable, CaseIterable {
   case nearest
   case box
@@ -8,12 +8,18 @@ public enum ResamplingFilter: String, Hashable, Sendable, Codable, CaseIterable 
   case hamming
   case bicubic
   case lanczos
+  /// OpenCV's INTER_LINEAR on bytes: two neighbours in each direction however much a picture shrinks, but
+  /// means of 2x2 where it shrinks by 2 (taming-transformers, Su's FSQ).
+  case openCVLinear = "opencv-linear"
+
+  /// Whether the filter is one of Pillow's.
+  var isPillow: Bool { self != .openCVLinear }
 
   /// How far the kernel reaches from its center, in source pixels at scale 1.
   var support: Double {
     switch self {
     case .nearest, .box: 0.5
-    case .bilinear, .hamming: 1
+    case .bilinear, .hamming, .openCVLinear: 1
     case .bicubic: 2
     case .lanczos: 3
     }
@@ -27,7 +33,7 @@ public enum ResamplingFilter: String, Hashable, Sendable, Codable, CaseIterable 
     switch self {
     case .nearest, .box:
       return position > -0.5 && position <= 0.5 ? 1 : 0
-    case .bilinear:
+    case .bilinear, .openCVLinear:
       return x < 1 ? 1 - x : 0
     case .hamming:
       if x == 0 { return 1 }

@@ -10,7 +10,10 @@
 ///   `bicubic:area=262144/16`).
 /// - `adm=N`: halved with the box filter while the short side is at least 2N, then as `short=N`
 ///   with FILTER (guided-diffusion's `center_crop_arr`; LlamaGen, Janus).
-/// - `square=N`: the largest centered square, cut out first, becomes N x N (LDM, 4M).
+/// - `square=N`: the largest centered square, cut out first, becomes N x N (LDM, 4M);
+///   `square=N:ceil` rounds its place up (Su's FSQ).
+/// - `floor=N`: each side is cut to a multiple of N (diffusers).
+/// - `long=N` or `long=N:M`: the long side becomes N, the short one at least M (Transformers' Janus).
 /// - `smart=FACTOR/MIN/MAX[:VARIANT]`: sides are multiples of FACTOR, pixels from MIN to MAX, the shape
 ///   about the same (``SmartResize``; Qwen2-VL: `bicubic:smart=28/3136/1003520`).
 public enum ResizeRule: SpelledRule {
@@ -19,7 +22,9 @@ public enum ResizeRule: SpelledRule {
   case exact(ResamplingFilter, ImageSize)
   case area(ResamplingFilter, pixels: Int, multiple: Int)
   case halvings(ResamplingFilter, Int)
-  case square(ResamplingFilter, Int)
+  case square(ResamplingFilter, Int, CropRule.Remainder = .down)
+  case floor(ResamplingFilter, multiple: Int)
+  case long(ResamplingFilter, Int, least: Int)
   case smart(ResamplingFilter, SmartResize)
 
   /// How the long side is rounded when the short one is given.
@@ -34,8 +39,8 @@ public enum ResizeRule: SpelledRule {
   public static let noun = "resize rule"
   /// The spellings, for messages.
   public static let grammar =
-    "none or FILTER:short=N[:torchvision], exact=HxW, area=PIXELS/MULTIPLE, adm=N, square=N or "
-    + "smart=FACTOR/MIN/MAX[:VARIANT], with FILTER "
+    "none or FILTER:short=N[:torchvision], exact=HxW, area=PIXELS/MULTIPLE, adm=N, square=N[:ceil], "
+    + "floor=N, long=N[:LEAST] or smart=FACTOR/MIN/MAX[:VARIANT], with FILTER "
     + ResamplingFilter.allCases.map(\.rawValue).joined(separator: ", ")
 
   /// Reads one of the spellings above.
@@ -71,6 +76,16 @@ public enum ResizeRule: SpelledRule {
     case ("square", nil):
       guard let side = positive(value) else { return nil }
       self = .square(filter, side)
+    case ("square", "ceil"):
+      guard let side = positive(value) else { return nil }
+      self = .square(filter, side, .up)
+    case ("floor", nil):
+      guard let multiple = positive(value) else { return nil }
+      self = .floor(filter, multiple: multiple)
+    case ("long", _):
+      guard let side = positive(value), let least = suffix.map({ positive(Substring($0)) }) ?? 1
+      else { return nil }
+      self = .long(filter, side, least: least)
     case ("smart", _):
       guard let rule = SmartResize(numbers: value, variant: suffix) else { return nil }
       self = .smart(filter, rule)
@@ -89,7 +104,11 @@ public enum ResizeRule: SpelledRule {
     case .area(let filter, let pixels, let multiple):
       "\(filter.rawValue):area=\(pixels)/\(multiple)"
     case .halvings(let filter, let side): "\(filter.rawValue):adm=\(side)"
-    case .square(let filter, let side): "\(filter.rawValue):square=\(side)"
+    case .square(let filter, let side, .down): "\(filter.rawValue):square=\(side)"
+    case .square(let filter, let side, .up): "\(filter.rawValue):square=\(side):ceil"
+    case .floor(let filter, let multiple): "\(filter.rawValue):floor=\(multiple)"
+    case .long(let filter, let side, let least):
+      "\(filter.rawValue):long=\(side)" + (least > 1 ? ":\(least)" : "")
     case .smart(let filter, let rule): "\(filter.rawValue):smart=\(rule)"
     }
   }
@@ -122,11 +141,22 @@ public enum ResizeRule: SpelledRule {
         part: whole,
         steps: steps + [(filter, current.resized(short: side, .rounded))]
       )
-    case .square(let filter, let side):
+    case .square(let filter, let side, let remainder):
       return ResizePlan(
-        part: size.centered(size.short, size.short),
+        part: size.centered(size.short, size.short, remainder),
         steps: [(filter, ImageSize(width: side, height: side))]
       )
+    case .floor(let filter, let multiple):
+      guard size.short >= multiple else {
+        throw ImageError(.unfit, "\(size) pixels: a side is below \(multiple)")
+      }
+      let target = ImageSize(
+        width: size.width / multiple * multiple,
+        height: size.height / multiple * multiple
+      )
+      return ResizePlan(part: whole, steps: [(filter, target)])
+    case .long(let filter, let side, let least):
+      return ResizePlan(part: whole, steps: [(filter, size.resized(long: side, least: least))])
     case .smart(let filter, let rule):
       return ResizePlan(part: whole, steps: [(filter, try rule.size(for: size))])
     }
@@ -167,11 +197,24 @@ extension ImageSize {
     return ImageSize(width: rounded(newWidth), height: rounded(newHeight))
   }
 
-  /// A box of this picture's middle, its place rounded down.
-  func centered(_ width: Int, _ height: Int) -> PixelBox {
-    PixelBox(
-      left: (self.width - width) / 2,
-      top: (self.height - height) / 2,
+  fileprivate func resized(long side: Int, least: Int) -> ImageSize {
+    let scale = Double(side) / Double(max(width, height))
+    func scaled(_ length: Int) -> Int {
+      max(whole((Double(length) * scale).rounded(.toNearestOrEven)), least)
+    }
+    return ImageSize(width: scaled(width), height: scaled(height))
+  }
+
+  /// A box of this picture's middle, the remainder of an odd difference rounded down unless told.
+  func centered(
+    _ width: Int,
+    _ height: Int,
+    _ remainder: CropRule.Remainder = .down
+  ) -> PixelBox {
+    let odd = remainder == .up ? 1 : 0
+    return PixelBox(
+      left: (self.width - width + odd) / 2,
+      top: (self.height - height + odd) / 2,
       width: width,
       height: height
     )

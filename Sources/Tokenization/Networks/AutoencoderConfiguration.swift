@@ -5,7 +5,8 @@ public import Tensors
 /// Such a network needs no configuration file: widths, depths and the places of attention follow from the
 /// names and shapes of its weights (`encoder.conv_in`, `encoder.down.i.block.j.conv1`, `encoder.mid.attn_1`,
 /// `quant_conv`, `post_quant_conv`, `decoder.up.i.upsample.conv` ...). What does not follow is the
-/// quantizer's rule, the pixels' range and, with it, whatever the user must name.
+/// quantizer's rule, the pixels' range and, with it, whatever the user must name; nor what is in `Traits`,
+/// in which families differ.
 public struct AutoencoderConfiguration: Hashable, Sendable {
   /// One resolution of the encoder or the decoder.
   public struct Level: Hashable, Sendable {
@@ -43,6 +44,12 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
     public var codeChannels: Int?
     /// The extent of the kernel of `quant_conv` or `post_quant_conv`: 1 or 3.
     public var codeKernel: Int
+    /// The extent of the kernel of `conv_out`: 1 or 3.
+    public var outputKernel: Int
+    /// The residual blocks of the middle where there are only those; nil for two around an attention.
+    public var middleBlocks: Int?
+    /// The residual blocks over time that images pass (Emu3); nil without time.
+    public var timeBlocks: Int?
 
     /// Creates a half.
     public init(
@@ -52,7 +59,10 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
       levels: [Level],
       middleAttends: Bool = true,
       codeChannels: Int?,
-      codeKernel: Int = 1
+      codeKernel: Int = 1,
+      outputKernel: Int = 3,
+      middleBlocks: Int? = nil,
+      timeBlocks: Int? = nil
     ) {
       self.imageChannels = imageChannels
       self.latentChannels = latentChannels
@@ -61,6 +71,9 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
       self.middleAttends = middleAttends
       self.codeChannels = codeChannels
       self.codeKernel = codeKernel
+      self.outputKernel = outputKernel
+      self.middleBlocks = middleBlocks
+      self.timeBlocks = timeBlocks
     }
 
     /// The extent of the Haar transform's blocks: 1, 2 or 4, for 3, 12 or 48 channels.
@@ -73,13 +86,16 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
     }
   }
 
+  /// In what families differ that names and shapes do not say.
+  public var traits: Traits
   /// The encoder; nil where the weights hold none.
   public var encoder: Half?
   /// The decoder; nil where the weights hold none.
   public var decoder: Half?
 
   /// Creates a configuration.
-  public init(encoder: Half?, decoder: Half?) {
+  public init(encoder: Half?, decoder: Half?, traits: Traits = Traits()) {
+    self.traits = traits
     self.encoder = encoder
     self.decoder = decoder
   }
@@ -88,38 +104,16 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   ///
   /// Names that belong to neither half, such as a codebook's, are not looked at.
   /// - Throws: `unrecognized` where there is neither an encoder nor a decoder, or a half is incomplete.
-  public init(shapes: [String: Shape]) throws(NetworkError) {
-    let inventory = Inventory(shapes: shapes)
+  public init(
+    shapes: [String: Shape],
+    traits: Traits = Traits()
+  ) throws(NetworkError) {
+    let inventory = Inventory(shapes: shapes, traits: traits)
+    self.traits = traits
     encoder = try inventory.half("encoder", side: "down", code: "quant_conv")
     decoder = try inventory.half("decoder", side: "up", code: "post_quant_conv")
     guard encoder != nil || decoder != nil else {
       throw .unrecognized(name: "encoder.conv_in.weight", reason: "missing, as is decoder.conv_in")
-    }
-  }
-
-  /// Checks that the weights are those of both halves: nothing missing, nothing misshapen, nothing left.
-  ///
-  /// - Parameters:
-  ///   - shapes: Every tensor of the checkpoint.
-  ///   - others: Names that belong to other parts, such as the quantizer.
-  /// - Throws: The first mismatch, in the order of the graphs and then of the names.
-  public func check(
-    shapes: [String: Shape],
-    except others: Set<String> = []
-  ) throws(NetworkError) {
-    var left = shapes
-    for graph in [try encoderGraph(), try decoderGraph()] {
-      for parameter in graph?.parameters ?? [] {
-        guard let shape = left.removeValue(forKey: parameter.name) else {
-          throw .missingParameter(name: parameter.name, expected: parameter.shape)
-        }
-        guard shape == parameter.shape else {
-          throw .misshapenParameter(name: parameter.name, shape: shape, expected: parameter.shape)
-        }
-      }
-    }
-    for (name, shape) in left.sorted(by: { $0.key < $1.key }) where !others.contains(name) {
-      throw .unusedParameter(name: name, shape: shape)
     }
   }
 }
@@ -127,6 +121,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
 /// The names and shapes of a checkpoint, asked for what they say of a network.
 private struct Inventory {
   let shapes: [String: Shape]
+  let traits: AutoencoderConfiguration.Traits
 
   /// One half of the network, or nil where it has no `conv_in`.
   func half(
@@ -151,9 +146,14 @@ private struct Inventory {
       latentChannels: isEncoder ? last.output : first.input,
       baseChannels: first.output,
       levels: try levels("\(prefix).\(side)", resampling: isEncoder ? "downsample" : "upsample"),
-      middleAttends: shapes["\(prefix).mid.attn_1.norm.weight"] != nil,
+      middleAttends: attends("\(prefix).mid.attn_1"),
       codeChannels: codes.map { isEncoder ? $0.output : $0.input },
-      codeKernel: codes?.extent ?? 1
+      codeKernel: codes?.extent ?? 1,
+      outputKernel: last.extent,
+      middleBlocks: shapes["\(prefix).mid.block_1.conv1.weight"] == nil
+        ? count("\(prefix).mid.block", ".conv1.weight") : nil,
+      timeBlocks: shapes["\(prefix).time_conv.0.weight"] == nil
+        ? nil : count("\(prefix).time_res", ".conv1.weight")
     )
   }
 
@@ -165,13 +165,11 @@ private struct Inventory {
     var levels: [AutoencoderConfiguration.Level] = []
     while shapes["\(prefix).\(levels.count).block.0.conv2.weight"] != nil {
       let level = "\(prefix).\(levels.count)"
-      var blocks = 1
-      while shapes["\(level).block.\(blocks).conv2.weight"] != nil { blocks += 1 }
       levels.append(
         AutoencoderConfiguration.Level(
           channels: try kernel("\(level).block.0.conv2.weight").output,
-          blocks: blocks,
-          attends: shapes["\(level).attn.0.norm.weight"] != nil,
+          blocks: count("\(level).block", ".conv2.weight"),
+          attends: attends("\(level).attn.0"),
           resamples: shapes["\(level).\(resampling).conv.weight"] != nil
         )
       )
@@ -179,7 +177,22 @@ private struct Inventory {
     guard !levels.isEmpty else {
       throw .unrecognized(name: "\(prefix).0.block.0.conv2.weight", reason: "missing")
     }
+    if traits.downsampling == .average, resampling == "downsample" {
+      // The mean of 2x2 positions has no weights to tell by.
+      for index in levels.indices { levels[index].resamples = index < levels.count - 1 }
+    }
     return levels
+  }
+
+  /// How many names there are with 0, 1 and so on between prefix and suffix.
+  private func count(_ prefix: String, _ suffix: String) -> Int {
+    var count = 0
+    while shapes["\(prefix).\(count)\(suffix)"] != nil { count += 1 }
+    return count
+  }
+
+  private func attends(_ name: String) -> Bool {
+    shapes["\(name).norm.weight"] != nil || shapes["\(name).norm.norm_layer.weight"] != nil
   }
 
   /// What a convolution's weight says: [out, in, extent, extent].

@@ -69,7 +69,7 @@ public struct ConvolutionalNetwork: Sendable {
         let parameters = planned.scaling.parameters
         storage.copy(try values(parameters[0]), to: planned.gain)
         storage.copy(try values(parameters[1]), to: planned.bias)
-      case .depthToSpace, .summarize, .activate, .pool, .attend, .copy: break
+      case .depthToSpace, .summarize, .activate, .pool, .upsample, .attend, .copy, .add: break
       }
     }
   }

@@ -95,6 +95,8 @@ struct NetworkExecution {
     case .pool(let pooling):
       let isMaximum = pooling == .maximum
       unsafe ckernels_pool(instructions, isMaximum, height, width, step.channels, input, output)
+    case .upsample:
+      unsafe ckernels_upsample(instructions, height, width, step.channels, input, output)
     case .attend:
       unsafe ckernels_attention(
         instructions,
@@ -106,6 +108,8 @@ struct NetworkExecution {
       )
     case .copy:
       unsafe output.update(from: input, count: count)
+    case .add:
+      unsafe ckernels_add(instructions, count, input, output)
     }
   }
 

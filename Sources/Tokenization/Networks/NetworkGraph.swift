@@ -100,6 +100,7 @@ extension NetworkLayer {
   ///   - channels: What arrives.
   ///   - condition: The channels of the condition, where there is one.
   /// - Returns: The channels that it gives.
+  /// - Throws: `invalidGraph`.
   fileprivate func check(_ channels: Int, condition: inout Int?) throws(NetworkError) -> Int {
     switch self {
     case .convolution(let convolution):
@@ -108,7 +109,7 @@ extension NetworkLayer {
       try normalization.check(channels, condition: condition)
     case .scaling(let scaling):
       try Self.compare(scaling.channels, channels, scaling.name)
-    case .activation, .pooling:
+    case .activation, .pooling, .upsampling:
       break
     case .residual(let block):
       try block.check(channels, condition: &condition)
@@ -152,7 +153,7 @@ extension ResidualBlock {
     for layer in body {
       switch layer {
       case .convolution, .normalization, .scaling, .activation: break
-      case .pooling, .residual, .attention, .condition:
+      case .pooling, .upsampling, .residual, .attention, .condition:
         throw .invalidGraph(layer: name, reason: "a residual block of blocks")
       }
       guard layer.scaling == 0 else {
@@ -160,8 +161,8 @@ extension ResidualBlock {
       }
       result = try layer.check(result, condition: &condition)
     }
-    guard body.count > 1, case .convolution? = body.last else {
-      throw .invalidGraph(layer: name, reason: "does not end with a convolution after other layers")
+    guard body.count > 1 else {
+      throw .invalidGraph(layer: name, reason: "has fewer than two layers")
     }
     if let shortcut {
       try shortcut.check(channels)

@@ -20,7 +20,7 @@ public enum Pooling: Hashable, Sendable, CaseIterable {
 
 /// Layers whose result is added to their input, or to a 1x1 convolution of it.
 public struct ResidualBlock: Hashable, Sendable {
-  /// The layers, which keep the extents; the last is a convolution.
+  /// The layers, two or more, which keep the extents.
   public let body: [NetworkLayer]
   /// What brings the input to the output's channels; nil where they are the same.
   public let shortcut: Convolution?
@@ -61,17 +61,14 @@ public struct AttentionBlock: Hashable, Sendable {
   public let output: Convolution
 
   /// Creates a block with taming's names: norm, q, k, v, proj_out.
-  public init(
-    _ name: String,
-    _ channels: Int,
-    modulation: GroupNormalization.Modulation = .none
-  ) {
-    normalization = GroupNormalization(
-      "\(name).norm",
-      channels,
-      activates: false,
-      modulation: modulation
-    )
+  ///
+  /// - Parameters:
+  ///   - name: What the parameters' names begin with.
+  ///   - channels: The channels.
+  ///   - normalization: The normalization, where it is another than the group norm `norm`.
+  public init(_ name: String, _ channels: Int, normalization: GroupNormalization? = nil) {
+    self.normalization =
+      normalization ?? GroupNormalization("\(name).norm", channels, activates: false)
     query = Convolution("\(name).q", channels, channels, .pointwise)
     key = Convolution("\(name).k", channels, channels, .pointwise)
     value = Convolution("\(name).v", channels, channels, .pointwise)
@@ -91,6 +88,8 @@ public indirect enum NetworkLayer: Hashable, Sendable {
   case activation(Activation)
   /// Half the extents.
   case pooling(Pooling)
+  /// Twice the extents, each position four times.
+  case upsampling
   /// A residual block.
   case residual(ResidualBlock)
   /// An attention block.
@@ -104,7 +103,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
     switch self {
     case .convolution(let convolution): [convolution]
     case .normalization(let normalization): normalization.convolutions
-    case .scaling, .activation, .pooling: []
+    case .scaling, .activation, .pooling, .upsampling: []
     case .residual(let block):
       block.body.dropLast().flatMap(\.convolutions) + (block.shortcut.map { [$0] } ?? [])
         + (block.body.last?.convolutions ?? [])
@@ -117,7 +116,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
   /// The normalizations in it.
   public var normalizations: [GroupNormalization] {
     switch self {
-    case .convolution, .scaling, .activation, .pooling: []
+    case .convolution, .scaling, .activation, .pooling, .upsampling: []
     case .normalization(let normalization): [normalization]
     case .residual(let block): block.body.flatMap(\.normalizations)
     case .attention(let block): [block.normalization]
@@ -131,7 +130,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
     case .scaling(let scaling): [scaling]
     case .residual(let block): block.body.flatMap(\.scalings)
     case .condition(let layers): layers.flatMap(\.scalings)
-    case .convolution, .normalization, .activation, .pooling, .attention: []
+    case .convolution, .normalization, .activation, .pooling, .upsampling, .attention: []
     }
   }
 
@@ -147,7 +146,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
     case .convolution(let convolution): convolution.outputChannels
     case .residual(let block): block.body.reduce(input) { $1.outputChannels(for: $0) }
     case .attention(let block): block.output.outputChannels
-    case .normalization, .scaling, .activation, .pooling, .condition: input
+    case .normalization, .scaling, .activation, .pooling, .upsampling, .condition: input
     }
   }
 
@@ -156,6 +155,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
     switch self {
     case .convolution(let convolution): convolution.extent(input)
     case .pooling: input / 2
+    case .upsampling: input * 2
     case .normalization, .scaling, .activation, .residual, .attention, .condition: input
     }
   }
@@ -165,6 +165,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
     switch self {
     case .convolution(let convolution): convolution.scaling
     case .pooling: -1
+    case .upsampling: 1
     case .normalization, .scaling, .activation, .residual, .attention, .condition: 0
     }
   }

@@ -37,10 +37,14 @@ struct NetworkStep: Sendable {
     case activate(Activation)
     /// 2x2 positions to one.
     case pool(Pooling)
+    /// One position to 2x2.
+    case upsample
     /// The attention products of queries, keys and values.
     case attend
     /// The values as they are.
     case copy
+    /// The values, added to those of the target.
+    case add
   }
 
   let operation: Operation
@@ -74,12 +78,17 @@ struct NetworkPlan: Sendable {
     case .residual(let block): append(block)
     case .attention(let block): append(block)
     case .condition(let layers): append(condition: layers)
-    case .pooling(let pooling):
-      let target = current.others.0
-      add(.pool(pooling), from: current, to: target)
-      current = target
+    case .pooling(let pooling): move(.pool(pooling))
+    case .upsampling: move(.upsample)
     case .normalization, .scaling, .activation: transform(layer, from: current, to: current)
     }
+  }
+
+  /// Takes the stream to another buffer.
+  private mutating func move(_ operation: NetworkStep.Operation) {
+    let target = current.others.0
+    add(operation, from: current, to: target)
+    current = target
   }
 
   /// A layer that keeps extents and channels and may work in place.
@@ -95,7 +104,7 @@ struct NetworkPlan: Sendable {
       let planned = PlannedScaling(scaling, at: parameterCount)
       parameterCount = planned.end
       add(.scale(planned), from: from, to: to)
-    case .convolution, .pooling, .residual, .attention, .condition:
+    case .convolution, .pooling, .upsampling, .residual, .attention, .condition:
       preconditionFailure("no layer that works in place")
     }
   }
@@ -105,18 +114,7 @@ struct NetworkPlan: Sendable {
     let input = channels
     let (one, two) = current.others
     // The stream inside of the block moves between the two others, the input stays.
-    var inner = current
-    for layer in block.body.dropLast() {
-      let free = inner == one ? two : one
-      if case .convolution(let convolution) = layer {
-        inner = convolve(convolution, from: inner, to: free, over: free)
-      } else {
-        let target = inner == current ? one : inner
-        transform(layer, from: inner, to: target)
-        inner = target
-      }
-    }
-    guard case .convolution(let last)? = block.body.last else { return }
+    let inner = run(block.body.dropLast(), from: current, one, two)
     if let shortcut = block.shortcut {
       let inside = channels
       let free = inner == one ? two : one
@@ -125,7 +123,46 @@ struct NetworkPlan: Sendable {
       current = free
       channels = inside
     }
-    convolve(last, from: inner, to: current, adds: true)
+    finish(block, from: inner, to: current)
+  }
+
+  /// Layers that leave `input` as it is and use two other buffers in turn.
+  ///
+  /// - Returns: The buffer of the result.
+  private mutating func run(
+    _ layers: some Sequence<NetworkLayer>,
+    from input: ActivationBuffer,
+    _ one: ActivationBuffer,
+    _ two: ActivationBuffer
+  ) -> ActivationBuffer {
+    var inner = input
+    for layer in layers {
+      if case .convolution(let convolution) = layer {
+        let free = inner == one ? two : one
+        convolve(convolution, from: inner, to: free)
+        inner = free
+      } else {
+        let target = inner == input ? one : inner
+        transform(layer, from: inner, to: target)
+        inner = target
+      }
+    }
+    return inner
+  }
+
+  /// The last layer of a block, whose result is added.
+  private mutating func finish(
+    _ block: ResidualBlock,
+    from inner: ActivationBuffer,
+    to sum: ActivationBuffer
+  ) {
+    guard let last = block.body.last else { return }
+    if case .convolution(let convolution) = last {
+      convolve(convolution, from: inner, to: sum, adds: true)
+    } else {
+      transform(last, from: inner, to: inner)
+      add(.add, from: inner, to: sum)
+    }
   }
 
   private mutating func append(_ block: AttentionBlock) {
@@ -165,25 +202,13 @@ struct NetworkPlan: Sendable {
     case .convolution(let convolution):
       return convolve(convolution, from: inner, to: free[0], over: free[1])
     case .residual(let block):
-      var stream = inner
-      for layer in block.body.dropLast() {
-        let target = stream == free[0] ? free[1] : free[0]
-        if case .convolution(let convolution) = layer {
-          stream = convolve(convolution, from: stream, to: target, over: target)
-        } else {
-          let place = stream == inner ? free[0] : stream
-          transform(layer, from: stream, to: place)
-          stream = place
-        }
-      }
-      if case .convolution(let last)? = block.body.last {
-        convolve(last, from: stream, to: inner, adds: true)
-      }
+      let stream = run(block.body.dropLast(), from: inner, free[0], free[1])
+      finish(block, from: stream, to: inner)
       return inner
     case .normalization, .scaling, .activation:
       transform(layer, from: inner, to: inner)
       return inner
-    case .pooling, .attention, .condition:
+    case .pooling, .upsampling, .attention, .condition:
       preconditionFailure("no layer of a condition")
     }
   }

@@ -16,7 +16,7 @@ struct PreparedStep: Sendable {
     switch step.operation {
     case .normalize, .scale, .summarize, .activate: .normalization
     case .attend: .attention
-    case .depthToSpace, .pool, .copy: .layout
+    case .depthToSpace, .pool, .upsample, .copy, .add: .layout
     case .convolve(let planned, _, _):
       switch planned.kernel {
       case .pointwise: .pointwise
@@ -29,7 +29,9 @@ struct PreparedStep: Sendable {
   /// Its multiply-adds, counted as those of direct convolutions.
   var multiplyAdds: Int {
     switch step.operation {
-    case .normalize, .scale, .summarize, .activate, .depthToSpace, .pool, .copy: return 0
+    case .normalize, .scale, .summarize, .activate, .depthToSpace, .pool, .upsample, .copy,
+      .add:
+      return 0
     case .attend: return 2 * (height * width) * (height * width) * step.channels
     case .convolve(let planned, _, _):
       let convolution = planned.convolution
@@ -104,13 +106,13 @@ struct WorkspaceLayout: Sendable {
       (rows, columns) = (planned.extent(rows), planned.extent(columns))
       offset = part * rows * columns * AlignedFloats.rounded(step.width)
       parts = part + 1
-    case .depthToSpace: (rows, columns) = (2 * rows, 2 * columns)
+    case .depthToSpace, .upsample: (rows, columns) = (2 * rows, 2 * columns)
     case .pool: (rows, columns) = (rows / 2, columns / 2)
     case .summarize:
       (rows, columns) = (1, 1)
       extents[ActivationBuffer.deviations.rawValue] = (1, 1)
       enlarge(.deviations, step.channels)
-    case .normalize, .scale, .activate, .attend, .copy: break
+    case .normalize, .scale, .activate, .attend, .copy, .add: break
     }
     extents[step.to.rawValue] = (rows, columns)
     return (offset, parts)
@@ -136,7 +138,7 @@ extension NetworkStep {
     case .normalize(let planned):
       ckernels_group_norm_scratch(planned.normalization.channels)
     case .attend: ckernels_attention_scratch(height * width, channels)
-    case .depthToSpace, .summarize, .scale, .activate, .pool, .copy: 0
+    case .depthToSpace, .summarize, .scale, .activate, .pool, .upsample, .copy, .add: 0
     }
   }
 }

@@ -6,22 +6,30 @@ internal import Tensors
 ///
 /// It stands in a JSON file beside the weights, or in the root attribute `tokenizer` of an HDF5 file.
 public struct TokenizerDescription: Codable, Hashable, Sendable {
-  /// The shape of the network and the spelling of its names.
-  public enum Family: String, Codable, Hashable, Sendable, CaseIterable {
-    /// Haar patches, the convolutional network of taming-transformers, FSQ: Cosmos DI.
-    case cosmos
-  }
-
   /// The name that manifests record.
   public let name: String
   /// The family.
-  public let family: Family
+  public let family: TokenizerFamily
   /// The file of the weights, relative to the description; nil where the weights hold it themselves.
   public let checkpoint: String?
   /// How latents become codes.
   public let quantizer: QuantizerSpecification
   /// What the network sees of an image.
   public let preprocessing: Preprocessing
+
+  /// Creates the description of a family's checkpoint.
+  init(
+    name: String,
+    family: TokenizerFamily,
+    quantizer: QuantizerSpecification,
+    preprocessing: Preprocessing
+  ) {
+    self.name = name
+    self.family = family
+    checkpoint = nil
+    self.quantizer = quantizer
+    self.preprocessing = preprocessing
+  }
 
   /// Reads a description from JSON.
   ///

@@ -3,37 +3,49 @@ import Foundation
 internal import Readers
 internal import Tensors
 
-/// The weights of a tokenizer and their description, found by name or path.
+/// A tokenizer's weights, networks and description, found by name or path.
 struct TokenizerSource {
   let description: TokenizerDescription
-  let checkpoint: any CheckpointReader
+  let model: FamilyModel
+  let weights: FamilyWeights
   /// The SHA-256 of the file of the weights, 64 hexadecimal digits.
   let sha256: String
 
-  /// Finds a tokenizer: `tessera-f8`, a JSON description, a folder with `tokenizer.json`, or a
+  /// Finds a tokenizer: `tessera-f8`, `FAMILY:FILE`, a JSON description, a folder with `tokenizer.json`, or a
   /// checkpoint that holds its description.
   init(_ tokenizer: String) throws {
     if tokenizer == ImageTokenizer.embeddedName {
-      let embedded = unsafe UnsafeBufferPointer(start: tessera_f8_data(), count: tessera_f8_size)
-      let bytes = unsafe [UInt8](embedded)
-      let checkpoint = try HDF5Checkpoint(bytes: bytes, name: tokenizer)
-      try self.init(
-        describedBy: checkpoint,
-        source: tokenizer,
-        sha256: FileDigest.sha256(of: bytes)
-      )
-      return
+      try self.init(embedded: tokenizer)
+    } else if let name = try TokenizerName(tokenizer) {
+      try self.init(name, as: tokenizer)
+    } else {
+      try self.init(path: tokenizer)
     }
+  }
+
+  private init(embedded tokenizer: String) throws {
+    let embedded = unsafe UnsafeBufferPointer(start: tessera_f8_data(), count: tessera_f8_size)
+    let bytes = unsafe [UInt8](embedded)
+    try self.init(
+      describedBy: try HDF5Checkpoint(bytes: bytes, name: tokenizer),
+      source: tokenizer,
+      sha256: FileDigest.sha256(of: bytes)
+    )
+  }
+
+  private init(path tokenizer: String) throws {
     var isFolder: ObjCBool = false
     guard unsafe FileManager.default.fileExists(atPath: tokenizer, isDirectory: &isFolder) else {
       throw TokenizerError(
         tokenizer: tokenizer,
-        reason: "no such file, and the only tokenizer built in is \(ImageTokenizer.embeddedName)",
+        reason: "no such file, and no name: the only tokenizer built in is "
+          + "\(ImageTokenizer.embeddedName), and families are named as FAMILY:FILE "
+          + "(see 'tessera tokenizers')",
         kind: .inputOutput
       )
     }
     let path = isFolder.boolValue ? tokenizer + "/tokenizer.json" : tokenizer
-    if path.lowercased().hasSuffix(".json") {
+    if path.lowercased().hasSuffix(".json"), !path.hasSuffix(".safetensors.index.json") {
       try self.init(descriptionAt: path)
     } else {
       let checkpoint = try Checkpoint.open(path)
@@ -43,7 +55,7 @@ struct TokenizerSource {
 
   private init(descriptionAt path: String) throws {
     let json = try FileDigest.bytes(of: path, maximumBytes: 1 << 20)
-    description = try TokenizerDescription(parsing: json, source: path)
+    let description = try TokenizerDescription(parsing: json, source: path)
     guard let name = description.checkpoint else {
       throw TokenizerError(tokenizer: path, reason: "the field 'checkpoint' is missing")
     }
@@ -57,8 +69,7 @@ struct TokenizerSource {
       )
     }
     let file = URL(filePath: path).deletingLastPathComponent().appending(path: name).path
-    checkpoint = try Checkpoint.open(file)
-    sha256 = try FileDigest.sha256(of: file)
+    try self.init(description, [Checkpoint.open(file)], sha256: FileDigest.sha256(of: file), path)
   }
 
   private init(describedBy checkpoint: any CheckpointReader, source: String, sha256: String) throws
@@ -66,12 +77,125 @@ struct TokenizerSource {
     guard let json = checkpoint.attributes["tokenizer"] else {
       throw TokenizerError(
         tokenizer: source,
-        reason: "the file does not say which tokenizer it is (no attribute 'tokenizer'); "
-          + "name family, quantizer and preprocessing in a JSON file beside it"
+        reason: "the file does not say which tokenizer it is (no attribute 'tokenizer'); name its "
+          + "family as FAMILY:FILE (see 'tessera tokenizers'), or family, quantizer and "
+          + "preprocessing in a JSON file beside it"
       )
     }
-    description = try TokenizerDescription(parsing: Array(json.utf8), source: source)
-    self.checkpoint = checkpoint
+    let description = try TokenizerDescription(parsing: Array(json.utf8), source: source)
+    try self.init(description, [checkpoint], sha256: sha256, source)
+  }
+
+  /// A tokenizer whose description names quantizer and preprocessing.
+  private init(
+    _ description: TokenizerDescription,
+    _ checkpoints: [any CheckpointReader],
+    sha256: String,
+    _ source: String
+  ) throws {
+    let family = FamilyEntry.entry(of: description.family)
+    var choices = FamilyModel.Choices()
+    choices.quantizer = description.quantizer
+    self.description = description
+    model = try Self.model(of: checkpoints, family, choices, source)
+    weights = FamilyWeights(model.tensors, in: checkpoints)
     self.sha256 = sha256
+  }
+
+  /// A family's checkpoint.
+  private init(_ name: TokenizerName, as tokenizer: String) throws {
+    let files = try Self.files(of: name)
+    let checkpoints = try files.map { try Checkpoint.open($0) }
+    let choices = FamilyModel.Choices(
+      weights: name.weights,
+      levels: name.levels,
+      scales: name.scales,
+      rule: name.profile.rule
+    )
+    model = try Self.model(of: checkpoints, name.family, choices, tokenizer)
+    weights = FamilyWeights(model.tensors, in: checkpoints)
+    description = TokenizerDescription(
+      name: "\(name.selector):\(URL(filePath: name.path).lastPathComponent)",
+      family: name.family.family,
+      quantizer: model.quantizer,
+      preprocessing: name.profile.preprocessing
+    )
+    // Codes come from the encoder, which is the first of two files.
+    sha256 = try FileDigest.sha256(of: files[0])
+  }
+
+  /// The files of a family's checkpoint: one, or the two halves in a folder.
+  private static func files(of name: TokenizerName) throws -> [String] {
+    for ending in ["jit", "safetensors"] {
+      let halves = ["encoder", "decoder"].map { "\(name.path)/\($0).\(ending)" }
+      if halves.allSatisfy(FileManager.default.fileExists(atPath:)) { return halves }
+    }
+    return [try Checkpoint.file(of: name.path)]
+  }
+
+  private static func model(
+    of checkpoints: [any CheckpointReader],
+    _ family: FamilyEntry,
+    _ choices: FamilyModel.Choices,
+    _ tokenizer: String
+  ) throws -> FamilyModel {
+    let shapes = checkpoints.map { checkpoint in
+      Dictionary(checkpoint.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
+    }
+    do {
+      var tensors: FamilyTensors?
+      for (checkpoint, shapes) in zip(checkpoints, shapes) {
+        let found =
+          if family.architecture == .finiteScalar, let keras = checkpoint as? HDF5Checkpoint {
+            FamilyTensors(keras: try KerasModel(reading: keras))
+          } else {
+            try FamilyTensors(shapes, of: family, weights: choices.weights)
+          }
+        if tensors == nil { tensors = found } else { tensors?.add(found) }
+      }
+      guard let tensors else { throw NetworkError.unrecognized(name: "weights", reason: "missing") }
+      return try FamilyModel(tensors, of: family, choices: choices)
+    } catch let error as NetworkError {
+      let all = shapes.reduce(into: [:]) { $0.merge($1) { first, _ in first } }
+      throw TokenizerError(
+        tokenizer: tokenizer,
+        reason: "\(error)\(advice(all, family.family))"
+      )
+    }
+  }
+
+  /// Which family the tensors belong to, or come closest to.
+  private static func advice(_ shapes: [String: Shape], _ family: TokenizerFamily) -> String {
+    guard let nearest = FamilyModel.nearest(shapes) else { return "; no family has such names" }
+    let names = nearest.families.map(\.rawValue).joined(separator: ", ")
+    if nearest.families.contains(family) { return "; \(names) is the nearest family" }
+    return nearest.misfits == 0
+      ? "; the tensors are those of \(names)"
+      : "; the nearest family is \(names), which \(nearest.misfits) tensors do not fit"
+  }
+}
+
+extension FamilyTensors {
+  /// The layers of a Keras file, by the half that they belong to.
+  init(keras model: KerasModel) {
+    var groups: [(name: String, tensors: [(name: String, role: String, shape: Shape)])] = []
+    for layer in model.layers {
+      let name = layer.path.count > 1 ? layer.path[0] : ""
+      let tensors = layer.variables.map {
+        (name: $0.tensor.name, role: $0.role, shape: $0.tensor.shape)
+      }
+      if groups.last?.name == name {
+        groups[groups.count - 1].tensors += tensors
+      } else {
+        groups.append((name, tensors))
+      }
+    }
+    // The half that takes three channels is the encoder.
+    self.init(
+      keras: groups.map { group in
+        let first = group.tensors.first { $0.shape.rank == 4 }?.shape
+        return (half: first?[2] == 3 ? "encoder" : "decoder", tensors: group.tensors)
+      }
+    )
   }
 }

@@ -1,0 +1,295 @@
+"""Families by their files: the VQ-VAE checkpoints of others, Su's Keras file, containers, spellings, wrong files, views."""
+
+import json
+
+import family_references as references
+import h5py
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
+from test_families import AS_STORED, members, store
+
+CHECKPOINTS = ["unshuffled_model", "shuffled_model_ema", "shuffled_model_ema_norm_he-et-al"]
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+@pytest.mark.parametrize("picture", ["crop32", "home", "fruits"])
+def test_the_vqvae_gives_the_golden_codes(tessera, shared_data, tmp_path, picture, checkpoint):
+    golden = shared_data / "golden"
+    facts = json.loads((golden / "golden.json").read_text())[f"{picture}/{checkpoint}"]
+    pixels = np.load(golden / f"{picture}.rgb.npy")
+    (tmp_path / "images").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "images/p.png")
+    name = f"vqvae:{shared_data}/weights/vqvae-cifar10/{checkpoint}.pth"
+    tessera("tokenize", tmp_path / "images", "-o", tmp_path / "out", "--tokenizer", name, "--quiet", *AS_STORED)
+    codes = members(tmp_path / "out")["p.codes.npy"]
+    expected = np.load(golden / f"{picture}.{checkpoint}.codes.npy")
+    assert codes.shape == expected.shape
+    differs = np.flatnonzero(codes.ravel() != expected.ravel())
+    assert set(differs) <= set(facts["near_tie_positions"]), differs
+    result = tessera("decode", tmp_path / "out", "-o", tmp_path / "decoded", "--tokenizer", name, "--sheet", 0,
+                     "--originals", tmp_path / "images", "--json", "--quiet")
+    assert abs(json.loads(result.stdout)["psnr"] - facts["psnr"]) < 0.01
+
+
+# MARK: Su Jianlin's network in the file that Keras 2 writes
+
+
+def group_norm(x, gamma, beta):
+    """Groups of channels c mod 32, as his reshape makes them; channels last."""
+    n = x.reshape(*x.shape[:-1], -1, 32)
+    mean = n.mean((1, 2, 3), keepdims=True)
+    n = (n - mean) / np.sqrt(n.var((1, 2, 3), keepdims=True) + 1e-6)
+    return n.reshape(x.shape) * gamma + beta
+
+
+def conv(x, kernel):
+    y = F.conv2d(torch.from_numpy(x).permute(0, 3, 1, 2), torch.from_numpy(kernel).permute(3, 2, 0, 1), padding=1)
+    return y.permute(0, 2, 3, 1).numpy()
+
+
+def swish(x):
+    return x / (1 + np.exp(-x))
+
+
+class Su:
+    def __init__(self, width=64):
+        random = np.random.default_rng(31)
+
+        def half(first, last):
+            kernels = [(first, width)] + [(width, width)] * 14 + [(width, last)]
+            return (
+                [random.normal(size=(3, 3, a, b)).astype("f4") * (9 * a) ** -0.5 for a, b in kernels],
+                [(1 + 0.3 * random.normal(size=width).astype("f4"), 0.3 * random.normal(size=width).astype("f4"))
+                 for _ in range(8)],
+            )
+
+        self.encoder, self.decoder = half(3, 4), half(4, 3)
+
+    def save(self, path):
+        with h5py.File(path, "w") as file:
+            file.attrs["layer_names"] = [b"input_3", b"model_1", b"lambda_2", b"model_2"]
+            file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.3.1"
+            for layer in ("input_3", "lambda_2"):
+                file.create_group(layer).attrs["weight_names"] = np.array([], dtype="S1")
+            number = 0
+            for layer, (kernels, norms) in (("model_1", self.encoder), ("model_2", self.decoder)):
+                group, names = file.create_group(layer), []
+
+                def add(name, value):
+                    names.append(name.encode())
+                    group.create_dataset(name, data=value)
+
+                for i, kernel in enumerate(kernels):
+                    add(f"conv2d_{number + i}/kernel:0", kernel)
+                    # A norm follows every second convolution, two the last of them.
+                    for j in [i // 2 - 1] if 0 < i < 15 and i % 2 == 0 else []:
+                        for key, value in zip(("beta", "gamma"), norms[j][::-1]):
+                            add(f"group_norm_{number + j}/{key}:0", value)
+                    if i == 14:
+                        for key, value in zip(("beta", "gamma"), norms[7][::-1]):
+                            add(f"group_norm_{number + 7}/{key}:0", value)
+                number += 20
+                group.attrs["weight_names"] = names
+
+    def run(self, x, half, resample):
+        kernels, norms = half
+        x = conv(x, kernels[0].astype("f8"))
+        for i in range(7):
+            x = resample(x, i, "before")
+            y = swish(conv(swish(conv(x, kernels[1 + 2 * i].astype("f8"))), kernels[2 + 2 * i].astype("f8")))
+            x = resample(group_norm(x + y, *norms[i]), i, "after")
+        return conv(group_norm(x, *norms[7]), kernels[15].astype("f8"))
+
+    def encode(self, rgb):
+        def pool(x, i, when):
+            return x if when == "before" or i > 2 else x.reshape(1, x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
+
+        return self.run(rgb[None, ..., ::-1] / 255 * 2 - 1, self.encoder, pool)[0]
+
+    def decode(self, values):
+        def grow(x, i, when):
+            return x.repeat(2, 1).repeat(2, 2) if when == "before" and i > 3 else x
+
+        return (np.tanh(self.run(values[None], self.decoder, grow))[0, ..., ::-1] + 1) * 127.5
+
+
+def test_sus_keras_file(tessera, root, tmp_path):
+    net = Su()
+    net.save(tmp_path / "train_model.weights")
+    (tmp_path / "images").mkdir()
+    pixels = np.array(Image.open(root / "fixtures/photos/astronaut.png").convert("RGB"))[60:124, 60:156]
+    Image.fromarray(pixels).save(tmp_path / "images/p.png")
+    name = f"su-fsq:{tmp_path}/train_model.weights"
+    tessera("tokenize", tmp_path / "images", "-o", tmp_path / "out", "--tokenizer", name, "--latents", "--quiet", *AS_STORED)
+    arrays = members(tmp_path / "out")
+    expected = net.encode(pixels.astype("f8"))
+    assert np.abs(arrays["p.latents.npy"] - expected).max() <= 1e-4 * np.abs(expected).max()
+    scaled = 5 / (1 + np.exp(-expected))
+    codes = (np.rint(scaled) * 6 ** np.arange(4)).sum(-1).astype(int)
+    sure = (0.5 - np.abs(scaled - np.rint(scaled))).min(-1) > 1e-3
+    assert np.array_equal(arrays["p.codes.npy"][sure], codes[sure]) and sure.mean() > 0.9
+    tessera("decode", tmp_path / "out", "-o", tmp_path / "decoded", "--tokenizer", name, "--sheet", 0, "--quiet")
+    values = arrays["p.codes.npy"][..., None].astype(int) // 6 ** np.arange(4) % 6 / 5
+    picture = np.array(Image.open(tmp_path / "decoded/p.png")).astype("f8")
+    assert np.abs(picture - net.decode(values)).max() <= 0.5 + 0.1275
+
+
+# MARK: Containers and wrong files
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory, root):
+    """A LlamaGen checkpoint and one photograph."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "images").mkdir()
+    Image.open(root / "fixtures/photos/chelsea.png").convert("RGB").crop((20, 10, 84, 74)).save(folder / "images/p.png")
+    reference = references.LlamaGen()
+    store(reference, folder / "own.safetensors")
+    return folder, reference
+
+
+def codes_of(tessera, folder, name, output, *more):
+    tessera("tokenize", folder / "images", "-o", output, "--tokenizer", name, "--quiet", *(more or AS_STORED))
+    return members(output)["p.codes.npy"]
+
+
+def test_containers_give_the_same_codes(tessera, small, tmp_path):
+    folder, reference = small
+    expected = codes_of(tessera, folder, f"llamagen:{folder}/own.safetensors", tmp_path / "one")
+    inner = {k.removeprefix("model."): v for k, v in reference.state.items() if k.startswith("model.")}
+    torch.save({"model": inner, "steps": 7}, tmp_path / "zip.pt")
+    torch.save({"model": inner, "steps": 7}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    for file in ("zip.pt", "old.pt"):
+        assert np.array_equal(codes_of(tessera, folder, f"llamagen:{tmp_path}/{file}", tmp_path / (file + ".out")), expected)
+
+
+def test_halves_in_torchscript_archives(tessera, small, tmp_path):
+    """Cosmos' encoder.jit and decoder.jit; the archive's code is never run."""
+    folder = small[0]
+    reference = references.Cosmos()
+    store(reference, tmp_path / "own.safetensors")
+    expected = codes_of(tessera, folder, f"cosmos:{tmp_path}/own.safetensors", tmp_path / "one")
+    net = reference.net.float()
+
+    class Encode(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.quant_conv = net.encoder, net.quant_conv
+
+        def forward(self, x):
+            return self.quant_conv(self.encoder(x))
+
+    class Decode(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.post_quant_conv, self.decoder = net.post_quant_conv, net.decoder
+
+        def forward(self, x):
+            return self.decoder(self.post_quant_conv(x))
+
+    (tmp_path / "cosmos").mkdir()
+    torch.jit.trace(Encode(), torch.zeros(1, 48, 8, 8)).save(str(tmp_path / "cosmos/encoder.jit"))
+    torch.jit.trace(Decode(), torch.zeros(1, 6, 2, 2)).save(str(tmp_path / "cosmos/decoder.jit"))
+    for name in ("cosmos/encoder.jit", "cosmos"):
+        output = tmp_path / name.replace("/", "-") / "out"
+        assert np.array_equal(codes_of(tessera, folder, f"cosmos:{tmp_path}/{name}", output), expected)
+    tessera("decode", tmp_path / "cosmos/out", "-o", tmp_path / "decoded", "--tokenizer", f"cosmos:{tmp_path}/cosmos", "--quiet")
+
+
+def test_raw_and_averaged_weights_are_chosen(tessera, small, tmp_path):
+    folder = small[0]
+    store(references.AveragedIBQ(), tmp_path / "both.safetensors")
+    codes = [codes_of(tessera, folder, f"ibq{choice}:{tmp_path}/both.safetensors", tmp_path / f"out{i}")
+             for i, choice in enumerate(["", "@ema", "@raw"])]
+    assert np.array_equal(codes[0], codes[1]) and not np.array_equal(codes[0], codes[2])
+    error = tessera("tokenizers", f"llamagen@ema:{folder}/own.safetensors", code=4).stderr
+    assert "averages are asked for" in error
+
+
+def test_wrong_files_are_named(tessera, small, tmp_path):
+    folder, reference = small
+
+    def refused(state, family="llamagen"):
+        save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "bad.safetensors")
+        error = tessera("tokenizers", f"{family}:{tmp_path}/bad.safetensors", code=4).stderr
+        assert error.count("\n") == 1, error
+        return error
+
+    name = "model.decoder.conv_blocks.0.res.1.conv2.weight"
+    state = dict(reference.state)
+    assert name in refused({k: v for k, v in state.items() if k != name})
+    error = refused(state | {name: state[name][:8]})
+    assert name in error and "[8, 64, 3, 3]" in error and "[64, 64, 3, 3]" in error
+    assert "model.encoder.surplus.weight" in refused(state | {"model.encoder.surplus.weight": torch.zeros(3)})
+    error = refused(state, "open-magvit2")
+    assert "llamagen" in error
+    error = refused(references.ShowO().state, "taming")
+    assert "show-o" in error
+    refused({"a.weight": torch.zeros(3)}, "taming")
+
+
+def test_views_are_those_of_the_reference_extraction(tessera, root, tmp_path):
+    """flip and ten-crop after ADM's centre crop at 281 pixels, as extract_codes_c2i.py of LlamaGen orders them."""
+    reference = references.LlamaGen()
+    store(reference, tmp_path / "own.safetensors")
+    (tmp_path / "images").mkdir()
+    image = Image.open(root / "fixtures/photos/coffee.png").convert("RGB")
+    image.save(tmp_path / "images/p.png")
+
+    def adm(image, size):
+        while min(*image.size) >= 2 * size:
+            image = image.resize(tuple(x // 2 for x in image.size), resample=Image.BOX)
+        scale = size / min(*image.size)
+        array = np.array(image.resize(tuple(round(x * scale) for x in image.size), resample=Image.BICUBIC))
+        y, x = (array.shape[0] - size) // 2, (array.shape[1] - size) // 2
+        return array[y : y + size, x : x + size]
+
+    small = adm(image, 64)
+    large = adm(image, int(64 * 1.1))
+    rest = large.shape[0] - 64
+    five = [(0, 0), (0, rest), (rest, 0), (rest, rest), (round(rest / 2), round(rest / 2))]
+    views = {
+        "flip": [small, small[:, ::-1]],
+        "ten-crop": [a[y : y + 64, x : x + 64] for a in (large, large[:, ::-1]) for y, x in five],
+    }
+    for name, pictures in views.items():
+        codes = codes_of(tessera, tmp_path, f"llamagen:{tmp_path}/own.safetensors", tmp_path / name, "--resize",
+                         "bicubic:adm=64", "--crop", "center:64x64", "--augment", name)
+        assert codes.shape == (len(pictures), 256)
+        for view, picture in zip(codes, pictures):
+            expected, margin = reference.codes(reference.latents(np.ascontiguousarray(picture)))
+            assert np.array_equal(view[margin.ravel() > 1e-4], expected.ravel()[margin.ravel() > 1e-4])
+        manifest = json.loads((tmp_path / name / "dataset.json").read_text())
+        assert manifest["augment"].startswith(name)
+        tessera("decode", tmp_path / name, "-o", tmp_path / f"{name}-decoded", "--quiet", "--originals",
+                tmp_path / "images", "--tokenizer", f"llamagen:{tmp_path}/own.safetensors")
+
+
+# MARK: Profiles
+
+
+def prepared(tessera, root, tmp_path, *rules):
+    (tmp_path / "one").mkdir(exist_ok=True)
+    Image.open(root / "fixtures/photos/coffee.png").convert("RGB").save(tmp_path / "one/p.png")
+    tessera("prepare", tmp_path / "one", "-o", tmp_path / "prepared", "--orientation", "ignore", "--quiet", *rules)
+    return np.array(Image.open(tmp_path / "one/p.png")), np.array(Image.open(tmp_path / "prepared/p.png"))
+
+
+@pytest.mark.parametrize("size", [(256, 384), (150, 123), (200, 300), (500, 700)])
+def test_opencvs_filter_is_exact(tessera, root, tmp_path, size):
+    cv2 = pytest.importorskip("cv2")
+    rules = ["--resize", f"opencv-linear:exact={size[0]}x{size[1]}", "--crop", "none"]
+    stored, ours = prepared(tessera, root, tmp_path, *rules)
+    assert np.array_equal(ours, cv2.resize(stored, size[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def test_ports_have_their_own_values(tessera):
+    """Tables of the ports' profiles against the ports' processors, byte by byte, through an identity network."""
+    listed = {e["family"]: e for e in json.loads(tessera("tokenizers", "--json").stdout) if "family" in e}
+    assert listed["chameleon"]["profiles"][1]["preprocessing"]["range"] == "(x-1/.0078)*.0078"
+    assert listed["emu3"]["profiles"][1]["preprocessing"]["range"] == "(x/255-mean)/std"
+    assert listed["janus"]["profiles"][1]["preprocessing"]["pad"] == "square:127"
