@@ -83,6 +83,7 @@ bench: build oracles
 	$(ORACLES)/bin/python scripts/bench_convert.py .build/release/tessera
 	$(ORACLES)/bin/python scripts/bench_ssm.py .build/release/tessera
 	$(ORACLES)/bin/python scripts/bench_datasets.py .build/release/tessera
+	$(ORACLES)/bin/python scripts/bench_checkpoints.py .build/release/tessera
 
 clean:
 	rm -rf .build .build-test .build-asan .cache demo
