@@ -178,7 +178,7 @@ public struct DatasetExport {
   private func check(_ row: DatasetRow, _ table: DatasetTable) throws {
     // Keys become names of files and of members; a damaged one must not leave the folder.
     guard SafePath.isInside(row.key), row.key.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }),
-      !row.key.contains(".")
+      !row.key.utf8.contains(UInt8(ascii: "."))
     else {
       throw DatasetError(
         place: "key '\(row.key.prefix(80))'",

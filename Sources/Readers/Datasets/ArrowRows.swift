@@ -67,7 +67,7 @@ struct ArrowRows: DatasetRows {
           row.cells.append(text)
           continue
         }
-        guard var cell = columns[index].array() else { throw damage }
+        guard var cell = columns[index].array(of: column) else { throw damage }
         let stored = DatasetFormat.arrow.storedType(of: type)
         cell.bytes = try cell.bytes.converted(from: stored, to: column, place: body.name)
         guard column.fits(cell) else { throw damage }
@@ -123,13 +123,15 @@ private struct ArrowBuffers {
   }
 
   /// The next array; nil where the buffers are damaged or the lists of an axis differ in length.
-  mutating func array() -> DatasetCell? {
+  ///
+  /// Behind an axis without elements nothing tells the extents but the column.
+  mutating func array(of column: DatasetColumn) -> DatasetCell? {
     var lists = row..<row + 1
     var extents: [Int] = []
     for axis in offsets.indices {
       guard let items = span(axis, lists) else { return nil }
       guard !lists.isEmpty else {
-        extents.append(0)
+        extents.append(column.shape[axis] ?? 0)
         continue
       }
       let extent = items.count / lists.count

@@ -109,7 +109,8 @@ package struct MetadataJSON: Sendable {
   /// - Throws: `DatasetError` or `JSONScanner.Failure` where the fields are others.
   func read(_ line: [UInt8], into cells: inout [DatasetCell]) throws -> String {
     var key: String?
-    var missing = Set(indices.values)
+    var seen: [Int] = []
+    seen.reserveCapacity(fields.count)
     try JSONScanner.read(line) { scanner in
       try scanner.object { scanner, name in
         if name == "key" {
@@ -119,11 +120,12 @@ package struct MetadataJSON: Sendable {
         guard let index = indices[name] else {
           throw scanner.failure("'\(name)' is no field of the first sample")
         }
-        missing.remove(index)
+        seen.append(index)
         try read(fields[index], of: line, from: &scanner, into: &cells)
       }
     }
-    for index in missing {
+    // A key occurs once in an object, so equal numbers are equal sets.
+    for index in fields.indices where seen.count < fields.count && !seen.contains(index) {
       guard fields[index].type == .json else {
         throw DatasetError(place: "json", reason: "lacks '\(fields[index].name)'")
       }

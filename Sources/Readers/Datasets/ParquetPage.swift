@@ -62,7 +62,7 @@ struct ParquetPage {
 
   /// The next array.
   mutating func array(of column: DatasetColumn) throws -> DatasetCell {
-    let shape = rank == 0 ? try scalar() : try shape()
+    let shape = rank == 0 ? try scalar() : try shape(of: column)
     guard let type = kind.stored, let count = shape.elementCount,
       let size = type.byteCount(elements: count), size <= values.count - next
     else { throw damage() }
@@ -82,7 +82,9 @@ struct ParquetPage {
   }
 
   /// The extents of the next row: how many levels repeat at each axis, and how deep the last is.
-  private mutating func shape() throws -> Shape {
+  ///
+  /// Behind an axis without elements nothing tells the extents but the column.
+  private mutating func shape(of column: DatasetColumn) throws -> Shape {
     guard try repetitions.next(place) == 0 else { throw damage() }
     let definition = try definitions.next(place)
     var counts = [Int](repeating: 1, count: rank + 1)
@@ -96,7 +98,7 @@ struct ParquetPage {
     var extents: [Int] = []
     for axis in 0..<rank {
       if let empty, axis >= empty {
-        extents.append(0)
+        extents.append(axis == empty ? 0 : column.shape[axis] ?? 0)
         continue
       }
       guard counts[axis] > 0, counts[axis + 1] % counts[axis] == 0 else { throw damage() }

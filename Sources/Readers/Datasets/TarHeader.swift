@@ -67,7 +67,7 @@ package struct TarHeader {
     else { return nil }
     var path = Self.text(block[0..<100])
     // The prefix belongs to ustar ("ustar\0"); old GNU archives ("ustar ") keep times there.
-    if Array(block[257..<263]) == Array("ustar\0".utf8), block[345] != 0 {
+    if block[345] != 0, block[257..<263].elementsEqual("ustar\0".utf8) {
       path = Self.text(block[345..<500]) + "/" + path
     }
     name = path

@@ -68,11 +68,14 @@ public struct TokenDataset: Sendable {
 
   /// Splits a member's name at the first dot behind the last slash, as `webdataset` does.
   static func split(_ name: String) -> (key: String, column: String)? {
-    let folder = name.lastIndex(of: "/").map { name[...$0] } ?? ""
-    let file = name.dropFirst(folder.count)
-    guard let dot = file.firstIndex(of: "."), dot != file.startIndex else { return nil }
-    let key = String(folder + file[..<dot])
-    let column = String(file[file.index(after: dot)...])
+    // Bytes, not characters: this runs for every member of a dataset.
+    let bytes = name.utf8
+    let start = bytes.lastIndex(of: UInt8(ascii: "/")).map { bytes.index(after: $0) }
+    let file = bytes[(start ?? bytes.startIndex)...]
+    guard let dot = file.firstIndex(of: UInt8(ascii: ".")), dot != file.startIndex else {
+      return nil
+    }
+    let (key, column) = (String(name[..<dot]), String(name[bytes.index(after: dot)...]))
     return SafePath.isInside(key) && !column.isEmpty ? (key, column) : nil
   }
 
@@ -166,7 +169,17 @@ public struct DatasetError: ClassifiedError, Hashable {
 package enum SafePath {
   /// Whether a relative path, joined to a folder, stays below it.
   package static func isInside(_ path: String) -> Bool {
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
-    return !path.contains("\0") && parts.allSatisfy { !$0.isEmpty && $0 != "." && $0 != ".." }
+    let slash = UInt8(ascii: "/")
+    var part = path.utf8[path.utf8.startIndex...]
+    guard !part.contains(0) else { return false }
+    while true {
+      let end = part.firstIndex(of: slash)
+      let name = part[..<(end ?? part.endIndex)]
+      guard !name.isEmpty, !name.elementsEqual(".".utf8), !name.elementsEqual("..".utf8) else {
+        return false
+      }
+      guard let end else { return true }
+      part = part[part.index(after: end)...]
+    }
   }
 }
