@@ -21,14 +21,6 @@ struct SelectionOptions: ParsableArguments {
   )
   var strip: [String] = []
 
-  @Option(
-    help: """
-      Tensors that share their storage: 'keep' in one place (pt, h5), 'copy', or 'drop' the second \
-      name. (default: keep where the format can, else copy)
-      """
-  )
-  var tied: TiedTensors?
-
   var selection: TensorSelection {
     TensorSelection(choice: pick.map(TensorSelection.Choice.init), stripped: strip)
   }
@@ -38,6 +30,17 @@ struct SelectionOptions: ParsableArguments {
       throw ValidationError("--pick and --strip name something.")
     }
   }
+}
+
+/// What becomes of tensors that share their storage.
+struct TieOptions: ParsableArguments {
+  @Option(
+    help: """
+      Tensors that share their storage: 'keep' in one place (pt, h5), 'copy', or 'drop' the second \
+      name. (default: keep where the format can, else copy)
+      """
+  )
+  var tied: TiedTensors?
 }
 
 /// The element type of the floating-point results.

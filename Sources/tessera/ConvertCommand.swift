@@ -48,6 +48,7 @@ struct ConvertCommand: AsyncParsableCommand {
   @OptionGroup var recipes: RecipeOptions
 
   @OptionGroup var selection: SelectionOptions
+  @OptionGroup var sharing: TieOptions
   @OptionGroup var precision: PrecisionOptions
 
   @Option(help: "The most data a file holds, such as 5GB (10^9) or 2GiB; more become shards.")
@@ -84,7 +85,7 @@ struct ConvertCommand: AsyncParsableCommand {
     guard shardSize == nil || outputFormat == .safetensors else {
       throw ValidationError("--shard-size: only safetensors has shards.")
     }
-    guard selection.tied != .keep || outputFormat.holdsAliases else {
+    guard sharing.tied != .keep || outputFormat.holdsAliases else {
       throw ValidationError("--tied keep: \(outputFormat.rawValue) has no aliases; copy or drop.")
     }
     guard precision.dtype != .q8_0 || outputFormat == .gguf else {
@@ -140,8 +141,8 @@ struct ConvertCommand: AsyncParsableCommand {
     let selected = try source.plan(to: to, recipes)
     let (typed, quantized) = try precision.applied(to: selected)
     let ties = typed.ties(in: source.checkpoint)
-    let isDropping = selection.tied == .drop
-    let isKeeping = outputFormat.holdsAliases && selection.tied != .copy
+    let isDropping = sharing.tied == .drop
+    let isKeeping = outputFormat.holdsAliases && sharing.tied != .copy
     return PreparedConversion(
       plan: isDropping ? typed.dropping(ties) : typed,
       format: outputFormat,

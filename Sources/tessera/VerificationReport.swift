@@ -41,6 +41,7 @@ struct VerificationReport: Encodable {
     forward: CheckpointComparison,
     backward: CheckpointComparison?,
     hashes: [[String: String]],
+    dropped: Set<String>,
     tolerance: Double
   ) {
     self.recipe = recipe
@@ -52,11 +53,9 @@ struct VerificationReport: Encodable {
     }
     // On the way back, what was rounded stays rounded: only exact tensors must agree.
     self.backward = backward.map { backward in
-      Direction(backward) { tensor in
+      Direction(backward, excused: dropped) { tensor in
         guard let difference = tensor.difference else { return false }
-        let isRounded =
-          tensor.reversibility != .exact || tensor.expected.elementType != tensor.found.elementType
-          || forward.tensors.first { $0.name == tensor.name }?.reversibility != .exact
+        let isRounded = tensor.reversibility != .exact || tensor.isCast
         return difference.differing == 0 || isRounded || difference.maximumError <= tolerance
       }
     }
@@ -89,10 +88,11 @@ struct VerificationReport: Encodable {
 extension VerificationReport.Direction {
   fileprivate init(
     _ comparison: CheckpointComparison,
+    excused: Set<String> = [],
     passes: (CheckpointComparison.Tensor) -> Bool
   ) {
     missing = comparison.missing
-    extra = comparison.extra
+    extra = comparison.extra.filter { !excused.contains($0) }
     tensors = comparison.tensors.map { tensor in
       let difference = tensor.difference
       return VerificationReport.Entry(

@@ -34,6 +34,7 @@ struct VerifyCommand: AsyncParsableCommand {
   @OptionGroup var recipes: RecipeOptions
 
   @OptionGroup var selection: SelectionOptions
+  @OptionGroup var ties: TieOptions
 
   @Option(help: "The greatest difference of two values that is allowed.")
   var tolerance = 0.0
@@ -55,7 +56,8 @@ struct VerifyCommand: AsyncParsableCommand {
       selecting: selection.selection
     )
     let result = try SourceCheckpoint(path: second, opaqueAs: opaqueDtype?.elementType)
-    let plan = try source.plan(to: to, recipes).matchingTypes(of: result.checkpoint)
+    var plan = try source.plan(to: to, recipes).matchingTypes(of: result.checkpoint)
+    if ties.tied == .drop { plan = plan.dropping(plan.ties(in: source.checkpoint)) }
     let forward = try await compare(plan, source, result)
     // Operations that are exact have an inverse by construction: under --to torch, which is no
     // recipe, equality one way is equality both ways.
@@ -71,6 +73,7 @@ struct VerifyCommand: AsyncParsableCommand {
       forward: forward,
       backward: backward,
       hashes: [try Self.hashes(of: source), try Self.hashes(of: result)],
+      dropped: Set(plan.dropped.map(\.name)),
       tolerance: tolerance
     )
     for line in summary.lines { report.note(line) }

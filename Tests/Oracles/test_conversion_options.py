@@ -77,6 +77,8 @@ def test_tied_tensors_are_kept_copied_or_dropped(training, tessera, tmp_path):
     assert apart["head.weight"].data_ptr() != apart["embed.weight"].data_ptr()
     assert all(same(s[n], t) for s in (state, apart) for n, t in weights.items())
     assert torch.load(dropped, weights_only=True).keys() == weights.keys() - {"head.weight"}
+    tessera("verify", path, dropped, "--pick", "model", code=4)
+    tessera("verify", path, dropped, "--pick", "model", "--tied", "drop")
     tessera("convert", path, "-o", tmp_path / "kept.h5", "--pick", "model")
     report = json.loads(tessera("inspect", tmp_path / "kept.h5", "--json").stdout)
     assert [t["name"] for t in report["tensors"] if "alias_of" in t] == ["head.weight"]
@@ -135,6 +137,10 @@ def test_gguf_blocks_equal_gguf_py(tessera, tmp_path):
     for name in ("w", "zero", "half"):
         expected = gguf.quants.quantize(state[name].float().numpy(), gguf.GGMLQuantizationType.Q8_0)
         assert found[name].data.tobytes() == expected.tobytes()
+    back = tmp_path / "back.safetensors"
+    tessera("convert", out, "-o", back)
+    expected = gguf.quants.dequantize(found["w"].data, gguf.GGMLQuantizationType.Q8_0).reshape(5, 64)
+    np.testing.assert_array_equal(load(back)["w"].numpy(), expected)
 
 
 # Hugging Face folders ------------------------------------------------------------------------------------
@@ -189,7 +195,7 @@ def test_diff_names_every_difference(tessera, root, tmp_path):
     assert json.loads(tessera("diff", tmp_path / "c.safetensors", tmp_path / "d.pt", "--json").stdout)["equal"]
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "h5", "pt"])
+@pytest.mark.parametrize("ending", ["safetensors", "npz", "h5", "pt", "gguf"])
 def test_verify_confirms_each_format_and_finds_one_changed_bit(ending, tessera, root, tmp_path):
     state = {"a": random_bits((40, 32), torch.float32), "b": torch.randn(3, 32)}
     state["a"] = torch.where(state["a"].isfinite(), state["a"], 1.0)
@@ -224,6 +230,31 @@ def test_verify_knows_rounding_and_layouts(tessera, root, tmp_path):
     tessera("convert", source, "-o", tmp_path / "torch.safetensors", "--to", "torch")
     tessera("verify", source, tmp_path / "torch.safetensors", "--to", "torch")
     tessera("verify", source, tmp_path / "torch.safetensors", code=4)
+
+
+def test_verify_applies_a_recipe_both_ways(tessera, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.MambaConfig(vocab_size=40, hidden_size=16, state_size=4, num_hidden_layers=2)
+    transformers.MambaForCausalLM(config).save_pretrained(tmp_path / "hf")
+    out = tmp_path / "original.safetensors"
+    tessera("convert", tmp_path / "hf", "-o", out, "--to", "mamba_ssm")
+    report = json.loads(tessera("verify", tmp_path / "hf", out, "--to", "mamba_ssm", "--json").stdout)
+    assert report["verified"] and "mamba" in report["recipe"]
+    assert report["backward"]["tensors"] and all(t["identical"] for t in report["backward"]["tensors"])
+    state = load(out)
+    name = next(n for n in state if n.endswith("in_proj.weight"))
+    state[name][0, 0] += 1
+    safetensors.torch.save_file(state, out)
+    assert name in tessera("verify", tmp_path / "hf", out, "--to", "mamba_ssm", code=4).stderr
+    tessera("verify", tmp_path / "hf", out, code=4)
+
+
+def test_the_hash_of_the_source_can_be_left_out(tessera, tmp_path):
+    safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "in.safetensors")
+    tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "o.safetensors", "--no-source-hash")
+    with safetensors.safe_open(tmp_path / "o.safetensors", "pt") as file:
+        assert "tessera.source.sha256" not in file.metadata() and "tessera.source" in file.metadata()
 
 
 # Memory --------------------------------------------------------------------------------------------------

@@ -51,6 +51,7 @@ public struct CompanionFile: Sendable, Hashable {
   /// 1 MiB; the rest of the text stays as it is.
   ///
   /// - Parameter type: The type as PyTorch calls it.
+  /// - Returns: The changed file; the same one where it states no type.
   public func statingType(_ type: String) -> CompanionFile {
     guard name == Self.configurationName, case .file(let path) = content,
       let bytes = try? FileDigest.bytes(of: path, maximumBytes: 1 << 20)

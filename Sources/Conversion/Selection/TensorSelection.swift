@@ -43,6 +43,7 @@ public struct TensorSelection: Sendable, Hashable {
   /// The rules that rename what is selected and name the rest as dropped.
   ///
   /// - Parameter tensors: All tensors of a checkpoint.
+  /// - Returns: A rule for each selected tensor.
   /// - Throws: `SelectionError` where the choice is ambiguous or a prefix or pattern fits no name.
   public func rules(for tensors: [TensorInfo]) throws(SelectionError) -> ConversionRules {
     var rules = ConversionRules(recipe: isEverything ? "identity/1" : "select/1")

@@ -24,6 +24,7 @@ extension ConversionPlan {
   /// operations.
   ///
   /// - Parameter checkpoint: The checkpoint of which this is the plan.
+  /// - Returns: A tie for each result that repeats an earlier one.
   public func ties(in checkpoint: any CheckpointReader) -> [TensorTie] {
     var originals: [String: String] = [:]
     for tensor in checkpoint.tensors { originals[tensor.name] = tensor.aliasOf }

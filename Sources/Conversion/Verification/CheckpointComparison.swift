@@ -16,6 +16,8 @@ public struct CheckpointComparison: Sendable {
     public let difference: TensorDifference?
     /// What it takes to undo the plan's operations.
     public let reversibility: Reversibility
+    /// Whether the plan changes the type on the way.
+    public let isCast: Bool
     /// The SHA-256 of the other checkpoint's bytes; nil where none was asked for or shapes differ.
     public let sha256: String?
   }
@@ -43,6 +45,7 @@ public struct CheckpointComparison: Sendable {
         found: tensor,
         difference: tensor.shape == output.tensor.shape ? TensorDifference() : nil,
         reversibility: output.reversibility,
+        isCast: output.isCast,
         sha256: nil
       )
     }
@@ -64,6 +67,7 @@ public struct CheckpointComparison: Sendable {
   ///   - other: What the result should be.
   ///   - isHashing: Whether to take the SHA-256 of each of the other's tensors.
   ///   - progress: Is told how many bytes of the results have been compared.
+  /// - Returns: What was found.
   /// - Throws: The readers' errors, `ConversionRangeError`.
   @concurrent public static func compare(
     _ plan: ConversionPlan,
@@ -114,12 +118,19 @@ public struct CheckpointComparison: Sendable {
       found: tensor,
       difference: difference,
       reversibility: output.reversibility,
+      isCast: output.isCast,
       sha256: hash
     )
   }
 }
 
 extension ConversionPlan.Output {
+  fileprivate var isCast: Bool {
+    operations.contains { operation in
+      if case .cast = operation { true } else { false }
+    }
+  }
+
   /// Passes on the bytes of the result in pieces, each with its offset in bytes.
   fileprivate func forEachPiece(
     _ buffers: borrowing TransferBuffers,
@@ -196,6 +207,7 @@ extension ConversionPlan {
   /// The plan with each floating-point result in the type that another checkpoint has for it.
   ///
   /// - Parameter other: A checkpoint with tensors of these names.
+  /// - Returns: The plan; results without a counterpart keep their types.
   /// - Throws: `OperationError` where a type is none of F64, F32, F16 and BF16.
   public func matchingTypes(of other: any CheckpointReader) throws -> ConversionPlan {
     let types = Dictionary(other.tensors.map { ($0.name, $0.elementType) }) { first, _ in first }
