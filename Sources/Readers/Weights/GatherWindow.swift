@@ -90,13 +90,17 @@ private struct GatherBox {
     var (from, to) = (start, 0)
     try unsafe bytes.withUnsafeMutableBytes { target in
       while true {
-        for step in 0..<innermost.extent {
-          let place = (to + step * innermost.target) * width
-          let element = unsafe UnsafeMutableRawBufferPointer(
-            rebasing: target[place..<place + width]
-          )
-          try unsafe source.copy(from: (from + step * innermost.source) * width, into: element)
-        }
+        try unsafe source.copy(
+          ForwardBytes.Run(
+            count: innermost.extent,
+            source: from * width,
+            sourceStep: innermost.source * width,
+            target: to * width,
+            targetStep: innermost.target * width
+          ),
+          width: width,
+          into: target
+        )
         var axis = outer.count - 1
         while axis >= 0 {
           index[axis] += 1
@@ -118,6 +122,15 @@ private struct GatherBox {
 
 /// Bytes of a region through a small buffer, for reads that mostly go forwards.
 private struct ForwardBytes {
+  /// Elements that lie evenly apart: places and steps in bytes.
+  struct Run {
+    let count: Int
+    let source: Int
+    let sourceStep: Int
+    let target: Int
+    let targetStep: Int
+  }
+
   let region: FileRegion
   private var buffer: [UInt8] = []
   private var start = 0
@@ -126,16 +139,58 @@ private struct ForwardBytes {
 
   init(region: FileRegion) { self.region = region }
 
-  mutating func copy(from place: Int, into target: UnsafeMutableRawBufferPointer) throws {
-    var offset = place - start
-    if offset < 0 || offset + target.count > buffer.count {
-      buffer = try region.bytes(place..<min(region.length, place + ForwardBytes.refill))
-      start = place
-      offset = 0
+  /// Copies a run of elements of `width` bytes.
+  mutating func copy(
+    _ run: Run,
+    width: Int,
+    into target: UnsafeMutableRawBufferPointer
+  ) throws {
+    var done = 0
+    while done < run.count {
+      let first = run.source + done * run.sourceStep
+      var offset = first - start
+      if offset < 0 || offset + width > buffer.count {
+        buffer = try region.bytes(first..<min(region.length, first + ForwardBytes.refill))
+        start = first
+        offset = 0
+      }
+      let rest = run.count - done
+      let room = buffer.count - offset - width
+      let part = Run(
+        count: run.sourceStep == 0 ? rest : min(rest, room / run.sourceStep + 1),
+        source: offset,
+        sourceStep: run.sourceStep,
+        target: run.target + done * run.targetStep,
+        targetStep: run.targetStep
+      )
+      unsafe buffer.withUnsafeBytes { source in
+        switch width {
+        case 1: unsafe ForwardBytes.move(part, as: UInt8.self, from: source, to: target)
+        case 2: unsafe ForwardBytes.move(part, as: UInt16.self, from: source, to: target)
+        case 4: unsafe ForwardBytes.move(part, as: UInt32.self, from: source, to: target)
+        case 8: unsafe ForwardBytes.move(part, as: UInt64.self, from: source, to: target)
+        default: unsafe ForwardBytes.move(part, as: SIMD2<UInt64>.self, from: source, to: target)
+        }
+      }
+      done += part.count
     }
-    unsafe buffer.withUnsafeBytes { bytes in
-      unsafe target.copyMemory(
-        from: UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + target.count])
+  }
+
+  private static func move<Element: BitwiseCopyable>(
+    _ run: Run,
+    as type: Element.Type,
+    from source: UnsafeRawBufferPointer,
+    to target: UnsafeMutableRawBufferPointer
+  ) {
+    for index in 0..<run.count {
+      let element = unsafe source.loadUnaligned(
+        fromByteOffset: run.source + index * run.sourceStep,
+        as: type
+      )
+      unsafe target.storeBytes(
+        of: element,
+        toByteOffset: run.target + index * run.targetStep,
+        as: type
       )
     }
   }
