@@ -117,7 +117,11 @@ struct ConvertCommand: AsyncParsableCommand {
     guard let output else { return }
     let path = try outputPath(output)
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
-    var conversion = prepared.conversion(of: source, besides: companions(of: output))
+    var conversion = prepared.conversion(
+      of: source,
+      besides: companions(of: output),
+      inFolder: ConvertCommand.isFolder(output)
+    )
     conversion.isHashingSource = sourceHash
     let files = try await conversion.write(
       to: path,

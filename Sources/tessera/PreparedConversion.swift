@@ -107,7 +107,8 @@ struct PreparedConversion {
   /// The conversion of a source, with these files beside it.
   func conversion(
     of source: SourceCheckpoint,
-    besides companions: [CompanionFile]
+    besides companions: [CompanionFile],
+    inFolder: Bool
   ) -> CheckpointConversion {
     var conversion = CheckpointConversion(
       of: source.checkpoint,
@@ -117,7 +118,8 @@ struct PreparedConversion {
     )
     conversion.ties = ties
     conversion.areTiesKept = areTiesKept
-    let made = plan.companions.sorted { $0.key < $1.key }
+    // Beside a single file, another model's settings may stand already.
+    let made = (inFolder ? plan.companions : [:]).sorted { $0.key < $1.key }
     conversion.companions =
       companions.filter { plan.companions[$0.name] == nil }
       + made.map { CompanionFile(name: $0.key, content: .text($0.value)) }

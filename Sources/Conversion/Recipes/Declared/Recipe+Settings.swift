@@ -47,6 +47,8 @@ extension Recipe {
     if right.settings == .json {
       guard let text = try? CanonicalJSON.document(JSONValue.object(object)) else { return }
       rules.companions["config.json"] = String(decoding: text, as: UTF8.self)
+      let line = try? CanonicalJSON.line(JSONValue.object(object))
+      rules.configuration = line.map { String(decoding: $0.dropLast(), as: UTF8.self) }
     }
   }
 

@@ -38,9 +38,10 @@ struct RecipeSizes {
     for size in recipe.sizes { take(size, from: input) }
     solve(matching.matches, declared)
     for size in recipe.sizes where known[size.name] == nil {
+      // One at a time: a default may be what another size needs to be solved.
       known[size.name] = size.fallback?.value(known)
+      solve(matching.matches, declared)
     }
-    solve(matching.matches, declared)
     for match in matching.matches { _ = try sizes(of: match) }
     known.merge(matching.counts) { size, _ in size }
   }

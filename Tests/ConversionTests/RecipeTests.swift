@@ -1,0 +1,197 @@
+import Conversion
+import Fixtures
+import Readers
+import Tensors
+import Testing
+
+@Suite struct ShippedRecipeTests {
+  static let recipes = (try? RecipeCatalog().recipes) ?? []
+
+  /// Numbers that repeat from run to run.
+  private struct Draw: RandomNumberGenerator {
+    var state: UInt64
+    mutating func next() -> UInt64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return state ^ state >> 33
+    }
+  }
+
+  /// A checkpoint on the left side with random shapes and values.
+  private func example(_ recipe: Recipe, seed: UInt64) throws -> ([String: Tensor], [String: Int]) {
+    var generator = Draw(state: seed)
+    let (infos, sizes) = try #require(recipe.example(using: &generator))
+    var tensors: [String: Tensor] = [:]
+    for info in infos {
+      let count = info.shape.elementCount ?? 0
+      let values = (0..<count).map { _ in Float.random(in: -2...2, using: &generator) }
+      tensors[info.name] = Tensor(shape: info.shape, floats: values)
+    }
+    return (tensors, sizes)
+  }
+
+  private func plan(
+    _ recipe: Recipe,
+    _ checkpoint: any CheckpointReader,
+    _ sizes: [String: Int]
+  ) throws -> ConversionPlan {
+    let names = Set(recipe.sizes.map(\.name))
+    let settings = sizes.filter { names.contains($0.key) }
+    return try ConversionPlan([recipe], of: checkpoint, settings: settings)
+  }
+
+  @Test func `all of them are there`() { #expect(Self.recipes.count >= 20) }
+
+  @Test(arguments: recipes, [1, 2] as [UInt64])
+  func `the inverse gives the same bytes, or the same numbers where it rounds`(
+    recipe: Recipe,
+    seed: UInt64
+  ) async throws {
+    let (tensors, sizes) = try example(recipe, seed: seed)
+    let stored = try StoredTensors(tensors)
+    let forward = try plan(recipe, stored.checkpoint, sizes)
+    let there = try TemporaryFolder()
+    let path = "\(there.path)/there.pt"
+    let files = try await CheckpointConversion(
+      of: stored.checkpoint,
+      sourceFiles: stored.checkpoint.files,
+      plan: forward,
+      toolVersion: "test"
+    ).write(to: path, format: .pytorch)
+    let middle = try Checkpoint.open(try #require(files.first))
+    let back = try plan(recipe.inverted(), middle, sizes)
+    let result = "\(there.path)/back.safetensors"
+    _ = try await CheckpointConversion(
+      of: middle,
+      sourceFiles: middle.files,
+      plan: back,
+      toolVersion: "test"
+    ).write(to: result)
+    let after = try SafetensorsCheckpoint(path: result)
+    let dropped = Set(forward.dropped.map(\.name))
+    #expect(Set(after.tensors.map(\.name)) == Set(tensors.keys).subtracting(dropped))
+    let inexact = forward.outputs.filter { $0.reversibility != .exact }
+    let rounded = Set(inexact.flatMap(\.sources))
+    for (name, tensor) in tensors where !dropped.contains(name) {
+      let data = try bytes(name, of: after)
+      if !rounded.contains(name) {
+        #expect(data == tensor.bytes, "\(name)")
+        continue
+      }
+      let numbers: [Float] =
+        Tensor(elementType: .float32, shape: tensor.shape, bytes: data).elements() ?? []
+      for (a, b) in zip(numbers, tensor.elements(as: Float.self) ?? []) {
+        #expect(abs(a - b) <= 1e-6 * max(1, abs(b)), "\(name)")
+      }
+    }
+  }
+
+  @Test(arguments: recipes)
+  func `a missing, an unknown and a misshapen tensor are named`(recipe: Recipe) throws {
+    let (tensors, sizes) = try example(recipe, seed: 3)
+    let required = recipe.summaries.filter { !$0.left.contains("{") && !$0.left.contains(" + ") }
+    if let name = required.map(\.left).first(where: { tensors[$0] != nil && !$0.contains("bias") }),
+      recipe.family != "vq"
+    {
+      var fewer = tensors
+      fewer[name] = nil
+      let stored = try StoredTensors(fewer)
+      let error = #expect(throws: (any ClassifiedError).self) {
+        try plan(recipe, stored.checkpoint, sizes)
+      }
+      #expect(error?.kind == .mismatch)
+      #expect(error?.description.contains("missing") == true, "\(error?.description ?? "")")
+    }
+    let hasFallback = recipe.summaries.contains { $0.left == "{rest:dotted}" }
+    if !hasFallback {
+      var more = tensors
+      more["zzz"] = Tensor(shape: [1], floats: [1])
+      let stored = try StoredTensors(more)
+      let error = #expect(throws: (any ClassifiedError).self) {
+        try plan(recipe, stored.checkpoint, sizes)
+      }
+      #expect(error?.kind == .mismatch)
+      #expect(error?.description.hasPrefix("zzz: ") == true)
+    }
+    let shaped = tensors.keys.sorted().first { name in
+      recipe.summaries.contains { !$0.shape.isEmpty && $0.left == name }
+    }
+    if let name = shaped, let tensor = tensors[name] {
+      var other = tensors
+      let shape = Shape(tensor.shape.dimensions + [1])
+      other[name] = Tensor(elementType: .float32, shape: shape, bytes: tensor.bytes)
+      let stored = try StoredTensors(other)
+      let error = #expect(throws: (any ClassifiedError).self) {
+        try plan(recipe, stored.checkpoint, sizes)
+      }
+      #expect(error?.kind == .mismatch)
+      #expect(error?.description.contains(name) == true)
+    }
+  }
+}
+
+@Suite struct RecipeFileTests {
+  private func text(_ rules: String, _ more: String = "") -> String {
+    """
+    {"name": "t.a-b", "version": 1, "title": "t", "family": "t", "left": "a", "right": "b",
+     "sizes": {"d": "width"}, "rules": [\(rules)]\(more)}
+    """
+  }
+
+  @Test(arguments: [
+    (#"{"left": "x", "right": "y"}, {"left": "{a:dotted}", "right": "z.{a}"}"#, "same names"),
+    (#"{"left": "x.{L:int}", "right": "y"}"#, "different placeholders"),
+    (#"{"left": "x.{L:int", "right": "y"}"#, "'{' without '}'"),
+    (#"{"left": "x.{L:real}", "right": "y.{L}"}"#, "a placeholder is"),
+    (#"{"left": "x", "right": "y", "operations": ["rotate"]}"#, "no operation 'rotate'"),
+    (#"{"left": "x", "right": "y", "shape": ["d+"]}"#, "is no size"),
+    (#"{"left": "x", "right": "y", "shapes": [["d"], ["d"]]}"#, "2 shapes for 1 tensors"),
+    (#"{"left": "x", "rigth": "y"}"#, "no field 'rigth'"),
+    (#"{"left": "x.{w:q|k}", "right": "y.{w:a|b|c}"}"#, "another number of alternatives"),
+    ("", "has no rules"),
+  ])
+  func `a recipe that is none says why`(rules: String, cause: String) {
+    let error = #expect(throws: RecipeError.self) {
+      try Recipe(parsing: text(rules), file: "r.json")
+    }
+    #expect(error?.description.contains(cause) == true, "\(error?.description ?? "")")
+    #expect(error?.kind == .malformedInput)
+  }
+
+  @Test func `a reshape without a shape has no inverse`() throws {
+    let rule = #"{"left": "x", "right": "y", "operations": [{"reshape": ["d", 1]}]}"#
+    let recipe = try Recipe(parsing: text(rule), file: "r.json")
+    #expect(throws: RecipeError.self) { try recipe.inverted() }
+  }
+
+  @Test func `sizes that contradict each other name both tensors`() throws {
+    let rules = #"""
+      {"left": "x", "right": "y", "shape": ["d", 3]}, {"left": "v", "right": "w", "shape": ["2*d"]}
+      """#
+    let recipe = try Recipe(parsing: text(rules), file: "r.json")
+    let stored = try StoredTensors([
+      "x": Tensor(shape: [4, 3], floats: Array(repeating: 0, count: 12)),
+      "v": Tensor(shape: [6], floats: Array(repeating: 0, count: 6)),
+    ])
+    let error = #expect(throws: RecipeError.self) {
+      try ConversionPlan([recipe], of: stored.checkpoint)
+    }
+    let text = error?.description ?? ""
+    #expect(text.contains("x") && text.contains("v") && text.contains("axis 0"), "\(text)")
+  }
+
+  @Test func `a size that nothing gives is asked for by name`() throws {
+    let rule =
+      #"{"left": "x", "right": "y", "shape": [6], "operations": [{"reshape": ["d", "6/d"]}]}"#
+    let recipe = try Recipe(parsing: text(rule), file: "r.json")
+    let stored = try StoredTensors(["x": Tensor(shape: [6], floats: [1, 2, 3, 4, 5, 6])])
+    let error = #expect(throws: RecipeError.self) {
+      try ConversionPlan([recipe], of: stored.checkpoint)
+    }
+    #expect(error?.description.contains("'d'") == true)
+    let plan = try ConversionPlan([recipe], of: stored.checkpoint, settings: ["d": 2])
+    #expect(plan.tensors.map(\.shape) == [[2, 3]])
+    #expect(throws: RecipeError.self) {
+      try ConversionPlan([recipe], of: stored.checkpoint, settings: ["q": 2])
+    }
+  }
+}
