@@ -22,7 +22,7 @@ import Tokenization
     return 10 * log10(255 * 255 / (Double(squares) / Double(first.pixels.count)))
   }
 
-  @Test func `the embedded tokenizer is what its model card says`() {
+  @Test func `the embedded tokenizer is what its model card says`() throws {
     #expect(tokenizer.vocabularySize == 64_000)
     #expect(tokenizer.stride == 8)
     #expect(tokenizer.description.preprocessing == .tesseraF8)
