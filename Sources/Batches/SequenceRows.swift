@@ -216,7 +216,7 @@ struct DatasetSequenceError: ClassifiedError {
 private enum SequenceColumn {
   case ids, labels, lossMask, positions, textPositions, kinds, grids, spans, ends, imageCodes
 
-  /// The columns of a stage. Rows that cut images have no grids and spans of them.
+  /// The columns of a stage; rows that cut images have no grids and spans of them.
   static func columns(of stage: SequenceStage) -> [SequenceColumn] {
     var columns: [SequenceColumn] = [.ids, .labels, .lossMask]
     if stage.scheme != nil { columns.append(.positions) }

@@ -108,6 +108,7 @@ public struct SequenceStage: Sendable {
   ///   - manifest: What the dataset says of them.
   ///   - seed: The order of the documents; nil for that of the source.
   ///   - rejected: Takes the documents that are left out.
+  /// - Returns: Rows with the columns of sequences.
   /// - Throws: `SequenceError` or `DatasetError` where the layout does not fit.
   public func rows(
     of source: any DatasetRows,

@@ -14,8 +14,9 @@ public struct CaptionSource: Sendable {
   /// The most bytes of one caption.
   static let longest = 1 << 20
 
-  /// Files beside the images: the image's name with `.txt`, or with `.json` and a field `caption` or
-  /// `text`. In an archive its members of those names.
+  /// Files beside the images, or members of their archive.
+  ///
+  /// Their name is the image's with `.txt`, or with `.json`, whose field `caption` or `text` counts.
   public static let sidecar = CaptionSource(name: "sidecar", kind: .sidecar)
 
   private init(name: String, kind: Kind) {

@@ -190,8 +190,9 @@ public struct SequenceBuilder: Sendable {
     append(endOfImage, isLearned: learnsMarks, to: &sequence)
   }
 
-  /// An end of a row stands in the column behind the last code; where the last row has none, its place
-  /// is a gap. Schemes that only count tokens see no grid.
+  /// An end of a row stands in the column behind the last code; where there is none, its place is a gap.
+  ///
+  /// Schemes that only count tokens see no grid.
   private func addSegment(
     height: Int,
     width: Int,

@@ -1,5 +1,6 @@
-/// Tokens that are cut out of a text before its model sees the rest. Special ones are left in the text:
-/// what a caption says never becomes a control token.
+/// Tokens that are cut out of a text before its model sees the rest.
+///
+/// Special ones are left in the text: what a caption says never becomes a control token.
 struct AddedTokens: Sendable {
   private struct Token {
     let id: Int32

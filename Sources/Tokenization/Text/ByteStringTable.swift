@@ -9,7 +9,7 @@ struct ByteStringTable: Sendable {
 
   private var keys: [UInt8] = []
   private var entries: [Entry] = []
-  /// Indices of entries plus 1; 0 is free. The count is a power of two.
+  /// Indices of entries plus 1, and 0 where a slot is free; the count is a power of two.
   private var slots: [Int32]
 
   init(minimumCapacity: Int = 0) {

@@ -1,7 +1,7 @@
-/// A regular expression of the kind that tokenizers split text by: alternatives in order, classes of
-/// Unicode categories, greedy repetition, lookahead. What it does not know it refuses by name.
+/// A regular expression of the kind that tokenizers split text by.
 ///
-/// Matching backtracks as Oniguruma and PCRE do: the first alternative that leads to a match wins.
+/// It has alternatives in order, classes of Unicode categories, greedy repetition and lookahead; what
+/// it does not know it refuses by name. Matching backtracks as Oniguruma and PCRE do: the first alternative that leads to a match wins.
 struct TextPattern: Sendable {
   /// A step of the program.
   enum Step: Sendable {

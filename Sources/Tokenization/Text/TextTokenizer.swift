@@ -65,6 +65,7 @@ public struct TextTokenizer: Sendable {
   ///   - prefix: What the names begin with.
   ///   - suffix: What they end with.
   ///   - letters: Whether the digits are written A to J, as Chameleon does.
+  /// - Returns: Ids by number; none where the file is a SentencePiece model.
   public func numberedTokens(prefix: String, suffix: String, letters: Bool) -> [Int: Int32] {
     guard case .file(let file) = kind else { return [:] }
     let (start, end) = (Array(prefix.utf8), Array(suffix.utf8))
