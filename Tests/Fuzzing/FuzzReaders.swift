@@ -13,7 +13,8 @@ private func exercise(_ checkpoint: some CheckpointReader) throws {
     try bytes.withUnsafeMutableBytes { try checkpoint.read(0..<count, of: tensor, into: $0) }
     // The last elements too: that is where an offset would leave the file.
     let end = tensor.shape.elementCount ?? 0
-    try bytes.withUnsafeMutableBytes { try checkpoint.read(end - count..<end, of: tensor, into: $0) }
+    let last = end - count..<end
+    try bytes.withUnsafeMutableBytes { try checkpoint.read(last, of: tensor, into: $0) }
   }
 }
 
@@ -47,7 +48,7 @@ private let reader: @Sendable (FileRegion) throws -> Void = {
   return reader
 }()
 
-/// One input. Only errors that the program would print may come out.
+/// Reads one input; only errors that the program would print may come out.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   let bytes = Array(UnsafeBufferPointer(start: start, count: count))

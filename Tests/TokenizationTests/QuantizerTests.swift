@@ -1,5 +1,6 @@
 import CKernels
 import Foundation
+import Tensors
 import Testing
 import Tokenization
 
