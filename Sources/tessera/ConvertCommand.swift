@@ -15,6 +15,7 @@ struct ConvertCommand: AsyncParsableCommand {
         tessera convert model.keras -o model.safetensors --to torch
         tessera convert mamba-130m/ -o mamba-130m.gguf --to gguf
         tessera convert training.pt -o weights.safetensors --pick ema --dtype bf16 --keep-f32 '*norm*'
+        tessera convert tessera-f8 -o encoder.onnx
 
       Without --to torch, tensors keep their names (in HDF5, the path without its first slash) and \
       their layout. With it, each Keras layer becomes the PyTorch module that computes the same: \
@@ -26,6 +27,9 @@ struct ConvertCommand: AsyncParsableCommand {
       The output's ending, or --to, says the format: .safetensors, .npz, .h5 (a name's slashes make \
       groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), .gguf. A Hugging Face \
       folder (config.json beside weights) into a folder takes settings and tokenizer along.
+
+      With -o FILE.onnx the input is a tokenizer, as `tokenize --tokenizer` takes it: its encoder is \
+      written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes and latents.
       """
   )
 
@@ -71,6 +75,7 @@ struct ConvertCommand: AsyncParsableCommand {
   @OptionGroup var report: OutputOptions
 
   func validate() throws {
+    if writesGraph { return try checkGraph() }
     guard plan || output != nil else {
       throw ValidationError("Missing '-o <output>': name the file to write, or ask for --plan.")
     }
@@ -102,6 +107,7 @@ struct ConvertCommand: AsyncParsableCommand {
   private var outputFormat: CheckpointFormat { format ?? .safetensors }
 
   func run() async throws {
+    if writesGraph { return try writeGraph() }
     let source = try SourceCheckpoint(
       path: input,
       opaqueAs: opaqueDtype?.elementType,

@@ -5,15 +5,15 @@ extension FiniteScalarQuantizer {
   ///
   /// The tangents come from the C library. For every number of levels their float64 results lie at
   /// least 6e-12 (relative) from where float32 rounds the other way, so any library gives these bits.
-  struct Bound: Hashable, Sendable {
+  package struct Bound: Hashable, Sendable {
     /// What is added to the latent.
-    var shift: Float = 0
+    package var shift: Float = 0
     /// What the bounded latent is multiplied by.
-    var scale: Float = 1
+    package var scale: Float = 1
     /// What is subtracted from the product.
-    var offset: Float = 0
+    package var offset: Float = 0
     /// What is added to the rounded result.
-    var digitOffset: Float = 0
+    package var digitOffset: Float = 0
 
     init(variant: Variant, levels: Int) {
       let spread = Float(levels - 1)

@@ -39,7 +39,7 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
   public let vocabularySize: Int
 
   /// The constants of each dimension.
-  let bounds: [Bound]
+  package let bounds: [Bound]
 
   /// Creates a quantizer.
   ///

@@ -8,7 +8,8 @@ struct BenchCommand: AsyncParsableCommand {
     shouldDisplay: false,
     subcommands: [
       BenchConvertCommand.self, BenchImagesCommand.self, BenchKernelsCommand.self,
-      BenchNetworkCommand.self, BenchTextCommand.self, BenchTokenizeCommand.self,
+      BenchNetworkCommand.self, BenchQuantizerCommand.self, BenchTextCommand.self,
+      BenchTokenizeCommand.self,
     ]
   )
 }

@@ -7,6 +7,8 @@ enum NetworkShape: String, CaseIterable, ExpressibleByArgument {
   case tesseraF8 = "tessera-f8"
   /// LlamaGen's VQ-16 encoder: 128 to 512 channels, attention at the coarsest level, 16 pixels a code.
   case vq16 = "vq-16"
+  /// Chameleon's encoder: as VQ-16's with attention in the middle alone, 256 latents a position.
+  case chameleon
 
   /// The encoder's layers.
   func graph() throws -> NetworkGraph {
@@ -27,6 +29,13 @@ enum NetworkShape: String, CaseIterable, ExpressibleByArgument {
           baseChannels: 128,
           levels: Self.levels([128, 128, 256, 256, 512], blocks: 2, lastAttends: true),
           codeChannels: 8
+        )
+      case .chameleon:
+        AutoencoderConfiguration.Half(
+          latentChannels: 256,
+          baseChannels: 128,
+          levels: Self.levels([128, 128, 256, 256, 512], blocks: 2),
+          codeChannels: 256
         )
       }
     let configuration = AutoencoderConfiguration(encoder: half, decoder: nil)
