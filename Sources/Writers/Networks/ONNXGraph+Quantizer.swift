@@ -57,7 +57,9 @@ extension ONNXGraph {
         [("axes", .integers([-1])), ("keepdims", .integer(1))]
       )
       query = node(
-        "Div", [latents, node("Max", [norm, floats("norm.least", [1e-12], shape: [])])])
+        "Div",
+        [latents, node("Max", [norm, floats("norm.least", [1e-12], shape: [])])]
+      )
     }
     // Columns are codes: [d, K].
     var columns = [Float](repeating: 0, count: rows.count)
@@ -142,7 +144,9 @@ extension ONNXGraph {
         ? node("Tanh", [latents])
         : node("Clip", [latents, floats("minus.one", [-1], shape: []), one])
       let half = node(
-        "Div", [node("Mul", [node("Add", [bounded, one]), scale]), floats("two", [2], shape: [])])
+        "Div",
+        [node("Mul", [node("Add", [bounded, one]), scale]), floats("two", [2], shape: [])]
+      )
       rounded = node("Floor", [node("Add", [half, floats("half", [0.5], shape: [])])])
     }
     rounded = node("Add", [rounded, row(&self, "first") { bounds[$0].digitOffset }])
