@@ -45,7 +45,11 @@ public struct CheckpointConversion: Sendable {
   ///
   /// Strings that the source carries itself are kept, unless they are an earlier conversion's.
   func metadata(sourceHash: String) -> [String: String] {
-    var metadata = checkpoint.format == "safetensors" ? checkpoint.attributes : [:]
+    var metadata = checkpoint.attributes
+    // Attributes of other formats are no metadata of this one; what was computed on the way stays.
+    if checkpoint.format != "safetensors" {
+      metadata = metadata.filter { $0.key.hasPrefix("tessera.") }
+    }
     metadata["total_size"] = nil
     // What Hugging Face's loaders ask for: tensors in PyTorch's layout.
     metadata["format"] = "pt"
