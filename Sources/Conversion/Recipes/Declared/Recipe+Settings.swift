@@ -1,4 +1,3 @@
-import Foundation
 import Readers
 import Tensors
 
@@ -45,10 +44,10 @@ extension Recipe {
       }
     }
     if right.settings == .json {
-      guard let text = try? CanonicalJSON.document(JSONValue.object(object)) else { return }
-      rules.companions["config.json"] = String(decoding: text, as: UTF8.self)
-      let line = try? CanonicalJSON.line(JSONValue.object(object))
-      rules.configuration = line.map { String(decoding: $0.dropLast(), as: UTF8.self) }
+      let fractions = keys.filter { $0.type == .float32 }.compactMap { $0.names[1] }
+      let writer = SettingsText(fractions: Set(fractions))
+      rules.companions["config.json"] = writer.text(object)
+      rules.configuration = writer.line(object)
     }
   }
 
