@@ -1,8 +1,7 @@
-internal import Readers
 public import Tensors
 
 /// What a tokenizer's encoder is made of, for whoever writes it down elsewhere: graph, weights, quantizer.
-public struct TokenizerParts {
+public struct TokenizerParts: Sendable {
   /// Name, family, quantizer, preprocessing.
   public let description: TokenizerDescription
   /// The SHA-256 of the file of the weights.
@@ -11,6 +10,8 @@ public struct TokenizerParts {
   public let encoder: NetworkGraph
   /// How latents become codes.
   public let quantizer: Quantizer
+  /// The quantizer as JSON names it.
+  public let specification: QuantizerSpecification
   private let weights: FamilyWeights
 
   /// Opens a tokenizer, as ``ImageTokenizer`` does; weights are read when they are asked for.
@@ -26,7 +27,8 @@ public struct TokenizerParts {
     description = source.description
     sha256 = source.sha256
     weights = source.weights
-    quantizer = try Quantizer(source.model.quantizer, parameter: weights.floats)
+    specification = source.model.quantizer
+    quantizer = try Quantizer(specification, parameter: weights.floats)
   }
 
   /// The float32 that each byte of a channel becomes.

@@ -197,7 +197,7 @@ public enum ONNXEncoderFile {
     }
     return [
       ("tessera.tokenizer", description.name), ("tessera.sha256", parts.sha256),
-      ("tessera.quantizer", try text(description.quantizer)),
+      ("tessera.quantizer", try text(parts.specification)),
       ("tessera.preprocessing", try text(description.preprocessing)),
     ]
   }
