@@ -1,3 +1,4 @@
+internal import Readers
 public import Tensors
 
 /// What a tokenizer's encoder is made of, for whoever writes it down elsewhere: graph, weights, quantizer.
