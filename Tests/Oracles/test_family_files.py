@@ -32,7 +32,8 @@ def test_the_vqvae_gives_the_golden_codes(tessera, shared_data, tmp_path, pictur
     assert set(differs) <= set(facts["near_tie_positions"]), differs
     result = tessera("decode", tmp_path / "out", "-o", tmp_path / "decoded", "--tokenizer", name, "--sheet", 0,
                      "--originals", tmp_path / "images", "--json", "--quiet")
-    assert abs(json.loads(result.stdout)["psnr"] - facts["psnr"]) < 0.01
+    # The listed ratio is of values before they are cut off at 0 and 255, which brings pictures nearer to theirs.
+    assert -0.01 < json.loads(result.stdout)["psnr"] - facts["psnr"] < 0.15
 
 
 # MARK: Su Jianlin's network in the file that Keras 2 writes

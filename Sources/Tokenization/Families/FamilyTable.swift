@@ -136,7 +136,7 @@ extension FamilyEntry {
         .atanh,
         [6: [8, 8, 8, 5, 5, 5], 4: [8, 5, 5, 5], 5: [7, 5, 5, 5, 5]]
       ),
-      leftovers: ["quantizer.*", "*.wavelets", "*._arange", "*.patch_size_buffer"],
+      leftovers: ["quantizer.*", "CONSTANTS.*", "*.wavelets", "*._arange", "*.patch_size_buffer"],
       profiles: [
         Profile("cosmos_tokenizer", Preprocessing(pad: .multiple(16), range: .doubled))
       ],

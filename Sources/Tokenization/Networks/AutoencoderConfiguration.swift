@@ -151,9 +151,9 @@ private struct Inventory {
       codeKernel: codes?.extent ?? 1,
       outputKernel: last.extent,
       middleBlocks: shapes["\(prefix).mid.block_1.conv1.weight"] == nil
-        ? count("\(prefix).mid.block", ".conv1.weight") : nil,
+        ? count("\(prefix).mid.block") : nil,
       timeBlocks: shapes["\(prefix).time_conv.0.weight"] == nil
-        ? nil : count("\(prefix).time_res", ".conv1.weight")
+        ? nil : count("\(prefix).time_res")
     )
   }
 
@@ -168,7 +168,7 @@ private struct Inventory {
       levels.append(
         AutoencoderConfiguration.Level(
           channels: try kernel("\(level).block.0.conv2.weight").output,
-          blocks: count("\(level).block", ".conv2.weight"),
+          blocks: count("\(level).block"),
           attends: attends("\(level).attn.0"),
           resamples: shapes["\(level).\(resampling).conv.weight"] != nil
         )
@@ -184,12 +184,18 @@ private struct Inventory {
     return levels
   }
 
-  /// How many names there are with 0, 1 and so on between prefix and suffix.
-  private func count(_ prefix: String, _ suffix: String) -> Int {
-    var count = 0
-    while shapes["\(prefix).\(count)\(suffix)"] != nil { count += 1 }
-    return count
+  /// How many parts `prefix.0`, `prefix.1` and so on there are: one more than the last, so that a tensor that
+  /// is missing in between is missed.
+  private func count(_ prefix: String) -> Int {
+    let start = "\(prefix)."
+    let numbers = shapes.keys.lazy.filter { $0.hasPrefix(start) }
+      .compactMap { Int($0.dropFirst(start.count).prefix { $0 != "." }) }
+      .filter { (0..<Self.most).contains($0) }
+    return (numbers.max() ?? -1) + 1
   }
+
+  /// More parts than any network has: names are anybody's.
+  private static let most = 256
 
   private func attends(_ name: String) -> Bool {
     shapes["\(name).norm.weight"] != nil || shapes["\(name).norm.norm_layer.weight"] != nil
