@@ -109,7 +109,7 @@ let package = Package(
     ),
     .testTarget(
       name: "TokenizationTests",
-      dependencies: ["CKernels", "Fixtures", "Readers", "Tensors", "Tokenization"]
+      dependencies: ["CKernels", "Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
     ),
     .testTarget(
       name: "WritersTests",
