@@ -243,7 +243,8 @@ class TransformersChameleon(Reference):
         self.net.double()
 
     def encode(self, x):
-        return self.net.encode(x).last_hidden_state
+        # `encode(…).last_hidden_state` stands before the quantizer's convolution.
+        return self.net.quant_conv(self.net.encoder(x))
 
 
 class Chameleon(Taming):
