@@ -44,7 +44,7 @@ struct NoiseEmbedding: Sendable {
   }
 
   /// x / (1 + e^-x).
-  private static func silu(_ x: Double) -> Double { x / (1 + StableFunctions.exp(-x)) }
+  private static func silu(_ x: Double) -> Double { x / (1 + ElementaryFunctions.exp(-x)) }
 
   /// The sinusoids (or random Fourier features) of the noise level.
   private static func start(
@@ -69,8 +69,8 @@ struct NoiseEmbedding: Sendable {
         let cause = "takes \(channels) channels of noise, and sinusoids come in pairs"
         throw FoldError(tensor: network.prefix + "map_layer0.weight", cause: cause)
       }
-      let step = StableFunctions.log(10_000) / Double(last)
-      angles = (0..<half).map { StableFunctions.exp(-step * Double($0)) * noise }
+      let step = ElementaryFunctions.log(10_000) / Double(last)
+      angles = (0..<half).map { ElementaryFunctions.exp(-step * Double($0)) * noise }
     }
     let cosines = angles.map { cos($0) }
     let sines = angles.map { sin($0) }

@@ -91,7 +91,7 @@ public struct SigmaFold: Sendable {
 
 extension SigmaFold.Constants {
   /// ln(σ) / 4: what the embedding is made of.
-  var noise: Double { StableFunctions.log(sigma) / 4 }
+  var noise: Double { ElementaryFunctions.log(sigma) / 4 }
 }
 
 /// Why a generator cannot be folded or baked, in one line.

@@ -1,3 +1,5 @@
+import Tensors
+
 /// A function of one number that recipes apply to every element; each has an inverse.
 ///
 /// It is computed in float64 and rounded once to the element's type.
@@ -36,19 +38,19 @@ public enum ElementMap: String, Sendable, Hashable, CaseIterable {
   /// The value at `x`; not a number outside of the function's domain.
   public func callAsFunction(_ x: Double) -> Double {
     switch self {
-    case .exp: return StableFunctions.exp(x)
-    case .log: return StableFunctions.log(x)
-    case .negExp: return -StableFunctions.exp(x)
-    case .logNeg: return StableFunctions.log(-x)
+    case .exp: return ElementaryFunctions.exp(x)
+    case .log: return ElementaryFunctions.log(x)
+    case .negExp: return -ElementaryFunctions.exp(x)
+    case .logNeg: return ElementaryFunctions.log(-x)
     case .softplus:
-      return x.isNaN ? x : max(x, 0) + StableFunctions.log1p(StableFunctions.exp(-abs(x)))
+      return x.isNaN ? x : max(x, 0) + ElementaryFunctions.log1p(ElementaryFunctions.exp(-abs(x)))
     case .softplusInverse:
       // Stable for small x, where e^x - 1 would cancel, and for large x, where e^x would overflow.
-      return x + StableFunctions.log(-StableFunctions.expm1(-x))
+      return x + ElementaryFunctions.log(-ElementaryFunctions.expm1(-x))
     case .sigmoid:
-      let power = StableFunctions.exp(-abs(x))
+      let power = ElementaryFunctions.exp(-abs(x))
       return x < 0 ? power / (1 + power) : 1 / (1 + power)
-    case .logit: return StableFunctions.log(x) - StableFunctions.log1p(-x)
+    case .logit: return ElementaryFunctions.log(x) - ElementaryFunctions.log1p(-x)
     }
   }
 }

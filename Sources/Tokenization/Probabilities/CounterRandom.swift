@@ -1,3 +1,5 @@
+import Tensors
+
 /// Random numbers that are a function of where they are used: Philox4x32-10 (Salmon and others, SC 2011).
 ///
 /// The key is the seed; the counter is the sample, the position in it, and the number of the draw. So the
@@ -70,7 +72,7 @@ public struct CounterRandom: Hashable, Sendable {
       }
       // Uniform between 0 and 1, neither of which it is.
       let uniform = (Double(words[draw % 4]) + 0.5) * 0x1p-32
-      let noise = -ElementaryFunctions.logarithm(-ElementaryFunctions.logarithm(uniform))
+      let noise = -ElementaryFunctions.log(-ElementaryFunctions.log(uniform))
       let value = Double(score) / temperature + noise
       if value > best { (best, winner) = (value, choice) }
     }

@@ -84,12 +84,12 @@ public final class LogitRow {
   ) throws(ProbabilityError) -> SoftTarget {
     let scale = 1 / temperature
     let sum = unsafe ckernels_logits_sum(isa, floats.count, floats, top, Float(scale))
-    let offset = ElementaryFunctions.logarithm(sum)
+    let offset = ElementaryFunctions.log(sum)
     var (mass, divergence) = (0.0, 0.0)
     for (index, value) in zip(distribution.indices, distribution.values) {
       let logarithm = (Double(floats[Int(index)]) - Double(top)) * scale - offset
-      mass += ElementaryFunctions.exponential(logarithm)
-      divergence += Double(value) * (ElementaryFunctions.logarithm(Double(value)) - logarithm)
+      mass += ElementaryFunctions.exp(logarithm)
+      divergence += Double(value) * (ElementaryFunctions.log(Double(value)) - logarithm)
     }
     return SoftTarget(
       distribution: distribution,

@@ -1,3 +1,5 @@
+import Tensors
+
 /// One row of scores, of which the largest is known and above minus infinity.
 struct ScoreRow {
   typealias Entry = (index: Int, probability: Double)
@@ -19,7 +21,7 @@ struct ScoreRow {
 
   /// e^x over the sum, over some classes in ascending order.
   func softmax(over classes: [Int]) -> SparseDistribution {
-    var entries: [Entry] = classes.map { ($0, ElementaryFunctions.exponential(shifted($0))) }
+    var entries: [Entry] = classes.map { ($0, ElementaryFunctions.exp(shifted($0))) }
     normalize(&entries)
     return SparseDistribution(entries)
   }
@@ -27,14 +29,14 @@ struct ScoreRow {
   /// Softmax over the fewest largest scores whose probabilities reach a share together.
   func softmax(reaching share: Double) -> SparseDistribution {
     var sum = 0.0
-    for index in 0..<scores.count { sum += ElementaryFunctions.exponential(shifted(index)) }
+    for index in 0..<scores.count { sum += ElementaryFunctions.exp(shifted(index)) }
     // Most rows reach the share within a few scores: more are sorted only where they are needed.
     var count = min(64, scores.count)
     while true {
       let classes = descending(count)
       var reached = 0.0
       for (place, index) in classes.enumerated() {
-        reached += ElementaryFunctions.exponential(shifted(index)) / sum
+        reached += ElementaryFunctions.exp(shifted(index)) / sum
         if reached >= share || place + 1 == scores.count {
           return softmax(over: classes[...place].sorted())
         }
@@ -111,14 +113,14 @@ struct ScoreRow {
       candidates.map { candidate in
         let rest = candidate.value - threshold
         guard rest > 0 else { return (candidate.index, 0) }
-        let logarithm = ElementaryFunctions.logarithm(rest)
-        return (candidate.index, ElementaryFunctions.exponential(logarithm / power))
+        let logarithm = ElementaryFunctions.log(rest)
+        return (candidate.index, ElementaryFunctions.exp(logarithm / power))
       }
     }
     // With the largest at 0, all of the mass on it wants -1, and equal shares want -n^(1 - α).
     var low = -1.0
-    let spread = -power * ElementaryFunctions.logarithm(Double(candidates.count))
-    var width = -ElementaryFunctions.exponential(spread) - low
+    let spread = -power * ElementaryFunctions.log(Double(candidates.count))
+    var width = -ElementaryFunctions.exp(spread) - low
     for _ in 0..<60 {
       width /= 2
       let sum = entries(low + width).reduce(0) { $0 + $1.probability }

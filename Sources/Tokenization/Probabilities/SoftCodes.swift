@@ -1,3 +1,5 @@
+import Tensors
+
 /// Sparse distributions over the codes of one image, a row a position: compressed rows.
 public struct SoftCodes: Hashable, Sendable {
   /// Where each position's entries begin, and the end: positions + 1 numbers.

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 extension FiniteScalarQuantizer {
   /// The float32 constants of one dimension, computed as the variant's reference computes them.

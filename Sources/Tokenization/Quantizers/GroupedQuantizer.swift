@@ -1,3 +1,5 @@
+import Tensors
+
 /// Several quantizers side by side: each takes its share of a position's dimensions and gives its own code.
 ///
 /// UniTok's eight codebooks, WeTok's groups of signs, the `num_codebooks` of FSQ and LFQ.
