@@ -1,4 +1,5 @@
 import Tensors
+import Tokenization
 
 /// An error of a library that knows values and no files, with the file that held them.
 struct FileProblem: ClassifiedError {
@@ -14,6 +15,20 @@ struct FileProblem: ClassifiedError {
       return try body()
     } catch let error as any ClassifiedError {
       throw FileProblem(path: path, cause: error)
+    }
+  }
+
+  /// Runs `body` on a block of a file that starts at a position; its errors then count from the file's
+  /// start, and name the file.
+  static func naming<Value>(
+    _ path: String,
+    from position: Int,
+    _ body: () throws(QuantizerError) -> Value
+  ) throws -> Value {
+    do {
+      return try body()
+    } catch {
+      throw FileProblem(path: path, cause: error.moved(by: position))
     }
   }
 }

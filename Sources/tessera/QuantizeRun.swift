@@ -126,7 +126,8 @@ struct QuantizeRun: Sendable {
     let latents = try file.read(
       block.lowerBound * item.latents..<block.upperBound * item.latents
     ).floats()
-    return try at(block.lowerBound * item.positions) { () throws(QuantizerError) in
+    return try FileProblem.naming(input, from: block.lowerBound * item.positions) {
+      () throws(QuantizerError) in
       let quantized = try item.quantize(latents, count: block.count)
       let numbers = usesDigits ? try quantizer.digits(of: quantized.codes) : quantized.codes
       return QuantizedBlock(
@@ -143,7 +144,8 @@ struct QuantizeRun: Sendable {
       block.lowerBound * item.codes..<block.upperBound * item.codes,
       input: input
     )
-    let values = try at(block.lowerBound * item.positions) { () throws(QuantizerError) in
+    let values = try FileProblem.naming(input, from: block.lowerBound * item.positions) {
+      () throws(QuantizerError) in
       try item.values(of: usesDigits ? quantizer.codes(ofDigits: numbers) : numbers)
     }
     return Tensor(shape: [values.count], floats: values).bytes
@@ -173,19 +175,6 @@ struct QuantizeRun: Sendable {
         : "latents are float32 (or float16), and these are \(type.rawValue); "
           + "save them with astype('float32')"
     )
-  }
-
-  /// Runs `body` on a block that starts at a position; its errors then count from the file's start,
-  /// and name the file.
-  private func at<Value>(
-    _ position: Int,
-    _ body: () throws(QuantizerError) -> Value
-  ) throws -> Value {
-    do {
-      return try body()
-    } catch {
-      throw FileProblem(path: input, cause: error.moved(by: position))
-    }
   }
 
   /// What `body` throws, with the file's name.

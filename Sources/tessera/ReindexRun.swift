@@ -51,7 +51,7 @@ struct ReindexRun {
     try written.write(encoded)
     for start in stride(from: 0, to: count, by: Self.block) {
       let codes = try numbers(start..<min(count, start + Self.block))
-      let result = try at(start) { () throws(QuantizerError) in
+      let result = try FileProblem.naming(input, from: start) { () throws(QuantizerError) in
         isInverse ? try plan.undo(codes) : try plan.apply(codes)
       }
       try written.write(Tensor(narrowing: result, to: type).bytes)
@@ -117,7 +117,11 @@ struct ReindexRun {
     let count = file.header.shape.elementCount ?? 0
     for start in stride(from: 0, to: count, by: Self.block) {
       let codes = try numbers(start..<min(count, start + Self.block))
-      found.formUnion(try at(start) { () throws(QuantizerError) in try plan.apply(codes) })
+      found.formUnion(
+        try FileProblem.naming(input, from: start) { () throws(QuantizerError) in
+          try plan.apply(codes)
+        }
+      )
       guard found.count <= CompactMap.largestCount else {
         throw problem("more than 2^24 different codes")
       }
@@ -138,17 +142,6 @@ struct ReindexRun {
         throw problem("element \(elements.lowerBound + index) is \(number), and no code is")
       }
       return UInt64(number)
-    }
-  }
-
-  private func at<Value>(
-    _ position: Int,
-    _ body: () throws(QuantizerError) -> Value
-  ) throws -> Value {
-    do {
-      return try body()
-    } catch {
-      throw FileProblem(path: input, cause: error.moved(by: position))
     }
   }
 

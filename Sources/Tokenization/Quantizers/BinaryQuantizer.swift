@@ -76,13 +76,7 @@ public struct BinaryQuantizer: Hashable, Sendable {
     var digits: [UInt32] = []
     digits.reserveCapacity(codes.count * dimensions)
     for (index, code) in codes.enumerated() {
-      guard code < vocabularySize else {
-        throw .codeOutOfRange(
-          code: UInt64(code),
-          index: index,
-          vocabularySize: UInt64(vocabularySize)
-        )
-      }
+      try QuantizerError.check(code, at: index, vocabularySize: vocabularySize)
       for dimension in 0..<dimensions { digits.append(code >> UInt32(bit(of: dimension)) & 1) }
     }
     return digits

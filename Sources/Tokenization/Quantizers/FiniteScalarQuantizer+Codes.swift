@@ -132,13 +132,7 @@ extension FiniteScalarQuantizer {
     var digits: [UInt32] = []
     digits.reserveCapacity(codes.count * dimensions)
     for (index, code) in codes.enumerated() {
-      guard code < vocabularySize else {
-        throw .codeOutOfRange(
-          code: UInt64(code),
-          index: index,
-          vocabularySize: UInt64(vocabularySize)
-        )
-      }
+      try QuantizerError.check(code, at: index, vocabularySize: vocabularySize)
       var rest = code
       for level in levels {
         let (quotient, digit) = rest.quotientAndRemainder(dividingBy: UInt32(level))

@@ -42,6 +42,21 @@ public enum QuantizerError: ClassifiedError, Hashable {
     }
   }
 
+  /// Refuses a code that the vocabulary does not hold.
+  static func check(
+    _ code: UInt32,
+    at index: Int,
+    vocabularySize: Int
+  ) throws(QuantizerError) {
+    guard code < vocabularySize else {
+      throw .codeOutOfRange(
+        code: UInt64(code),
+        index: index,
+        vocabularySize: UInt64(vocabularySize)
+      )
+    }
+  }
+
   /// The same error where the arrays are a block that begins at `position` of a larger one.
   ///
   /// For digits and latents the index is that of the value, `dimensions` a position.

@@ -161,13 +161,7 @@ public struct VectorQuantizer: Sendable {
     var values: [Float] = []
     values.reserveCapacity(codes.count * valueDimensions)
     for (index, code) in codes.enumerated() {
-      guard code < vocabularySize else {
-        throw .codeOutOfRange(
-          code: UInt64(code),
-          index: index,
-          vocabularySize: UInt64(vocabularySize)
-        )
-      }
+      try QuantizerError.check(code, at: index, vocabularySize: vocabularySize)
       if let rows {
         values += rows[Int(code) * valueDimensions..<(Int(code) + 1) * valueDimensions]
       } else {
