@@ -174,6 +174,7 @@ TENSORS = {
     "claims": (tensor_pickle(storage=storage_id(count=1 << 40)), "are claimed"), "huge claims": (tensor_pickle(storage=storage_id(count=(1 << 63) - 1)), "are claimed"),
     "missing": (tensor_pickle(storage=storage_id(key=b"9")), "is not in the archive"), "climbing": (tensor_pickle(storage=storage_id(key=b"../../x")), "is not in the archive"),
     "wide": (tensor_pickle(storage=storage_id(kind=b"DoubleStorage")), "are claimed"),
+    "pairs": (tensor_pickle(offset=1 << 62, storage=storage_id(kind=b"float4_e2m1fn_x2Storage")), "leaves its storage"),
 }
 
 
@@ -194,6 +195,38 @@ def test_expanded_tensors_are_no_bomb(confined, tmp_path):
         archive.writestr("w/data/0", bytes(16))
     result = confined("inspect", tmp_path / "wide.pt")
     assert result.returncode == 0 and "[1048576, 1048576]" in result.stdout
+
+
+def nested(start, step, end, count=300_000):
+    """A value inside of a value: `step` makes the next of memo entry 0, and `end` uses the last."""
+    return pickled(start + b"q\0" + (b"0" + step + b"q\0") * count + b"0" + end)
+
+
+NESTED = {
+    "function": (nested(b"ctorch._tensor\n_rebuild_from_type_v2\nq\x01)", b"h\x01h\x01h\0\x87", b"h\x01h\0R"), "is given itself"),
+    "storage": (
+        nested(b"ctorch.storage\nTypedStorage\nq\x01N\x85", b"h\x01h\0R\x85", b"ctorch._utils\n_rebuild_tensor_v2\n(h\x01h\0RK\0K\x01\x85K\x01\x85\x89}tR"),
+        "its storage is none",
+    ),
+    "size": (nested(b"ctorch\nSize\nq\x01)", b"h\x01h\0R\x85", b"ctorch._utils\n_rebuild_tensor_v2\n(NK\0h\x01h\0RK\x01\x85\x89}tR"), "without storage, offset, size"),
+    "bytes": (
+        nested(b"cbuiltins\nbytearray\nq\x01C\0\x85", b"cbuiltins\nbytearray\nh\0R\x85", b"ctorch.storage\n_load_from_bytes\nh\0R"), "is not bytes",
+    ),
+    "shown": (nested(b"ctorch\nSize\nq\x01]", b"]h\x01h\0\x85Ra", b"h\0"), "nest too deeply"),
+    "itself": (pickled(b"]q\0ctorch\nSize\nh\0\x85Ra"), None),
+    "multiplied": (pickled(b"ctorch\nSize\nq\x010]q\0" + (b"0](" + b"h\x01h\0\x85R" * 60 + b"eq\0") * 12), None),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_calls_inside_of_calls(confined, tmp_path, name):
+    data, words = NESTED[name]
+    (tmp_path / "bad.pkl").write_bytes(data)
+    result = confined("inspect", tmp_path / "bad.pkl")
+    if words is None:
+        assert result.returncode == 0, result.stderr
+    else:
+        assert result.returncode == 3 and one_line(result) and words in result.stderr, (result.returncode, result.stderr)
 
 
 def test_zip_bombs_and_climbing_names(confined, tmp_path):

@@ -105,14 +105,19 @@ struct NumpyPickle {
     return (type, order == ">" && type.bitWidth > 8)
   }
 
-  /// The bytes at a node: plain ones, or a text of Latin-1 as protocol 2 writes them.
-  func rawBytes(_ node: PickleNode) throws -> (StorageBytes, byteCount: Int)? {
+  /// The bytes at a node: plain ones, or a text of Latin-1 as protocol 2 writes them, in at most two calls.
+  func rawBytes(
+    _ node: PickleNode,
+    calls: Int = 0
+  ) throws -> (StorageBytes, byteCount: Int)? {
     let name = tree.region.name
     switch tree[node] {
     case .bytes(let range): return (.region(tree.region.part(range, name: name)), range.count)
     case .text(let text):
       let bytes = try latin1(text)
-      return (.memory(bytes), bytes.count)
+      // A text may belong to many arrays: each keeps only a short one.
+      guard bytes.count > 1 << 12 else { return (.memory(bytes), bytes.count) }
+      return (.packed { try FileRegion(bytes: latin1(text), name: name) }, bytes.count)
     case .longText(let range):
       let text = try Latin1Text(region: tree.region.part(range, name: name))
       return (.packed { try text.unpacked() }, text.byteCount)
@@ -121,11 +126,25 @@ struct NumpyPickle {
         case .tuple(let arguments) = tree[record.arguments]
       else { return nil }
       if ["bytearray", "bytes"].contains(function), arguments.isEmpty { return (.memory([]), 0) }
-      guard ["encode", "bytearray"].contains(function), let first = arguments.first,
-        tree.record(first)?.constructor != record.constructor
-      else { return nil }
-      return try rawBytes(first)
+      guard calls < 2, makesBytes(function, of: arguments), let first = arguments.first else {
+        return nil
+      }
+      return try rawBytes(first, calls: calls + 1)
     default: return nil
+    }
+  }
+
+  /// Whether a call makes bytes as pickles write them: of a text by Latin-1, or of bytes.
+  private func makesBytes(_ function: String, of arguments: [PickleNode]) -> Bool {
+    guard ["encode", "bytearray"].contains(function), let first = arguments.first else {
+      return false
+    }
+    if arguments.count > 1 {
+      return tree.text(arguments[1]).map { ["latin1", "latin-1"].contains($0) } ?? false
+    }
+    switch tree[first] {
+    case .bytes, .record: return function == "bytearray"
+    default: return false
     }
   }
 

@@ -26,7 +26,11 @@ enum PickleText {
       case .tuple(let arguments) = tree[record.arguments], arguments.count <= 16
     else { return nil }
     let parts = arguments.compactMap { argument -> String? in
-      if case .record = tree[argument] { return nil }
+      // Plain values alone: a record among them could hold the one that is shown.
+      let inner = tree.elements(argument) ?? []
+      guard tree.record(argument) == nil,
+        inner.prefix(limits.elements).allSatisfy({ tree.record($0) == nil })
+      else { return nil }
       return scalar(argument, in: tree) ?? list(argument, in: tree)
     }
     return parts.count == arguments.count ? parts.joined(separator: ", ") : nil

@@ -108,12 +108,13 @@ struct TorchTensorReader {
     guard let (elementType, shape) = try readable(type, size, strides) else {
       return .unreadable("its type \(type.name) has no place here; cast it first")
     }
-    guard
+    let (start, overflow) = offset.multipliedReportingOverflow(by: elementType == .float4 ? 2 : 1)
+    guard !overflow,
       var stored = StoredTensor(
         elementType: elementType,
         shape: shape,
         strides: elementType == .float4 ? StoredTensor.rowMajorStrides(of: shape) : strides,
-        offset: elementType == .float4 ? 2 * offset : offset,
+        offset: start,
         storageBytes: storage.byteCount
       )
     else {
@@ -173,7 +174,8 @@ struct TorchTensorReader {
     return .tensor(TorchTensor(storage: storage, stored: stored))
   }
 
-  private func storage(_ node: PickleNode) throws -> TorchStorage {
+  /// The storage at a node; `wrappers` counts the records around it, of which a file has one or two.
+  private func storage(_ node: PickleNode, wrappers: Int = 0) throws -> TorchStorage {
     switch tree[node] {
     case .persistent(let identification):
       return try storages.storage(TorchStorageIdentification(identification, in: tree))
@@ -183,8 +185,8 @@ struct TorchTensorReader {
       else { break }
       if name.name == "_load_from_bytes" { return try nestedStorage(arguments) }
       // Storages of some versions are wrapped: TypedStorage(wrap_storage=…, dtype=…).
-      if name.name.hasSuffix("Storage"), let first = arguments.first, first != node {
-        return try storage(first)
+      if name.name.hasSuffix("Storage"), let first = arguments.first, wrappers < 4 {
+        return try storage(first, wrappers: wrappers + 1)
       }
     default: break
     }
@@ -231,6 +233,9 @@ struct TorchTensorReader {
     guard arguments.count >= 3, let function = tree.global(arguments[0]),
       case .tuple(let inner) = tree[arguments[2]]
     else { throw damaged(global, "lacks its function or arguments") }
+    guard !function.name.hasPrefix("_rebuild_from_type") else {
+      throw damaged(global, "is given itself as the function")
+    }
     let record = PickleRecord(constructor: arguments[0], arguments: arguments[2])
     let finding = try find(record, named: function, inner)
     if case .other = finding { return .unreadable("made by \(function) for a class of its own") }
@@ -251,11 +256,12 @@ struct TorchTensorReader {
   }
 
   private func integers(_ node: PickleNode) -> [Int]? {
+    var node = node
     // torch.Size is written as a record around a tuple by some versions.
     if case .record(let record) = tree[node], tree.global(record.constructor)?.name == "Size",
       case .tuple(let arguments) = tree[record.arguments], let first = arguments.first
     {
-      return integers(first)
+      node = first
     }
     guard let nodes = tree.elements(node) else { return nil }
     let values = nodes.compactMap(tree.integer)
