@@ -305,6 +305,20 @@ def test_tar_of_the_first_torch(check, tmp_path):
     assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
+def test_old_files_of_big_endian_machines(check, tmp_path):
+    """torch wrote their storages little-endian too, and looks at no byte order when it reads them."""
+    saved = io.BytesIO()
+    tensors = {"a": torch.arange(3.0), "b": torch.arange(4)}
+    torch.save(tensors, saved, _use_new_zipfile_serialization=False)
+    data = bytearray(saved.getvalue())
+    place = data.index(b"\x88", data.index(b"little_endian"))
+    data[place] = 0x89
+    (tmp_path / "old.pt").write_bytes(data)
+    loaded = torch.load(tmp_path / "old.pt", weights_only=True)
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+    check(tmp_path / "old.pt", loaded)
+
+
 def test_sharded_bin(check, tessera, tmp_path):
     parts = [{"a": torch.ones(3), "b": torch.zeros(2, 2)}, {"c": torch.arange(4)}]
     names = [f"pytorch_model-{n:05}-of-00002.bin" for n in (1, 2)]

@@ -8,7 +8,6 @@ struct TorchLegacyFile: TorchStorages {
   let trailingBytes: Int
 
   private let region: FileRegion
-  private let isBigEndian: Bool
   private var storages: [String: (type: TorchElementType, bytes: Range<Int>)] = [:]
 
   /// 0x1950a86a20f9469cfc6c, little-endian, as the first pickle holds it.
@@ -42,9 +41,8 @@ struct TorchLegacyFile: TorchStorages {
     }
     let version = try next()
     guard version.integer(version.root) == 1001 else { throw refusal("protocol is not 1001") }
-    let system = try next()
-    let order = system.field("little_endian", of: system.root).map { system[$0] }
-    isBigEndian = order == .boolean(false)
+    // What the machine was like, its byte order too: the bytes are little-endian from all of them.
+    _ = try next()
     tree = try next()
     let keys = try next()
     guard let names = keys.elements(keys.root)?.map({ keys.text($0) }) else {
@@ -129,7 +127,7 @@ struct TorchLegacyFile: TorchStorages {
       type: type,
       byteCount: bytes.count,
       place: .region(region.part(bytes, name: region.name)),
-      isBigEndian: isBigEndian
+      isBigEndian: false
     )
   }
 
