@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import resource
 import signal
 import struct
 import subprocess
@@ -227,6 +228,31 @@ def test_calls_inside_of_calls(confined, tmp_path, name):
         assert result.returncode == 0, result.stderr
     else:
         assert result.returncode == 3 and one_line(result) and words in result.stderr, (result.returncode, result.stderr)
+
+
+def message_text(data):
+    return b"\xda" + struct.pack(">H", len(data)) + data
+
+
+def test_long_keys_do_not_multiply(program, tmp_path):
+    """A key stands in the name of everything below it: a small file would ask for gigabytes of names."""
+    key, many = message_text(b"k" * 60_000), b"\xdd" + struct.pack(">I", 200_000)
+    array = b"\xc7\x0c\x01\x93\x91\x01\xa5uint8\xc4\x01\0"
+    text = b"X" + struct.pack("<I", 1 << 20) + b"k" * (1 << 20) + b"q\0"
+    leaves = b"0}(" + b"".join(b"X\x02\0\0\0%02xK\x01" % n for n in range(200)) + b"uq\x01"
+    cases = {
+        "bytes.msgpack": (b"\x81" + key + many + b"\xc4\0" * 200_000, 0), "numbers.msgpack": ((b"\x81" + key) * 100 + many + b"\x01" * 200_000, 0),
+        "arrays.msgpack": ((b"\x81" + key) * 100 + b"\x92" + array * 2, 3), "all.msgpack": (b"\x81" + key + many + array * 200_000, 3),
+        "numbers.pkl": (pickled(text + leaves + b"0}h\0h\x01sq\x01" * 150), 0),
+    }
+    for name, (data, code) in cases.items():
+        (tmp_path / name).write_bytes(data)
+        result = subprocess.run(
+            [program, "inspect", tmp_path / name, "--json"], capture_output=True, text=True, timeout=30,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
+        )
+        assert result.returncode == code, (name, result.returncode, result.stderr[-1000:])
+        assert code == 0 or (one_line(result) and "too long" in result.stderr), (name, result.stderr[-1000:])
 
 
 def test_zip_bombs_and_climbing_names(confined, tmp_path):

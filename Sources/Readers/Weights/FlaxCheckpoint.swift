@@ -93,18 +93,28 @@ private struct FlaxWalk {
   private let region: FileRegion
   private var input: ByteInput
   private var path: [String] = []
+  /// The bytes of the path, and of the names that were kept of arrays and attributes.
+  private var pathBytes = 0
+  private var keptBytes = (arrays: 0, attributes: 0)
   private var skippedValues = 0
 
   private static let depthLimit = 200
   private static let attributeLimit = 4096
   private static let tensorLimit = 1 << 20
+  private static let noteLimit = 100
+  /// The most bytes of one name and of all: the key of a map stands in the name of all that is in it.
+  private static let nameByteLimits = (one: 1 << 16, all: 64 << 20)
 
   init(_ region: FileRegion) {
     self.region = region
     input = ByteInput(region: region, what: "msgpack")
   }
 
-  private var name: String { path.isEmpty ? "array" : path.joined(separator: ".") }
+  private var name: String {
+    if path.isEmpty { return "array" }
+    return pathBytes <= FlaxWalk.nameByteLimits.one
+      ? path.joined(separator: ".") : "a name of \(pathBytes) bytes"
+  }
 
   private func refusal(_ cause: String) -> CheckpointFormatError {
     CheckpointFormatError(file: region.name, place: name, cause: cause)
@@ -130,8 +140,8 @@ private struct FlaxWalk {
       let (type, shape, data) = try array(in: range)
       try add(type, shape, [data])
     case .custom(2, let range): try showComplex(range)
-    case .custom(let type, _): notes.append("\(name): a value of the unknown kind \(type), skipped")
-    case .bytes(let range): notes.append("\(name): \(range.count) bytes, no array: skipped")
+    case .custom(let type, _): skip("a value of the unknown kind \(type), skipped")
+    case .bytes(let range): skip("\(range.count) bytes, no array: skipped")
     case .integer(let value): show(String(value))
     case .unsigned(let value): show(String(value))
     case .float(let value): show("\(value)")
@@ -144,8 +154,10 @@ private struct FlaxWalk {
   private mutating func descend(_ component: String) throws {
     guard path.count < FlaxWalk.depthLimit else { throw refusal("values nest too deeply") }
     path.append(component)
+    pathBytes += component.utf8.count + 1
     try readValue()
     path.removeLast()
+    pathBytes -= component.utf8.count + 1
   }
 
   private mutating func readMap(_ count: Int) throws {
@@ -203,6 +215,9 @@ private struct FlaxWalk {
   }
 
   private mutating func add(_ type: ElementType, _ shape: [Int], _ data: [Range<Int>]) throws {
+    keptBytes.arrays += pathBytes
+    guard pathBytes <= FlaxWalk.nameByteLimits.one, keptBytes.arrays <= FlaxWalk.nameByteLimits.all
+    else { throw refusal("the names of arrays are too long") }
     let name = self.name
     guard pieces.updateValue(data, forKey: name) == nil else {
       throw refusal("two arrays have this name, once keys are joined by dots")
@@ -260,8 +275,19 @@ private struct FlaxWalk {
     show("[\(real), \(imaginary)]")
   }
 
+  private mutating func skip(_ words: String) {
+    if notes.count < FlaxWalk.noteLimit {
+      notes.append("\(name): \(words)")
+    } else {
+      skippedValues += 1
+    }
+  }
+
   private mutating func show(_ text: String) {
-    if attributes.count < FlaxWalk.attributeLimit {
+    if attributes.count < FlaxWalk.attributeLimit, pathBytes <= FlaxWalk.nameByteLimits.one,
+      keptBytes.attributes + pathBytes <= FlaxWalk.nameByteLimits.all
+    {
+      keptBytes.attributes += pathBytes
       attributes[name] = text
     } else {
       skippedValues += 1

@@ -14,6 +14,9 @@ struct TorchWalk {
   private let tree: PickleTree
   private let reader: TorchTensorReader
   private var path: [String] = []
+  /// The bytes of the path, and of the names that were kept of tensors and attributes.
+  private var pathBytes = 0
+  private var keptBytes = (tensors: 0, attributes: 0)
   private var active: Set<PickleNode> = []
   /// Containers in which nothing was found: another path to them would find as little.
   private var barren: Set<PickleNode> = []
@@ -29,6 +32,8 @@ struct TorchWalk {
   /// How many names tensors may have: tied ones have a few each, values nested to harm millions.
   private static let nameLimits = (base: 4096, each: 64)
   private static let attributeLimit = 4096
+  /// The most bytes of one name and of all: keys may be long, and shared by every path.
+  private static let nameByteLimits = (one: 1 << 16, all: 64 << 20)
   private static let noteLimit = 100
 
   /// Finds everything in a tree.
@@ -42,7 +47,10 @@ struct TorchWalk {
     }
   }
 
-  private var name: String { path.joined(separator: ".") }
+  private var name: String {
+    pathBytes <= TorchWalk.nameByteLimits.one
+      ? path.joined(separator: ".") : "a name of \(pathBytes) bytes"
+  }
 
   private func refusal(_ cause: String) -> CheckpointFormatError {
     CheckpointFormatError(file: tree.region.name, place: name, cause: cause)
@@ -71,7 +79,11 @@ struct TorchWalk {
 
   private mutating func visit(_ node: PickleNode, named component: String) throws {
     path.append(component)
-    defer { path.removeLast() }
+    pathBytes += component.utf8.count + 1
+    defer {
+      path.removeLast()
+      pathBytes -= component.utf8.count + 1
+    }
     try visit(node)
   }
 
@@ -91,8 +103,7 @@ struct TorchWalk {
   private mutating func visitContents(of node: PickleNode) throws {
     switch tree[node] {
     case .dictionary:
-      let entries = tree.entries(node) ?? []
-      try descend(from: node) { walk in try walk.visit(entries) }
+      try descend(from: node) { walk in try walk.visit(walk.tree.entries(node) ?? []) }
     case .list(let nodes), .tuple(let nodes), .set(let nodes):
       if let text = PickleText.list(node, in: tree) { return show(text) }
       try descend(from: node) { walk in try walk.visit(nodes) }
@@ -205,6 +216,10 @@ struct TorchWalk {
     guard tensors.count < TorchWalk.nameLimits.base + TorchWalk.nameLimits.each * made.count else {
       throw refusal("\(tensors.count) paths lead to \(made.count) tensors: shared beyond measure")
     }
+    keptBytes.tensors += pathBytes
+    guard pathBytes <= TorchWalk.nameByteLimits.one,
+      keptBytes.tensors <= TorchWalk.nameByteLimits.all
+    else { throw refusal("the names of tensors are too long") }
     // A tensor that was saved by itself has no path.
     var name = path.isEmpty ? "tensor" : self.name
     if !names.insert(name).inserted {
@@ -228,7 +243,10 @@ struct TorchWalk {
   }
 
   private mutating func show(_ text: String) {
-    if attributes.count < TorchWalk.attributeLimit {
+    if attributes.count < TorchWalk.attributeLimit, pathBytes <= TorchWalk.nameByteLimits.one,
+      keptBytes.attributes + pathBytes <= TorchWalk.nameByteLimits.all
+    {
+      keptBytes.attributes += pathBytes
       attributes[name.isEmpty ? "value" : name] = text
     } else {
       omittedAttributes += 1
