@@ -255,6 +255,18 @@ def test_long_keys_do_not_multiply(program, tmp_path):
         assert code == 0 or (one_line(result) and "too long" in result.stderr), (name, result.stderr[-1000:])
 
 
+def test_numbers_of_split_models(confined, tmp_path):
+    def entry(key, value):
+        return struct.pack("<Q", len(key)) + key + struct.pack("<Iq", 11, value)
+
+    for number, code in ((1, 0), ((1 << 63) - 1, 3), (-1, 3)):
+        header = b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + entry(b"split.count", 2) + entry(b"split.no", number)
+        (tmp_path / "split.gguf").write_bytes(header + bytes(64))
+        result = confined("inspect", tmp_path / "split.gguf")
+        assert result.returncode == code and (code == 0 or one_line(result)), (number, result.returncode, result.stderr)
+        assert ("file 2 of 2" in result.stdout) == (code == 0)
+
+
 def test_zip_bombs_and_climbing_names(confined, tmp_path):
     def write(name, *members, method=zipfile.ZIP_DEFLATED):
         with zipfile.ZipFile(tmp_path / name, "w", method) as archive:

@@ -74,10 +74,20 @@ struct GGUFMetadata {
         throw input.refusal(cause, at: place)
       }
       alignment = number
-    case "split.count": split.count = Int(value) ?? 1
-    case "split.no": split.number = Int(value) ?? 0
+    case "split.count": split.count = Int(try splitNumber(key, value, input, place))
+    case "split.no": split.number = Int(try splitNumber(key, value, input, place))
     default: break
     }
+  }
+
+  private func splitNumber(
+    _ key: String,
+    _ value: String,
+    _ input: ByteInput,
+    _ place: Int
+  ) throws -> UInt16 {
+    guard let number = UInt16(value) else { throw input.refusal("\(key) is no uint16", at: place) }
+    return number
   }
 
   /// A value of a fixed width, or a text; nil for a text that is too long to show.
