@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import resource
 import struct
 import zipfile
 
@@ -361,6 +362,19 @@ def test_onnx_external_data(check, refuse, tmp_path):
     model.graph.initializer[0].dims[0] = 4
     path.write_bytes(model.SerializeToString())
     refuse(path, "do not hold")
+
+
+def test_onnx_external_data_of_many_tensors(check, tmp_path):
+    """More tensors than the program may have files open."""
+    arrays = {f"w{n}": np.full(2, n, np.float32) for n in range(400)}
+    initializers = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    onnx.save(model_of(initializers), tmp_path / "m.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        check(tmp_path / "m.onnx", arrays)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_onnx_refusals(refuse, tessera, tmp_path):

@@ -184,13 +184,21 @@ struct ONNXTensor {
     }
     let folder = CheckpointFolder(of: region.name)
     let path = try folder.path(of: location) { refusal("external data '\(location)' \($0)") }
-    let file = try FileRegion(path: path)
     let start = Int(externalData["offset"] ?? "0") ?? -1
     let length = externalData["length"].map { Int($0) ?? -1 } ?? size
-    guard start >= 0, length == size, start <= file.length, size <= file.length - start else {
-      let cause = "external data '\(location)' from \(start) on do not hold \(size) bytes"
-      throw refusal(cause + " or are said to be \(length)")
+    let cause =
+      "external data '\(location)' from \(start) on do not hold \(size) bytes"
+      + " or are said to be \(length)"
+    let damage = refusal(cause)
+    // Open only while it is looked at: a model may have more tensors than files can be open.
+    let unpack: @Sendable () throws -> FileRegion = {
+      let file = try FileRegion(path: path)
+      guard start >= 0, length == size, start <= file.length, size <= file.length - start else {
+        throw damage
+      }
+      return file.part(start..<start + size, name: path)
     }
-    return .region(file.part(start..<start + size, name: path))
+    _ = try unpack()
+    return .packed(unpack)
   }
 }
