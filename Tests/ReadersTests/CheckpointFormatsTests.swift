@@ -74,6 +74,15 @@ private func open(_ name: String) throws -> any CheckpointReader {
     #expect(tree.globals.contains { $0.name == "BatchNorm1d" })
   }
 
+  @Test func `an error is one line whatever the names in it are`() {
+    let line = "f: a\\nb: c\\u{1B}[31m"
+    let (place, cause) = ("a\nb", "c\u{1B}[31m")
+    #expect(CheckpointFormatError(file: "f", place: place, cause: cause).description == line)
+    #expect(ArchiveError(file: "f", member: place, cause: cause).description == line)
+    #expect(SafetensorsError(file: "f", place: place, cause: cause).description == line)
+    #expect(SafetensorsError(file: "f", cause: "g").description == "f: g")
+  }
+
   @Test func `pickled objects are refused where arrays are expected`() throws {
     let error = #expect(throws: NPYError.self) { try open("objects.npy") }
     #expect(error?.description.contains("pickled Python objects") == true)

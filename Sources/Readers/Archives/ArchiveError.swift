@@ -20,8 +20,5 @@ public struct ArchiveError: ClassifiedError, Hashable {
   public var kind: FailureKind { .malformedInput }
 
   /// Archive, member and cause on one line.
-  public var description: String {
-    let parts = member.isEmpty ? [file, cause] : [file, member, cause]
-    return parts.map(CheckpointFormatError.line).joined(separator: ": ")
-  }
+  public var description: String { CheckpointFormatError.line(file, member, cause) }
 }

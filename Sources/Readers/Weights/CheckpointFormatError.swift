@@ -20,16 +20,16 @@ public struct CheckpointFormatError: ClassifiedError, Hashable {
   public var kind: FailureKind { .malformedInput }
 
   /// File, place and cause on one line.
-  public var description: String {
-    let parts = place.isEmpty ? [file, cause] : [file, place, cause]
-    return parts.map(CheckpointFormatError.line).joined(separator: ": ")
-  }
+  public var description: String { CheckpointFormatError.line(file, place, cause) }
 
+  /// The parts that are not empty, on one line.
+  ///
   /// Names come from the file: control characters must not reach a terminal or break the line.
-  static func line(_ text: String) -> String {
-    text.unicodeScalars.reduce(into: "") { line, scalar in
-      let isControl = scalar.properties.generalCategory == .control || scalar.value == 0x2028
-      line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
-    }
+  static func line(_ parts: String...) -> String {
+    parts.filter { !$0.isEmpty }.joined(separator: ": ").unicodeScalars
+      .reduce(into: "") { line, scalar in
+        let isControl = scalar.properties.generalCategory == .control || scalar.value == 0x2028
+        line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
+      }
   }
 }

@@ -20,12 +20,5 @@ public struct SafetensorsError: ClassifiedError, Hashable {
   public var kind: FailureKind { .malformedInput }
 
   /// File, place and cause on one line.
-  public var description: String {
-    // Names come from the file: control characters must not reach a terminal or break the line.
-    let place = place.unicodeScalars.reduce(into: "") { text, scalar in
-      text +=
-        scalar.value < 0x20 || scalar.value == 0x7F ? scalar.escaped(asASCII: true) : "\(scalar)"
-    }
-    return place.isEmpty ? "\(file): \(cause)" : "\(file): \(place): \(cause)"
-  }
+  public var description: String { CheckpointFormatError.line(file, place, cause) }
 }
