@@ -16,7 +16,7 @@ mkdir -p $out/objects
 # One module of the readers that need neither HDF5 nor images, with the driver; rebuilt where a source is newer.
 sources=(Sources/Readers/Archives/{ArchiveError,Inflation,LittleEndianBytes,TarMembers,ZipArchive,ZipDirectory}.swift
   Sources/Readers/Files/{ByteInput,FileError,FileRegion,JSONScanner}.swift
-  Sources/Readers/Datasets/TarHeader.swift Sources/Readers/Images/ImageError.swift
+  Sources/Readers/Datasets/TarHeader.swift
   $(ls Sources/Readers/Weights/*.swift | grep -v -E '/(HDF5|Keras|Opaque|Checkpoint\.swift|CheckpointContent|JSONValue)')
   Tests/Fuzzing/FuzzReaders.swift)
 if [[ ! -x $out/fuzz || -n $(find "${sources[@]}" Sources/Tensors -newer $out/fuzz -name '*.swift') ]]; then
