@@ -202,6 +202,8 @@ public struct DatasetExport {
     var settings = source.settings
     settings.format = format.rawValue
     settings.export = self.settings
+    // Sequences in another layout are still those sequences.
+    if sequence == nil { settings.export?.sequence = source.settings.export?.sequence }
     if let vocabularyOffset { settings.vocabularyOffset = vocabularyOffset }
     return DatasetManifest(
       settings: settings,

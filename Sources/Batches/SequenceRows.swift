@@ -37,6 +37,12 @@ struct SequenceRows: DatasetRows {
         "sequences are made of a column 'codes' [height, width], which this dataset has not"
       )
     }
+    if let views = manifest.settings.augment {
+      throw SequenceError(
+        "sequences are made of one view of each image, and this dataset has those of \(views): "
+          + "tokenize without --augment"
+      )
+    }
     self.stage = stage
     self.source = source
     self.seed = seed
@@ -178,7 +184,8 @@ struct SequenceRows: DatasetRows {
     do {
       let values = try ElementConversion.integers(cell.bytes, of: codeType)
       return .image(
-        codes: values.map { Int($0) - offset },
+        // A number far below the offset wraps to one as far beyond every vocabulary.
+        codes: values.map { Int($0) &- offset },
         height: extents.count == 2 ? extents[0] : 1,
         width: extents.last ?? 0
       )

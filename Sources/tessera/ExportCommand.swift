@@ -78,12 +78,18 @@ struct ExportCommand: AsyncParsableCommand {
     let manifest = try export.run(source, into: output) { line.show($0) }
     let summary = ExportSummary(manifest, seconds: line.seconds)
     outputOptions.note("\(output): \(summary.text)")
-    if let omitted = manifest.layout?.omitted, !omitted.isEmpty, layout.columns == nil {
-      outputOptions.note(
-        "  \(format.rawValue) has no place for \(omitted.joined(separator: ", ")): left out"
-      )
-    }
+    outputOptions.noteOmissions(of: manifest)
     try outputOptions.report(summary)
+  }
+}
+
+extension OutputOptions {
+  /// Names the columns that were wanted and have no place in a dataset's layout.
+  func noteOmissions(of manifest: DatasetManifest) {
+    let wanted = manifest.settings.export?.columns
+    let lost = (manifest.layout?.omitted ?? []).filter { wanted?.contains($0) ?? true }
+    guard !lost.isEmpty else { return }
+    note("  \(manifest.settings.format) has no place for \(lost.joined(separator: ", ")): left out")
   }
 }
 

@@ -5,7 +5,7 @@ import Readers
 struct ExportOptions: ParsableArguments {
   @Option(
     name: .customLong("columns"),
-    help: "The columns to keep, such as codes,positions,key. (default: all)"
+    help: "The columns to keep beside the key, such as codes,positions. (default: all)"
   )
   var columns: String?
 

@@ -127,6 +127,9 @@ struct PlanOptions: ParsableArguments {
       && seed == nil && temperature == nil && augment == nil
   }
 
+  /// The views of each image.
+  var augmentation: Augmentation { augment.flatMap { Augmentation($0) } ?? .none }
+
   /// Where captions come from; nil where they are not asked for.
   func captionSource() throws -> CaptionSource? {
     switch captions {
@@ -176,7 +179,7 @@ struct PlanOptions: ParsableArguments {
         )
       },
       preprocessing: options.overriding(tokenizer.description.preprocessing),
-      augment: augment.flatMap { Augmentation($0) }.flatMap { $0 == .none ? nil : "\($0)" },
+      augment: augmentation == .none ? nil : "\(augmentation)",
       pixelLimit: options.limits.pixels,
       shardSamples: samples,
       export: export,

@@ -104,6 +104,9 @@ struct TokenizeCommand: AsyncParsableCommand {
       throw ValidationError("name a folder, an image, a list (.txt) or an archive (.tar)")
     }
     try plan.validate()
+    guard sequences.sequence == nil || plan.augmentation == .none else {
+      throw ValidationError("--sequence: sequences are made of one view; leave out --augment")
+    }
     _ = try layout.settings(for: plan.format ?? .webdataset, shardSamples: 1)
   }
 

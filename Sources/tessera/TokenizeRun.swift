@@ -94,6 +94,7 @@ struct TokenizeRun {
       stages: shares
     )
     output.note("\(folder.path): \(summary.text)")
+    output.noteOmissions(of: manifest)
     if written > 0 { output.note("  \(summary.speedText)") }
     for line in rejections.lines { output.note("  rejected \(line)") }
     try output.report(summary)

@@ -540,6 +540,21 @@ def test_llamagen(tessera, root, tmp_path):
         np.testing.assert_array_equal(arrays(members)["codes"], wanted[key]["codes"])
 
 
+def test_llamagen_views(tessera, root, tmp_path):
+    """[1, views, tokens], as LlamaGen's extract_codes_c2i.py writes --augment's views."""
+    photos = root / "fixtures" / "photos" / "turned"
+    tessera("tokenize", photos, "-o", tmp_path / "dataset", "--augment", "flip", "--quiet")
+    tessera("export", tmp_path / "dataset", "-o", tmp_path / "out", "--format", "llamagen", "--quiet")
+    samples = tar_samples(tmp_path / "dataset")
+    for index, members in enumerate(samples.values()):
+        codes = np.load(tmp_path / "out" / "imagenet256_codes" / f"{index}.npy")
+        assert codes.shape == (1, 2, 1024)
+        np.testing.assert_array_equal(codes[0], arrays(members)["codes"])
+    tessera("export", tmp_path / "out", "-o", tmp_path / "back", "--format", "webdataset", "--quiet")
+    for key, members in tar_samples(tmp_path / "back").items():
+        np.testing.assert_array_equal(arrays(members)["codes"], arrays(samples[key])["codes"])
+
+
 def test_4m_refuses_codes_beyond_int16(tessera, source, tmp_path):
     result = tessera("export", source, "-o", tmp_path / "out", "--format", "4m", code=5)
     assert "int16" in result.stderr and result.stderr.count("\n") == 1
@@ -559,6 +574,15 @@ def test_shuffle_is_the_seeds(tessera, source, samples, tmp_path):
     first = keys("a", 7)
     assert first == keys("b", 7) != list(samples)
     assert first != keys("c", 8)
+
+
+def test_columns_without_a_place_are_named(tessera, source, root, tmp_path):
+    """Also where they were asked for by name, and where tokenize writes the layout itself."""
+    told = tessera("export", source, "-o", tmp_path / "out", "--format", "nanogpt", "--columns", "codes,positions")
+    assert "no place for positions: left out" in told.stderr
+    told = tessera("tokenize", root / "fixtures" / "photos" / "turned", "-o", tmp_path / "soft", "--format", "megatron",
+                   "--resize", "bicubic:exact=32x32", "--crop", "none", "--soft", "sparsemax")
+    assert "no place for soft_values: left out" in told.stderr
 
 
 def test_rename_and_columns(tessera, source, samples, tmp_path):

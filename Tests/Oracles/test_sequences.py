@@ -485,6 +485,24 @@ def test_what_is_refused(tessera, dataset, tokenizer, tmp_path, layout, options,
     assert part in failed.stderr and not (tmp_path / "x" / "dataset.json").exists()
 
 
+def test_views_are_no_grid(tessera, photos, tmp_path):
+    """Codes [views, tokens] must not become sequences of that many rows."""
+    layout = ["--sequence", "llamagen", "--format", "jsonl"]
+    failed = tessera("tokenize", photos, "-o", tmp_path / "x", "--augment", "flip", *layout, code=64)
+    assert "--augment" in failed.stderr
+    tessera("tokenize", photos, "-o", tmp_path / "views", "--augment", "flip", "--quiet")
+    failed = tessera("export", tmp_path / "views", "-o", tmp_path / "x", *layout, code=4)
+    assert "--augment" in failed.stderr and not (tmp_path / "x").exists()
+
+
+def test_sequences_keep_their_origin(tessera, dataset, tmp_path):
+    """The manifest says how sequences were made, in every layout that they are exported to."""
+    tessera("export", dataset, "-o", tmp_path / "a", "--format", "jsonl", "--sequence", "llamagen", "--quiet")
+    tessera("export", tmp_path / "a", "-o", tmp_path / "b", "--format", "parquet", "--quiet")
+    made = [json.loads((tmp_path / name / "dataset.json").read_text())["export"]["sequence"] for name in "ab"]
+    assert made[0] == made[1] and made[0]["layout"]["name"] == "llamagen"
+
+
 def test_documents_that_are_refused(export, tmp_path):
     for text, part in (("", "no document"), ('[{"text": "a"}]\n{"text": "b"}\n', "line 2"), ("[]\n", "line 1"),
                        ('[{"text": "a", "image": "b"}]', "line 1"), ('[{"sound": "a"}]', "line 1")):

@@ -70,24 +70,7 @@ import Writers
     }
     try writer.finish()
     let manifest = try DatasetManifest(
-      settings: DatasetSettings(
-        format: format.rawValue,
-        tokenizer: TokenizerIdentity(
-          name: "t",
-          family: "f",
-          sha256: "0",
-          vocabularySize: 8,
-          quantizer: ["kind": "none"]
-        ),
-        vocabularyOffset: 0,
-        positions: "none",
-        latents: false,
-        preprocessing: ["resize": "none"],
-        pixelLimit: 1,
-        shardSamples: 2,
-        export: settings,
-        toolVersion: "test"
-      ),
+      settings: .plain(format: format, export: settings),
       plan: "0",
       rejected: 0,
       shards: stage.shards,
@@ -143,6 +126,52 @@ import Writers
     #expect(
       try read(write(Self.rows, Self.table, as: format, settings, in: folder).dataset) == Self.rows
     )
+  }
+
+  /// A file cut between two samples is a whole file of its format.
+  @Test(arguments: [
+    (DatasetFormat.jsonl, "data/train-00002-of-00003.jsonl"),
+    (.tfrecord, "train-00002-of-00003.tfrecord"), (.arrow, "data-00002-of-00003.arrow"),
+  ])
+  func `samples that are missing are an error`(format: DatasetFormat, last: String) throws {
+    let folder = try TemporaryFolder()
+    let (dataset, _) = try write(Self.rows, Self.table, as: format, in: folder)
+    _ = try folder.write([], to: last)
+    #expect {
+      try read(dataset)
+    } throws: { error in
+      error is DatasetError && "\(error)".contains("4 samples where the manifest says 5")
+    }
+  }
+
+  @Test(arguments: [ElementType.float16, .complex64])
+  func `numbers without a form in JSON are refused or left out`(type: ElementType) throws {
+    let table = DatasetTable(
+      columns: [
+        DatasetColumn(name: "codes", type: .array(.uint8), shape: [nil]),
+        DatasetColumn(name: "x", type: .array(type), shape: [nil]),
+      ],
+      vocabularySize: 8
+    )
+    let numbers = [UInt8](repeating: 0, count: 3 * type.bitWidth / 8)
+    let row = DatasetRow(
+      key: "a",
+      cells: [
+        DatasetCell(shape: [1], elements: [UInt8(7)]), DatasetCell(shape: [3], bytes: numbers),
+      ]
+    )
+    let folder = try TemporaryFolder()
+    #expect(throws: DatasetWriterError.self) { try write([row], table, as: .jsonl, in: folder) }
+    #expect(DatasetFormat.megatron.omitted(from: table) == ["x"])
+  }
+
+  @Test func `empty lists of an array are few`() {
+    let column = DatasetColumn(name: "x", type: .array(.int32), shape: [nil, nil])
+    #expect(column.fits(DatasetCell(shape: [3, 0], bytes: [])))
+    #expect(column.fits(DatasetCell(shape: [0, 1 << 20], bytes: [])))
+    #expect(!column.fits(DatasetCell(shape: [1 << 40, 0], bytes: [])))
+    let deep = DatasetColumn(name: "x", type: .array(.int32), shape: [nil, nil, nil])
+    #expect(!deep.fits(DatasetCell(shape: [1 << 40, 1 << 40, 0], bytes: [])))
   }
 
   @Test(arguments: [
@@ -234,6 +263,9 @@ import Writers
     #expect(codes == (0..<256).map { 50_000 + $0 })
     let below = try #require(OffsetRows(Numbers(count: 256), from: 10, to: 0))
     #expect(throws: DatasetError.self) { try below.forEach { _ in } }
+    // Codes below the old offset are none, even where they would still be numbers.
+    let raised = try #require(OffsetRows(Numbers(count: 256), from: 10, to: 20))
+    #expect(throws: DatasetError.self) { try raised.forEach { _ in } }
   }
 
   @Test func `numbers change their type and never their value`() throws {

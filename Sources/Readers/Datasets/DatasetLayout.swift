@@ -37,6 +37,10 @@ public struct DatasetLayout: Codable, Hashable, Sendable {
   /// Whether the names are unique and the numbers in range.
   var isSound: Bool {
     let names = table.columns.map { storedName(of: $0.name) }
+    for column in table.columns where column.isMetadata {
+      // It stands in a line of JSON.
+      if let type = column.type.elementType, !JSONBytes.holds(type) { return false }
+    }
     return Set(names).count == names.count && Set(table.columns.map(\.name)).count == names.count
       && (1...1 << 53).contains(table.vocabularySize)
       && table.columns.allSatisfy { column in

@@ -75,6 +75,9 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
   /// Whether every sample's array has the same extents.
   public var isFixed: Bool { shape.allSatisfy { $0 != nil } }
 
+  /// The most empty lists of an array: their number costs time and memory that no byte shows.
+  private static let mostEmptyLists = 1 << 20
+
   /// Whether a cell can stand in this column.
   public func fits(_ cell: DatasetCell) -> Bool {
     guard cell.shape.rank == shape.count else { return false }
@@ -82,6 +85,10 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
       return false
     }
     guard let type = type.elementType else { return true }
+    if cell.shape.dimensions.contains(0) {
+      let lists = Shape(cell.shape.dimensions.filter { $0 > 0 }).elementCount
+      guard let lists, lists <= Self.mostEmptyLists else { return false }
+    }
     return cell.shape.elementCount.flatMap { type.byteCount(elements: $0) } == cell.bytes.count
   }
 }

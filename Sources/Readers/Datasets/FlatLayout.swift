@@ -90,8 +90,9 @@ package struct FlatLayout: Sendable {
   /// Text, single numbers and short lists; no arrays of floats.
   private static func isDescribed(_ column: DatasetColumn) -> Bool {
     guard let type = column.type.elementType else { return true }
+    guard JSONBytes.holds(type) else { return false }
     return column.isMetadata
-      || (![.float32, .float64, .float16].contains(type)
+      || (![.float32, .float64].contains(type)
         && column.shape.count <= 2 && column.name != shapeField)
   }
 

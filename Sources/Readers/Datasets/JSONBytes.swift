@@ -1,7 +1,16 @@
-import Tensors
+package import Tensors
 
 /// JSON values of cells, written and read without a tree between.
 package enum JSONBytes {
+  /// Whether numbers of a type have a JSON form here.
+  package static func holds(_ type: ElementType) -> Bool {
+    switch type {
+    case .bool, .uint8, .int8, .uint16, .int16, .uint32, .int32, .uint64, .int64: true
+    case .float32, .float64: true
+    default: false
+    }
+  }
+
   /// Appends UTF-8 text in quotes, with as few escapes as JSON allows.
   package static func appendQuoted(_ text: [UInt8], to line: inout [UInt8]) {
     line.append(UInt8(ascii: "\""))
@@ -86,7 +95,8 @@ package enum JSONBytes {
     case .uint64: append(bytes, UInt64.self, to: &line)
     case .int64: append(bytes, Int64.self, to: &line)
     case .float32: append(bytes, of: Float.self, to: &line)
-    default: append(bytes, of: Double.self, to: &line)
+    case .float64: append(bytes, of: Double.self, to: &line)
+    default: preconditionFailure("whoever writes JSON asks holds(_:) first")
     }
   }
 

@@ -139,6 +139,9 @@ extension [UInt8] {
     place: String
   ) throws -> [UInt8] {
     guard let wanted = column.type.elementType else { return self }
+    guard count.isMultiple(of: type.bitWidth / 8) else {
+      throw DatasetError(place: place, reason: "\(count) bytes are no whole \(type.rawValue)")
+    }
     do {
       return try ElementConversion.convert(self, from: type, to: wanted)
     } catch {

@@ -98,8 +98,12 @@ struct MosaicRows: DatasetRows {
     _ body: (DatasetRow) throws -> Void
   ) throws {
     let columns = try shard.columnNames.map { try column(named: $0) }
-    guard columns.count(where: { $0.index != nil }) == table.columns.count else {
-      throw DatasetError(place: folder, reason: "the shards lack columns of the table")
+    guard columns.count == table.columns.count + 1, Set(columns.map(\.index)).count == columns.count
+    else {
+      throw DatasetError(
+        place: folder,
+        reason: "the shards have other columns than the key and those of the table"
+      )
     }
     let file = try open(shard)
     guard try Int(file.integer(at: 0)) == shard.samples else {

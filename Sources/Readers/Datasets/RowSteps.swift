@@ -37,6 +37,8 @@ public struct OffsetRows: DatasetRows {
   private let old: ElementType
   private let new: ElementType
   private let difference: Int64
+  /// The codes of the source: from its offset to the end of its vocabulary.
+  private let codes: (first: Int64, end: Int64)
 
   /// Moves the codes; nil where the rows have none.
   ///
@@ -55,6 +57,7 @@ public struct OffsetRows: DatasetRows {
     self.old = old
     new = ElementType.unsigned(holding: UInt64(size))
     difference = Int64(newOffset - offset)
+    codes = (Int64(offset), Int64(source.table.vocabularySize))
     var table = source.table
     table.vocabularySize = size
     table.columns[column].type = .array(new)
@@ -66,8 +69,11 @@ public struct OffsetRows: DatasetRows {
     try source.forEach { row in
       var row = row
       do {
-        let codes = try ElementConversion.integers(row.cells[column].bytes, of: old)
-        let moved = codes.map { $0 &+ difference }
+        let values = try ElementConversion.integers(row.cells[column].bytes, of: old)
+        if let code = values.first(where: { $0 < codes.first || $0 >= codes.end }) {
+          throw ElementConversion.Misfit(value: "\(code)", type: new)
+        }
+        let moved = values.map { $0 + difference }
         let wide = DatasetCell(shape: [moved.count], elements: moved).bytes
         row.cells[column].bytes = try ElementConversion.convert(wide, from: .int64, to: new)
       } catch let error as ElementConversion.Misfit {

@@ -63,7 +63,8 @@ struct SafetensorsRows: DatasetRows {
     func bytes(from start: Int, count: Int, as column: DatasetColumn) throws -> [UInt8] {
       let type = entry.tensor.elementType
       guard let wanted = column.type.elementType,
-        entry.tensor.shape.elementCount == total * axes, type.bitWidth % 8 == 0
+        let elements = Shape([axes, total]).elementCount,
+        entry.tensor.shape.elementCount == elements, type.bitWidth % 8 == 0
       else {
         throw DatasetError(place: shard.path, reason: "'\(entry.tensor.name)' has another size")
       }

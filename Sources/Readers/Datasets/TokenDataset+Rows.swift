@@ -12,10 +12,14 @@ extension TokenDataset {
     return format
   }
 
-  /// The samples with all their columns, whatever the layout.
+  /// The samples with all their columns, whatever the layout: as many as the manifest says.
   ///
   /// - Throws: `FileError`, ``DatasetError`` where the files are damaged.
   public func rows() throws -> any DatasetRows {
+    CountedRows(try storedRows(), samples: manifest.samples, place: path)
+  }
+
+  private func storedRows() throws -> any DatasetRows {
     let format = try format()
     if format == .webdataset { return try WebDatasetRows(self) }
     guard let layout = manifest.layout else {
@@ -62,6 +66,35 @@ extension DatasetFormat {
       guard let layout = ImageFolderLayout.layout(of: table) else { return [] }
       return layout.omitted(of: table).map { table.columns[$0].name }
     default: return []
+    }
+  }
+}
+
+/// Rows that have to be as many as a manifest says: a file that was cut between two of its samples
+/// looks whole.
+private struct CountedRows: DatasetRows {
+  var table: DatasetTable { source.table }
+  private let source: any DatasetRows
+  private let samples: Int
+  private let place: String
+
+  init(_ source: any DatasetRows, samples: Int, place: String) {
+    self.source = source
+    self.samples = samples
+    self.place = place
+  }
+
+  func forEach(_ body: (DatasetRow) throws -> Void) throws {
+    var count = 0
+    try source.forEach { row in
+      count += 1
+      try body(row)
+    }
+    guard count == samples else {
+      throw DatasetError(
+        place: place,
+        reason: "its files hold \(count) samples where the manifest says \(samples)"
+      )
     }
   }
 }

@@ -167,9 +167,11 @@ public struct WebDatasetRows: DatasetRows {
       } else if member.hasSuffix(".npy") {
         let tensor = try sample.tensor(member)
         let name = String(member.dropLast(4))
-        // The axes of position ids and the channels of latents are the scheme's and the network's.
+        // The axes of position ids and the channels of latents are the scheme's and the network's,
+        // the views of codes the augmentation's.
         var shape = [Int?](repeating: nil, count: tensor.shape.rank)
         if name == "positions", shape.count == 2 { shape[0] = tensor.shape[0] }
+        if name == "codes", settings.augment != nil, shape.count == 2 { shape[0] = tensor.shape[0] }
         if name == "latents", let last = shape.indices.last { shape[last] = tensor.shape[last] }
         columns.append(DatasetColumn(name: name, type: .array(tensor.elementType), shape: shape))
       } else {

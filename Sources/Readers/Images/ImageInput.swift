@@ -15,7 +15,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
     case refused(reason: String)
   }
 
-  /// The name of the sample: unique, free of dots, at most 86 printable ASCII bytes.
+  /// The name of the sample: unique, free of dots, at most 83 printable ASCII bytes.
   public let key: String
   /// The path relative to the folder, list or archive that named the image.
   public let source: String

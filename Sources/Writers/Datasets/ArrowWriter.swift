@@ -22,23 +22,9 @@ struct ArrowWriter: DatasetWriter {
     stored = try StoredTable(table, format: .arrow, renames: options.renames)
     self.options = options
     self.stage = stage
-    var columns = [ArrowColumn(name: ParquetLayout.key, type: nil, rank: 0, stored: nil)]
-    for column in stored.columns {
-      guard HuggingFaceFeatures.name(of: column.type.elementType) != nil else {
-        throw stored.refusal(
-          "no type for \(column.elementType.rawValue) ('\(column.name)'); leave it out by --columns"
-        )
-      }
-      columns.append(
-        ArrowColumn(
-          name: column.name,
-          type: column.type.elementType,
-          rank: column.column.shape.count,
-          stored: column
-        )
-      )
-    }
-    self.columns = columns
+    try stored.check { HuggingFaceFeatures.name(of: $0) != nil }
+    let key = ArrowColumn(name: ParquetLayout.key, type: nil, rank: 0, stored: nil)
+    columns = [key] + stored.columns.map { ArrowColumn($0) }
     batch = columns.map { ArrowBatchColumn($0) }
   }
 
@@ -124,6 +110,18 @@ struct ArrowColumn {
   let rank: Int
   /// Where the cells are; nil for the key.
   let stored: StoredTable.Column?
+}
+
+extension ArrowColumn {
+  /// The column of a table.
+  init(_ column: StoredTable.Column) {
+    self.init(
+      name: column.name,
+      type: column.type.elementType,
+      rank: column.column.shape.count,
+      stored: column
+    )
+  }
 }
 
 /// The buffers of a column of one batch.

@@ -110,6 +110,14 @@ struct StoredTable {
     }
   }
 
+  /// Refuses the first column of numbers that the layout has no type for.
+  func check(_ holds: (ElementType) -> Bool) throws(DatasetWriterError) {
+    for column in columns {
+      guard let type = column.type.elementType, !holds(type) else { continue }
+      throw refusal("no type for \(type.rawValue) ('\(column.name)'); leave it out by --columns")
+    }
+  }
+
   /// An error about the whole dataset.
   func refusal(_ reason: String) -> DatasetWriterError {
     DatasetWriterError(format: format, reason: reason)

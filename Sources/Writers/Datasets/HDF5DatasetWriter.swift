@@ -40,12 +40,8 @@ struct HDF5DatasetWriter: DatasetWriter {
     self.stage = stage
     path = "\(stage.folder)/\(HDF5RowLayout.file)"
     var names = [HDF5RowLayout.key]
+    try stored.check(HDF5RowLayout.holds)
     for column in stored.columns {
-      guard column.type.elementType.map(HDF5RowLayout.holds) ?? true else {
-        throw stored.refusal(
-          "no type for \(column.elementType.rawValue) ('\(column.name)'); leave it out by --columns"
-        )
-      }
       names.append(column.name)
       if let shape = HDF5RowLayout.shapeName(of: column.column, named: column.name) {
         names.append(shape)

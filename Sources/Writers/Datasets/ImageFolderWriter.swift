@@ -38,8 +38,16 @@ struct ImageFolderWriter: DatasetWriter {
         kind: .numericLimit
       )
     }
+    if format == .fourM, Self.views(of: table.columns[layout.token]) != 1 {
+      throw stored.refusal("it keeps a crop box of each view: tokenize without --augment")
+    }
     list = try SampleList(layout, into: stage)
     if format == .llamagen { labels = try stage.create(".spool-labels") }
+  }
+
+  /// The views of each image: the first extent of codes [views, tokens]; that of a grid is open.
+  private static func views(of column: DatasetColumn) -> Int {
+    column.shape.count == 2 ? column.shape[0] ?? 1 : 1
   }
 
   mutating func append(_ row: DatasetRow) throws {
@@ -86,7 +94,7 @@ struct ImageFolderWriter: DatasetWriter {
     }
   }
 
-  /// Codes int64 [1, 1, codes]: no augmentation but the one that was tokenized.
+  /// Codes int64 [1, views, codes], as LlamaGen's own extraction writes them.
   private mutating func writeLlamaGen(
     _ row: DatasetRow,
     _ codes: [UInt8],
@@ -105,7 +113,8 @@ struct ImageFolderWriter: DatasetWriter {
     }
     let path = "\(ImageFolderLayout.folder("codes", size: size))/\(list.samples).npy"
     try makeFolder(of: path)
-    let tensor = Tensor(elementType: .int64, shape: [1, 1, count], bytes: codes)
+    let views = max(1, Self.views(of: stored.columns[list.layout.token].column))
+    let tensor = Tensor(elementType: .int64, shape: [1, views, count / views], bytes: codes)
     try SmallFile.write(try NPYFile.encode(tensor), to: "\(stage.folder)/\(path)")
     // The class is the folder, as torchvision's ImageFolder has it.
     let source = stored.table.index(of: "source").map { row.cells[$0].text } ?? ""

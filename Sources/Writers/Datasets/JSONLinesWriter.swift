@@ -13,6 +13,7 @@ struct JSONLinesWriter: DatasetWriter {
 
   init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
     stored = try StoredTable(table, format: .jsonl, renames: options.renames)
+    try stored.check(JSONBytes.holds)
     self.options = options
     self.stage = stage
     var renamed = table.asMetadata

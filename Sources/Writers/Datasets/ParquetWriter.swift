@@ -28,23 +28,9 @@ struct ParquetWriter: DatasetWriter {
     stored = try StoredTable(table, format: .parquet, renames: options.renames)
     self.options = options
     self.stage = stage
-    var columns = [ParquetColumn(name: ParquetLayout.key, kind: nil, rank: 0, stored: nil)]
-    for column in stored.columns {
-      guard ParquetLayout.kind(of: column.type.elementType) != nil else {
-        throw stored.refusal(
-          "no type for \(column.elementType.rawValue) ('\(column.name)'); leave it out by --columns"
-        )
-      }
-      columns.append(
-        ParquetColumn(
-          name: column.name,
-          kind: column.type.elementType,
-          rank: column.column.shape.count,
-          stored: column
-        )
-      )
-    }
-    self.columns = columns
+    try stored.check { ParquetLayout.kind(of: $0) != nil }
+    let key = ParquetColumn(name: ParquetLayout.key, kind: nil, rank: 0, stored: nil)
+    columns = [key] + stored.columns.map { ParquetColumn($0) }
     features = HuggingFaceFeatures.json(columns.map { ($0.name, $0.kind, $0.rank) })
   }
 
@@ -186,6 +172,18 @@ struct ParquetColumn {
     leaf.text(4, rank == 0 ? name : "element")
     if let converted = kind?.converted { leaf.integer(6, converted) }
     return elements + [leaf]
+  }
+}
+
+extension ParquetColumn {
+  /// The column of a table.
+  init(_ column: StoredTable.Column) {
+    self.init(
+      name: column.name,
+      kind: column.type.elementType,
+      rank: column.column.shape.count,
+      stored: column
+    )
   }
 }
 

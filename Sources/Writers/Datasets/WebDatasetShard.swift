@@ -10,7 +10,7 @@ import Tensors
 /// alone.
 public struct WebDatasetShard: ~Copyable {
   /// The longest key: with the longest extension it still fits the 100 bytes of a tar name.
-  public static let longestKey = TarHeader.longestName - ".positions.npy".utf8.count
+  public static let longestKey = TarHeader.longestName - ".soft_indices.npy".utf8.count
 
   private let name: String
   private var file: AtomicFile
