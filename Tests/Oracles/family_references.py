@@ -72,6 +72,10 @@ class Reference:
         best = np.sort(scores, axis=-1)
         return scores.argmax(-1), best[..., -1] - best[..., -2]
 
+    def codes_beside(self, z, found):
+        """As `codes`; a reference whose codes depend on each other goes on from those that were `found`."""
+        return self.codes(z)
+
     def lookup(self, codes):
         return self.codebook.double()[codes].permute(2, 0, 1)[None]
 
@@ -635,18 +639,18 @@ class VAR(Reference):
         phi = self.phi[int(np.abs(ticks - k / 4).argmin())]
         return 0.5 * h + 0.5 * phi(h)
 
-    def codes(self, z):
+    def codes_beside(self, z, found):
+        """The best codes where those of the scales before are `found`: a code that differs changes what is left."""
         rest = torch.from_numpy(z).permute(2, 0, 1)[None].double()
-        codes, margins = [], []
+        codes, margins, start = [], [], 0
         for k, s in enumerate(self.scales):
             query = rest if s == 8 else F.interpolate(rest, size=(s, s), mode="area")
-            c, m = super().codes(query[0].permute(1, 2, 0).reshape(-1, 12).numpy())
+            c, m = self.codes(query[0].permute(1, 2, 0).reshape(-1, 12).numpy())
             codes.append(c)
             margins.append(m)
-            rest = rest - self.add(torch.from_numpy(c), k)
-        # A code that differs changes all that come after it.
-        margins = np.minimum.accumulate([np.full(len(m), m.min()).min() for m in margins])
-        return np.concatenate(codes), np.concatenate([np.full(s * s, m) for s, m in zip(self.scales, margins)])
+            rest = rest - self.add(torch.from_numpy(found[start : start + s * s]), k)
+            start += s * s
+        return np.concatenate(codes), np.concatenate(margins)
 
     def decode(self, codes):
         start, sum_ = 0, 0
