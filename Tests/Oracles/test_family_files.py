@@ -233,6 +233,25 @@ def test_wrong_files_are_named(tessera, small, tmp_path):
     refused({"a.weight": torch.zeros(3)}, "taming")
 
 
+def test_shapes_without_values_do_not_overflow(tessera, tmp_path):
+    """An extent of 0 makes room for one of 2^62: no value is stored, and sizes are computed from the shape."""
+    state = references.Emu3().state
+    path, huge = tmp_path / "bad.safetensors", 1 << 62
+    for part, shape in (("encoder.conv_out.weight", [huge, 0, 3, 3]),
+                        ("encoder.time_conv.0.conv.conv.weight", [huge, 0, 4, 3, 3]),
+                        ("encoder.time_conv.1.conv.conv.weight", [0, huge, 4, 3, 3])):
+        name = "model.vqmodel." + part
+        save_file({k: v.contiguous() for k, v in state.items()} | {name: torch.zeros(0)}, path)
+        data = path.read_bytes()
+        size = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + size])
+        header[name]["shape"] = shape
+        text = json.dumps(header).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+        error = tessera("tokenizers", f"emu3:{path}", code=4).stderr
+        assert name in error and error.count("\n") == 1, error
+
+
 def test_views_are_those_of_the_reference_extraction(tessera, root, tmp_path):
     """flip and ten-crop after ADM's centre crop at 281 pixels, as extract_codes_c2i.py of LlamaGen orders them."""
     reference = references.LlamaGen()

@@ -255,6 +255,9 @@ extension FamilyTensors {
     }
   }
 
+  /// More than any network's channels: beyond it tensors stay as they are, and the graphs refuse them.
+  private static let largestExtent = 1 << 16
+
   /// Emu3's convolutions over the four equal frames of an image, folded to one frame.
   private mutating func foldTime() {
     for name in entries.keys.filter({ $0.contains("time_res.") && $0.contains(".norm") }).sorted() {
@@ -262,7 +265,9 @@ extension FamilyTensors {
     }
     foldFrames("encoder.time_conv.0.weight", [[2, 3], [0, 1, 2, 3]], frames: 4, axis: 0)
     foldFrames("encoder.time_conv.1.weight", [[2], [3]], frames: 4, axis: 1)
-    if let bias = entries["encoder.time_conv.0.bias"], bias.shape.rank == 1 {
+    if let bias = entries["encoder.time_conv.0.bias"], bias.shape.rank == 1,
+      bias.shape[0] <= Self.largestExtent
+    {
       entries["encoder.time_conv.0.bias"] = Entry(
         recipe: .joined([bias.recipe, bias.recipe], axis: 0),
         shape: [2 * bias.shape[0]]
@@ -275,7 +280,9 @@ extension FamilyTensors {
 
   /// Sums of slices of time, joined along an axis; nothing where the tensor has another form.
   private mutating func foldFrames(_ name: String, _ slices: [[Int]], frames: Int, axis: Int) {
-    guard let entry = entries[name], entry.shape.rank == 5, entry.shape[2] == frames else { return }
+    guard let entry = entries[name], entry.shape.rank == 5, entry.shape[2] == frames,
+      entry.shape[axis] <= Self.largestExtent
+    else { return }
     let recipes = slices.map { TensorRecipe.time(entry.recipe, $0) }
     var shape = [entry.shape[0], entry.shape[1], entry.shape[3], entry.shape[4]]
     shape[axis] *= slices.count

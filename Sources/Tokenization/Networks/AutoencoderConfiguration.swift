@@ -209,6 +209,10 @@ private struct Inventory {
     guard shape.rank == 4, shape[2] == shape[3], shape[2] == 1 || shape[2] == 3 else {
       throw .unrecognized(name: name, reason: "\(shape) is no 1x1 or 3x3 convolution")
     }
+    // Names and shapes are anybody's: sizes are computed from these before a graph checks its channels.
+    guard shape.dimensions.allSatisfy({ (1...1 << 16).contains($0) }) else {
+      throw .unrecognized(name: name, reason: "\(shape): channels must be 1 ... 65536")
+    }
     return (shape[0], shape[1], shape[2])
   }
 }
