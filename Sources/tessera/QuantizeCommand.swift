@@ -58,8 +58,8 @@ struct QuantizeCommand: AsyncParsableCommand {
 
   @Option(
     help: """
-      Codes to the same codes under other numbers, step by step: order:little|big, offset:N, \
-      compact:LIST.npy, collect:LIST.npy (makes the list), to:QUANTIZER.json. With --inverse back.
+      Codes to the same codes under other numbers, step by step: order:little|big or to:QUANTIZER.json \
+      first, then offset:N, compact:LIST.npy, collect:LIST.npy (makes the list). With --inverse back.
       """
   )
   var reindex: [String] = []

@@ -21,6 +21,7 @@ struct ReindexRun {
 
   /// Converts the file.
   func run() throws -> QuantizeSummary {
+    try checkOrder()
     var files = AtomicFileSet()
     var named = inputs
     var parsed: [CodeReindexing.Step] = []
@@ -70,6 +71,14 @@ struct ReindexRun {
     )
   }
 
+  /// Digits are those of the quantizer's own codes: numbers that another step gave have none.
+  private func checkOrder() throws {
+    for step in steps.dropFirst()
+    where step.value(of: "order") != nil || step.value(of: "to") != nil {
+      throw problem("--reindex \(step): only the quantizer's own codes have digits; name it first")
+    }
+  }
+
   private func parse(_ step: String, _ inputs: inout [String]) throws -> CodeReindexing.Step? {
     if let word = step.value(of: "order") {
       guard let order = BinaryQuantizer.Order(rawValue: word) else {
@@ -78,7 +87,7 @@ struct ReindexRun {
       return try FileProblem.naming(input) { try specification.step(to: order) }
     }
     if let number = step.value(of: "offset") {
-      guard let offset = Int(number), abs(offset) <= 1 << 52 else {
+      guard let offset = Int(number), (-(1 << 52)...1 << 52).contains(offset) else {
         throw problem("--reindex \(step): an offset is a whole number of at most 2^52")
       }
       return .offset(offset)

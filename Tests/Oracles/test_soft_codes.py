@@ -164,6 +164,16 @@ def test_offsets_and_lists(reindex):
     assert reindex(codes + 1000, LFQ, "--reindex", "offset:1", code=5)
 
 
+def test_orders_come_first(reindex):
+    """Digits are those of the quantizer's own codes: neither numbers with an offset nor reversed ones have them."""
+    codes = np.arange(1024)
+    for steps in (["offset:5", "order:little"], ["order:little", "order:little"], ["order:little", "order:big"]):
+        options = [word for step in steps for word in ("--reindex", step)]
+        assert "name it first" in reindex(codes, LFQ, *options, code=4)
+    for offset in (-(2**63), 2**63 - 1):
+        assert "at most 2^52" in reindex(codes, LFQ, "--reindex", f"offset:{offset}", code=4)
+
+
 def test_codes_are_not_made_those_of_another_quantizer(reindex):
     other = reindex.folder / "other.json"
     for specification in (FSQ | {"variant": "paper-tan"}, FSQ | {"levels": [6, 8, 5]}, LFQ):
