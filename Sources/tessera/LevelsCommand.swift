@@ -8,8 +8,8 @@ struct LevelsCommand: ParsableCommand {
     commandName: "levels",
     abstract: "Recommend FSQ levels for a vocabulary, or judge given ones.",
     discussion: """
-      For powers of two the levels are those of the FSQ paper's table (arXiv 2309.15505); otherwise 5 to 8 \\
-      levels a dimension with the nearest product. Warnings: fewer than 5 levels, 2 levels, a product beyond \\
+      For powers of two the levels are those of the FSQ paper's table (arXiv 2309.15505); otherwise 5 to 8 \
+      levels a dimension with the nearest product. Warnings: fewer than 5 levels, 2 levels, a product beyond \
       the type that codes are to fit.
 
       EXAMPLE

@@ -196,6 +196,7 @@ def test_levels_warn(tessera):
     assert len(found["warnings"]) == 2 and found["dtype"] == "uint8"
     found = json.loads(tessera("levels", "--levels", "300,300", "--dtype", "uint16", "--json").stdout)
     assert "do not fit" in found["warnings"][0]
+    assert "\\" not in tessera("levels", "--help").stdout
     tessera("levels", "--target", 3, code=4)
     tessera("levels", code=64)
     tessera("levels", "--levels", "8,x", code=64)
