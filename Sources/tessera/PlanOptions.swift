@@ -111,8 +111,10 @@ struct PlanOptions: ParsableArguments {
     if sample != nil, seed == nil { throw ValidationError("--sample needs --seed") }
     if seed != nil, sample == nil { throw ValidationError("--seed belongs to --sample") }
     if let temperature {
-      guard temperature > 0, temperature.isFinite else {
-        throw ValidationError("--temperature: \(temperature) is not above 0")
+      do {
+        try ProbabilityMap.check(temperature: temperature)
+      } catch {
+        throw ValidationError("--\(error)")
       }
       guard soft != nil || sample != nil else {
         throw ValidationError("--temperature belongs to --soft or --sample")

@@ -168,7 +168,8 @@ def test_refusals(soften):
     logits = draw(2, 4)
     for name in ("taylor:3", "entmax:0.5", "softmax:top-k=0", "softmax:top-p=2", "entmax", "argmax", "sparse-k=x"):
         assert soften(logits, "--map", name, code=4)
-    soften(logits, "--map", "softmax", "--temperature", "0", code=4)
+    for value in ("0", "nan", "inf", "1e-40"):
+        soften(logits, "--map", "softmax", "--temperature", value, code=4)
     soften(logits.astype(float), "--map", "softmax", code=4)
     soften(logits[0], "--map", "softmax", code=4)
 

@@ -98,7 +98,12 @@ import Tokenization
     #expect(throws: ProbabilityError.notFinite(index: 0)) { try dense("sparsemax", [.infinity]) }
     #expect(throws: ProbabilityError.empty) { try dense("softmax", [-.infinity]) }
     #expect(throws: ProbabilityError.empty) { try dense("softmax", []) }
-    #expect(throws: ProbabilityError.self) { try dense("softmax", [1], temperature: 0) }
+    // At 1e-40 the mass of a row would be 0, at the least of all every draw the first code.
+    let refused: [Double] = [0, -1, .nan, .infinity, 1e-40, .leastNonzeroMagnitude]
+    for temperature in refused {
+      #expect(throws: ProbabilityError.self) { try dense("softmax", [1], temperature: temperature) }
+    }
+    try expect(dense("softmax", [1, 2], temperature: 3e-39), [0, 1])
   }
 
   @Test func spellings() throws {

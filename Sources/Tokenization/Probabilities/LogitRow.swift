@@ -30,16 +30,14 @@ public final class LogitRow {
   ///   - temperature: What scores are divided by.
   ///   - elementType: `float16`, `bfloat16` or `float32`.
   ///   - count: The classes.
-  /// - Throws: ``ProbabilityError`` for a temperature that is not above 0 or another type.
+  /// - Throws: ``ProbabilityError`` as ``ProbabilityMap/check(temperature:)``, and for another type.
   public init(
     map: ProbabilityMap,
     temperature: Double,
     elementType: ElementType,
     count: Int
   ) throws(ProbabilityError) {
-    guard temperature > 0, temperature.isFinite else {
-      throw .setting("temperature: \(temperature) is not above 0")
-    }
+    try ProbabilityMap.check(temperature: temperature)
     switch elementType {
     case .float16: type = CKERNELS_LOGITS_HALF
     case .bfloat16: type = CKERNELS_LOGITS_BFLOAT16

@@ -76,6 +76,18 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Checks a temperature: above 0, and with an inverse that float32 holds, so that no score over it overflows.
+  ///
+  /// - Throws: ``ProbabilityError`` that says which it is not.
+  public static func check(temperature: Double) throws(ProbabilityError) {
+    guard temperature > 0, temperature.isFinite else {
+      throw .setting("temperature: \(temperature) is not above 0")
+    }
+    guard Float(1 / temperature).isFinite else {
+      throw .setting("temperature: \(temperature) is too small, float32 does not hold its inverse")
+    }
+  }
+
   /// The distribution of one row of scores.
   ///
   /// - Parameters:
@@ -83,14 +95,12 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   ///   - temperature: What the scores are divided by, above 0.
   /// - Returns: The classes with a probability above 0 in float32, in ascending order.
   /// - Throws: ``ProbabilityError`` for scores that are not numbers or plus infinity, a row without a class,
-  ///   and a temperature that is not above 0.
+  ///   and as ``check(temperature:)``.
   public func distribution(
     of scores: ArraySlice<Float>,
     temperature: Double = 1
   ) throws(ProbabilityError) -> SparseDistribution {
-    guard temperature > 0, temperature.isFinite else {
-      throw .setting("temperature: \(temperature) is not above 0")
-    }
+    try Self.check(temperature: temperature)
     var largest = -Float.infinity
     for (index, score) in zip(scores.indices, scores) {
       guard score < .infinity else { throw .notFinite(index: index - scores.startIndex) }

@@ -85,9 +85,7 @@ extension Quantizer {
     random: CounterRandom
   ) throws -> [UInt32] {
     try checkSoftCodes()
-    guard temperature > 0, temperature.isFinite else {
-      throw ProbabilityError.setting("temperature: \(temperature) is not above 0")
-    }
+    try ProbabilityMap.check(temperature: temperature)
     let positions = latents.count / dimensions
     if case .vector(let quantizer) = self {
       var codes: [UInt32] = []
