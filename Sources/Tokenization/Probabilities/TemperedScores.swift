@@ -1,10 +1,12 @@
 import Tensors
 
-/// One row of scores, of which the largest is known and above minus infinity.
-struct ScoreRow {
+/// Scores below the largest of their row, divided by a temperature, and the distributions that maps make of them.
+struct TemperedScores {
   typealias Entry = (index: Int, probability: Double)
 
+  /// The row.
   let scores: ArraySlice<Float>
+  /// The largest of them, above minus infinity.
   let top: Double
   let temperature: Double
 
