@@ -231,6 +231,12 @@ def test_wrong_files_are_named(tessera, small, tmp_path):
     error = refused(references.ShowO().state, "taming")
     assert "show-o" in error
     refused({"a.weight": torch.zeros(3)}, "taming")
+    # Averages beside the raw weights are told apart by their name; two of one kind are not.
+    inner = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+    save_file({f"{set_}.{k}": v.clone() for set_ in ("model", "ema") for k, v in inner.items()}, tmp_path / "two.safetensors")
+    tessera("tokenizers", f"llamagen:{tmp_path}/two.safetensors")
+    error = refused({f"{set_}.{k}": v.clone() for set_ in ("model", "vqgan") for k, v in inner.items()})
+    assert "vqgan.*" in error and "model.*" in error and "--pick" in error
 
 
 def test_shapes_without_values_do_not_overflow(tessera, tmp_path):

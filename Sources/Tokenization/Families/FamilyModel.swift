@@ -127,7 +127,7 @@ extension NetworkError {
     case .misshapenParameter(let old, let shape, let expected):
       .misshapenParameter(name: name(old), shape: shape, expected: expected)
     case .unrecognized(let old, let reason): .unrecognized(name: name(old), reason: reason)
-    case .wrongCount, .invalidGraph, .extents, .memory, .inputCount: self
+    case .wrongCount, .invalidGraph, .ambiguous, .extents, .memory, .inputCount: self
     }
   }
 }

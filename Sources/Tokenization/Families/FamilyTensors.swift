@@ -29,33 +29,26 @@ struct FamilyTensors: Sendable {
   private let prefix: String
   private let levels: Int
 
-  /// Parts of a name that stand around a tokenizer's tensors: keys of training's dictionaries, and what the
-  /// tokenizer is called inside of a larger model.
-  private static let wrappers: Set<String> = [
-    "state_dict", "model", "ema", "ema_state_dict", "params", "params_ema", "module", "net",
-    "vqmodel", "gen_vision_model", "first_stage_model", "vision_tokenizer", "image_tokenizer",
-    "vq_model", "vqvae", "vqgan", "vae", "movq", "tokenizer", "autoencoder", "trainer",
-    "image_codebook", "encoder",
-    "_orig_mod", "weights", "checkpoint",
-  ]
-
-  /// Those of them that say that what follows are averages.
-  private static let averages: Set<String> = ["ema", "ema_state_dict", "params_ema"]
-
   /// Finds a family's tensors in a checkpoint.
   ///
   /// - Parameters:
   ///   - shapes: Every tensor of the checkpoint.
   ///   - family: What is looked for.
   ///   - weights: Which weights; nil for the family's own choice.
-  /// - Throws: `unrecognized` where no spelling's names are there, or no averages that were asked for.
+  /// - Throws: `unrecognized` where no spelling's names are there, or no averages that were asked for;
+  ///   `ambiguous` where they are there twice.
   init(
     _ shapes: [String: Shape],
     of family: FamilyEntry,
     weights: Weights?
   ) throws(NetworkError) {
     let wanted = weights ?? (family.prefersAveraged ? .averaged : .raw)
-    guard let place = Self.find(family.spellings, in: shapes, wanted) else {
+    let found = try TensorPlace.find(
+      family.spellings,
+      in: shapes,
+      averaged: wanted == .averaged
+    )
+    guard let place = found else {
       throw .unrecognized(
         name: family.spellings.first?.anchors.first ?? "weights",
         reason: "missing, under any prefix and spelling of \(family.family.rawValue)"
@@ -116,43 +109,6 @@ struct FamilyTensors: Sendable {
 
   /// The shapes by the graphs' names.
   var shapes: [String: Shape] { entries.mapValues(\.shape) }
-
-  // MARK: Finding
-
-  private struct Place {
-    let spelling: Spelling
-    let prefix: String
-    let isAveraged: Bool
-  }
-
-  /// The spelling and what stands before its names; of several places the one with the wanted weights, then
-  /// the one with the shortest prefix.
-  private static func find(
-    _ spellings: [Spelling],
-    in shapes: [String: Shape],
-    _ wanted: Weights
-  ) -> Place? {
-    for spelling in spellings {
-      var places: [Place] = []
-      for anchor in spelling.anchors {
-        for name in shapes.keys where name.hasSuffix(anchor) {
-          let prefix = String(name.dropLast(anchor.count))
-          let parts = prefix.split(separator: ".").map(String.init)
-          guard prefix.isEmpty || prefix.hasSuffix("."), parts.allSatisfy(wrappers.contains) else {
-            continue
-          }
-          let isAveraged = parts.contains(where: averages.contains)
-          places.append(Place(spelling: spelling, prefix: prefix, isAveraged: isAveraged))
-        }
-      }
-      let best = places.min { one, two in
-        let fit = [one, two].map { $0.isAveraged == (wanted == .averaged) ? 0 : 1 }
-        return (fit[0], one.prefix.count, one.prefix) < (fit[1], two.prefix.count, two.prefix)
-      }
-      if let best { return best }
-    }
-    return nil
-  }
 
   /// Takes the averages of `model_ema.`, whose names have lost their dots, in place of the raw tensors.
   ///

@@ -14,6 +14,8 @@ public enum NetworkError: ClassifiedError, Hashable {
   case invalidGraph(layer: String, reason: String)
   /// The checkpoint is not an autoencoder of the kind; `name` is the tensor that says so.
   case unrecognized(name: String, reason: String)
+  /// The checkpoint holds two networks of the kind, under these names.
+  case ambiguous(name: String, other: String)
   /// The input's extents are not positive multiples of what the network divides them by, or too large.
   case extents(height: Int, width: Int, multiple: Int)
   /// The working memory would be larger than allowed.
@@ -37,6 +39,8 @@ public enum NetworkError: ClassifiedError, Hashable {
       "\(layer): \(reason)"
     case .unrecognized(let name, let reason):
       "\(name): \(reason); the weights are not those of a convolutional autoencoder"
+    case .ambiguous(let name, let other):
+      "\(name): a second network of the kind beside \(other); take one out with 'tessera convert --pick'"
     case .extents(let height, let width, let multiple):
       "the network takes extents of \(multiple) to \(NetworkGraph.largestExtent) that are multiples "
         + "of \(multiple), not \(height) x \(width): resize, crop or pad"

@@ -156,6 +156,9 @@ struct TokenizerSource {
       guard let tensors else { throw NetworkError.unrecognized(name: "weights", reason: "missing") }
       return try FamilyModel(tensors, of: family, choices: choices)
     } catch let error as NetworkError {
+      if case .ambiguous = error {
+        throw TokenizerError(tokenizer: tokenizer, reason: error.description)
+      }
       let all = shapes.reduce(into: [:]) { $0.merge($1) { first, _ in first } }
       throw TokenizerError(
         tokenizer: tokenizer,
