@@ -237,6 +237,7 @@ def test_wrong_files_are_named(tessera, small, tmp_path):
     tessera("tokenizers", f"llamagen:{tmp_path}/two.safetensors")
     error = refused({f"{set_}.{k}": v.clone() for set_ in ("model", "vqgan") for k, v in inner.items()})
     assert "vqgan.*" in error and "model.*" in error and "--pick" in error
+    assert "raw weights are asked for" in refused({f"ema.{k}": v for k, v in inner.items()}, "llamagen@raw")
 
 
 def test_shapes_without_values_do_not_overflow(tessera, tmp_path):

@@ -152,7 +152,7 @@ extension FamilyModel {
   }
 
   private static func misfits(_ shapes: [String: Shape], _ family: FamilyEntry) -> Int? {
-    guard let tensors = try? FamilyTensors(shapes, of: family, weights: .raw),
+    guard let tensors = try? FamilyTensors(shapes, of: family, weights: nil),
       let graphs = try? family.architecture.graphs(tensors.shapes)
     else { return nil }
     var others: Set<String> = ["quantize.proj.weight", "quantize.embed.weight"]

@@ -35,7 +35,7 @@ struct FamilyTensors: Sendable {
   ///   - shapes: Every tensor of the checkpoint.
   ///   - family: What is looked for.
   ///   - weights: Which weights; nil for the family's own choice.
-  /// - Throws: `unrecognized` where no spelling's names are there, or no averages that were asked for;
+  /// - Throws: `unrecognized` where no spelling's names are there, or not those weights that were asked for;
   ///   `ambiguous` where they are there twice.
   init(
     _ shapes: [String: Shape],
@@ -61,12 +61,7 @@ struct FamilyTensors: Sendable {
     }
     isAveraged = place.isAveraged
     if wanted == .averaged, !isAveraged { isAveraged = Self.average(&own) }
-    if weights == .averaged, !isAveraged {
-      throw .unrecognized(
-        name: "\(prefix)model_ema.*",
-        reason: "missing, and averages are asked for"
-      )
-    }
+    try Self.check(weights, isAveraged: isAveraged, prefix: prefix)
     own = own.filter { !$0.key.hasPrefix("model_ema.") && !family.isLeftover($0.key) }
     levels = spelling.levels(of: own.keys)
     for (name, stored) in own.sorted(by: { $0.key < $1.key }) {
@@ -109,6 +104,26 @@ struct FamilyTensors: Sendable {
 
   /// The shapes by the graphs' names.
   var shapes: [String: Shape] { entries.mapValues(\.shape) }
+
+  /// Refuses other weights than those that were asked for.
+  private static func check(
+    _ weights: Weights?,
+    isAveraged: Bool,
+    prefix: String
+  ) throws(NetworkError) {
+    if weights == .averaged, !isAveraged {
+      throw .unrecognized(
+        name: "\(prefix)model_ema.*",
+        reason: "missing, and averages are asked for"
+      )
+    }
+    if weights == .raw, isAveraged {
+      throw .unrecognized(
+        name: "\(prefix)*",
+        reason: "averages alone, and raw weights are asked for"
+      )
+    }
+  }
 
   /// Takes the averages of `model_ema.`, whose names have lost their dots, in place of the raw tensors.
   ///
