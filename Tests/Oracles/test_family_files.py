@@ -137,6 +137,10 @@ def test_sus_keras_file(tessera, root, tmp_path):
     values = arrays["p.codes.npy"][..., None].astype(int) // 6 ** np.arange(4) % 6 / 5
     picture = np.array(Image.open(tmp_path / "decoded/p.png")).astype("f8")
     assert np.abs(picture - net.decode(values)).max() <= 0.5 + 0.1275
+    with h5py.File(tmp_path / "train_model.weights", "a") as file:
+        file.copy("model_2", "model_3")
+        file.attrs["layer_names"] = [b"input_3", b"model_1", b"lambda_2", b"model_2", b"model_3"]
+    assert "model_3" in tessera("tokenizers", name, code=4).stderr, "a second decoder is not taken in place of the first"
 
 
 # MARK: Containers and wrong files

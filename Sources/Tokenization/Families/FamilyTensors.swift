@@ -78,8 +78,13 @@ struct FamilyTensors: Sendable {
   /// The tensors of a Keras file, numbered in the order in which the layers run.
   init(keras layers: [(half: String, tensors: [(name: String, role: String, shape: Shape)])]) {
     (spelling, prefix, levels) = (.keras, "", 0)
-    for layer in layers {
-      add(keras: layer.tensors, half: layer.half)
+    var halves: Set<String> = []
+    for layer in layers where !layer.tensors.isEmpty {
+      if halves.insert(layer.half).inserted {
+        add(keras: layer.tensors, half: layer.half)
+      } else {
+        conflicts += layer.tensors.map { .unusedParameter(name: $0.name, shape: $0.shape) }
+      }
     }
   }
 
