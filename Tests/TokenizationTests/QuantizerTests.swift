@@ -40,6 +40,21 @@ import Tokenization
     }
   }
 
+  @Test(arguments: 33..<64)
+  func rowsWhoseScoreIsNoNumberHideNoOther(_ best: Int) throws {
+    // Row 32 gives infinity minus infinity; kernels compare several rows at a time.
+    var rows = [Float](repeating: 0, count: 64) + [Float](repeating: -5, count: 64)
+    rows[64] = 3e38
+    rows[65] = -3e38
+    rows[2 * best] = 10
+    rows[2 * best + 1] = 10
+    let codebook = try Codebook(count: 64, dimensions: 2, values: rows)
+    let quantizer = try VectorQuantizer(rule: .l2, codebook: codebook)
+    for set in InstructionSet.allCases where set.isSupported {
+      #expect(try quantizer.quantize([10, 10], instructions: set).codes == [UInt32(best)])
+    }
+  }
+
   @Test func anySplitGivesTheSameCodes() throws {
     let rows = Self.numbers(50 * 4, seed: 3)
     let codebook = try Codebook(count: 100, dimensions: 4, values: rows + rows)

@@ -52,14 +52,16 @@ INLINE void NAME(rank_rows)(const int rows, ptrdiff_t steps, ptrdiff_t dimension
     for (int v = 0; v < VECTORS; ++v)
 #pragma clang loop unroll(full)
       for (int r = 0; r < rows; ++r) sums[r][v] += load(bias + code + v * WIDTH);
-    // After a few steps hardly any score is among a vector's two largest: one test for all rows.
+    // After a few steps hardly any score is among a vector's two largest: one test for all rows. A score that
+    // is no number may hide a larger one behind it, so it counts as larger; which ones it would hide depends on
+    // the width of the vectors.
     integers larger_ones = 0;
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; ++r) {
       vector top = sums[r][0];
 #pragma clang loop unroll(full)
       for (int v = 1; v < VECTORS; ++v) top = sums[r][v] > top ? sums[r][v] : top;
-      larger_ones |= top > rankings[r].second;
+      larger_ones |= ~(top <= rankings[r].second);
     }
     if (__builtin_reduce_or(larger_ones) == 0) continue;
     float scores[STEP];
