@@ -37,6 +37,7 @@ struct DiagonalSystem {
       }
       count = array.shape[0]
     }
+    guard count != 0 else { throw .mismatch("the arrays have 0 channels") }
     self.modes = modes
     self.channels = count ?? 1
     leadingShape = count.map { [$0] } ?? []

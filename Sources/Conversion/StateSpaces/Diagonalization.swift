@@ -22,7 +22,15 @@ extension StateSpaceFile {
       )
     }
     if structure == .dplr {
+      let length = arrays["l_kernel"]?.values.first ?? 0
+      guard length == 0 else {
+        throw .mismatch(
+          "l_kernel is \(length): C is stored as C (I - A_bar^L); undo it first with 'ssm rate "
+            + "--factor 1'"
+        )
+      }
       var full = try LowRankSystem(self).dense(channel: nil)
+      for name in ["D", "dt"] { full.arrays[name] = arrays[name] }
       if let c = arrays["C"] {
         guard c.shape.count == 1 else {
           throw .mismatch("C has the shape \(c.storedShape); one channel was expected")

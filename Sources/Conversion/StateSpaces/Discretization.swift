@@ -41,9 +41,13 @@ public enum DiscretizationMethod: Hashable, Sendable {
 }
 
 extension DiscretizationMethod {
+  /// The largest matrix that is exponentiated: 2 GiB.
+  private static let largestExponential = 1 << 14
+
   /// Discretises a real system; B may have several columns.
   ///
-  /// - Throws: `StateSpaceError` where a matrix to be inverted is singular, or e^(dt A) overflows.
+  /// - Throws: `StateSpaceError` where a matrix to be inverted is singular, or e^(dt A) overflows or
+  ///   is too large.
   public func callAsFunction(
     _ a: Matrix,
     _ b: Matrix,
@@ -52,6 +56,12 @@ extension DiscretizationMethod {
     let order = a.rows
     switch self {
     case .zeroOrderHold:
+      guard order + b.columns <= DiscretizationMethod.largestExponential else {
+        throw .limit(
+          "zoh of \(order) real states and \(b.columns) inputs takes a matrix beyond "
+            + "\(DiscretizationMethod.largestExponential) rows; use bilinear, or fewer inputs"
+        )
+      }
       // The exponential of [[A, B], [0, 0]] needs no inverse of A, which may be singular.
       var block = Matrix(rows: order + b.columns, columns: order + b.columns)
       for row in 0..<order {

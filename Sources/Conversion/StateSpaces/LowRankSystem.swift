@@ -59,8 +59,18 @@ struct LowRankSystem {
     }
   }
 
+  /// The most modes of which a dense matrix is made: 1 GiB.
+  private static let largestDense = 4096
+
   /// The matrix of one channel over both halves, the stored one first.
-  func matrix(_ channel: Int) -> ComplexMatrix {
+  ///
+  /// - Throws: `StateSpaceError` where it would be too large.
+  func matrix(_ channel: Int) throws(StateSpaceError) -> ComplexMatrix {
+    guard modes <= LowRankSystem.largestDense else {
+      throw .limit(
+        "\(modes) modes, and a dense matrix is made of up to \(LowRankSystem.largestDense)"
+      )
+    }
     let lambda = lambda(channel)
     let columns = p(channel).map { $0 + $0.map(\.conjugate) }
     return ComplexMatrix(rows: 2 * modes, columns: 2 * modes) { row, column in
@@ -80,7 +90,8 @@ struct LowRankSystem {
     let channel = channel ?? 0
     let b = b(channel)
     var file = StateSpaceFile(arrays: [:], metadata: [:])
-    file.arrays["A"] = StateSpaceArray(matrix(channel).elements, shape: [2 * modes, 2 * modes])
+    let matrix = try matrix(channel)
+    file.arrays["A"] = StateSpaceArray(matrix.elements, shape: [2 * modes, 2 * modes])
     file.arrays["B"] = StateSpaceArray(b + b.map(\.conjugate), shape: [2 * modes])
     return file
   }

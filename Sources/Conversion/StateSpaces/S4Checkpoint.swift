@@ -142,10 +142,20 @@ public struct S4Checkpoint: Sendable {
       }
     }
     file.arrays["P"] = StateSpaceArray(rows, shape: [rank, heads, modes])
-    let length =
-      tensors[prefix + "l_kernel"] == nil ? 0 : try array(prefix + "l_kernel").values.first
-    file.arrays["l_kernel"] = StateSpaceArray([length ?? 0], shape: [])
+    file.arrays["l_kernel"] = StateSpaceArray([try length(prefix)], shape: [])
     file.metadata[StateSpaceFile.Key.system] = StateSpaceFile.Structure.dplr.rawValue
+  }
+
+  /// The length for which C is truncated, 0 where it is not.
+  private func length(_ prefix: String) throws -> Double {
+    guard tensors[prefix + "l_kernel"] != nil else { return 0 }
+    let stored = try array(prefix + "l_kernel")
+    guard stored.values.count == 1 else {
+      throw StateSpaceError.mismatch(
+        "\(prefix)l_kernel has the shape \(stored.shape), and one length was expected"
+      )
+    }
+    return stored.values[0]
   }
 
   private func complex(_ values: [Double]) -> [ComplexNumber] {
@@ -187,11 +197,15 @@ public struct S4Checkpoint: Sendable {
       let steps = try array(prefix + "inv_dt")
       let moved = steps.values.map { transforms.step == .exp ? $0 + log(factor) : $0 * factor }
       changed[prefix + "inv_dt"] = try tensor(prefix + "inv_dt", moved)
-      let length =
-        tensors[prefix + "l_kernel"] == nil ? 0 : try array(prefix + "l_kernel").values[0]
-      guard tensors[prefix + "P"] != nil, length != 0 else { continue }
+      guard tensors[prefix + "P"] != nil, try length(prefix) != 0 else { continue }
+      let c = try array(prefix + "C").shape
+      guard c.count == 4, c[0] > 0 else {
+        throw StateSpaceError.mismatch(
+          "\(prefix)C has the shape \(c), and [channels, H, N, 2] was expected"
+        )
+      }
       var values: [Double] = []
-      for channel in 0..<(try array(prefix + "C").shape[0]) {
+      for channel in 0..<c[0] {
         let layer = try file(layer: prefix, channel: channel)
         let restored = try layer.resampled(by: 1, structure: .dplr)
         values += restored.arrays["C"]?.values ?? []
@@ -209,13 +223,20 @@ public struct S4Checkpoint: Sendable {
   private func tensor(_ name: String, _ values: [Double]) throws -> Tensor {
     guard let info = tensors[name] else { preconditionFailure("'\(name)' was read before") }
     switch info.elementType {
-    case .float32: return Tensor(shape: info.shape, elements: values.map { Float($0) })
+    case .float32:
+      let narrow = values.map { Float($0) }
+      guard narrow.allSatisfy(\.isFinite) else {
+        throw StateSpaceError.limit("\(name): a value is too large for float32")
+      }
+      return Tensor(shape: info.shape, elements: narrow)
     case .float64: return Tensor(shape: info.shape, elements: values)
-    case .int64: return Tensor(shape: info.shape, elements: values.map { Int64($0) })
-    default:
-      throw StateSpaceError.mismatch(
-        "\(name) is \(info.elementType.rawValue); convert it to F32 first, so that no digit is lost"
-      )
+    case .int64:
+      let whole = values.compactMap { Int64(exactly: $0) }
+      if whole.count == values.count { return Tensor(shape: info.shape, elements: whole) }
+    default: break
     }
+    throw StateSpaceError.mismatch(
+      "\(name) is \(info.elementType.rawValue); convert it to F32 first, so that no digit is lost"
+    )
   }
 }

@@ -75,6 +75,7 @@ extension StateSpaceFile {
     let system = try DenseSystem(self)
     let order = system.order
     try check(elements: [steps.values.count, order, order])
+    try check(elements: [steps.values.count, order, system.b.columns])
     if case .generalizedBilinear(let weight) = method, weight < 0.5 {
       let eigenvalues = try LinearAlgebra.eigenvalues(system.a)
       for step in steps.values { try method.check(step: step, against: eigenvalues) }

@@ -104,6 +104,9 @@ extension StateSpaceFile {
         "C has the shape \(output.storedShape): [\(order)] or [channels, \(order)] was expected"
       )
     }
+    guard isComplex || !output.isComplex else {
+      throw .mismatch("C is complex, and A and B are real: store all three as complex numbers")
+    }
     let rows = output.shape.count == 2 ? output.shape[0] : 1
     guard leading.isEmpty || rows == 1 || [rows] == leading else {
       throw .mismatch("C has \(rows) channels, and dt \(pairs.count)")
@@ -145,6 +148,9 @@ extension StateSpaceFile {
     guard a.shape.suffix(2) == [order, order], leading.count <= 1,
       b.values.count == leading.reduce(order, *) * (b.isComplex ? 2 : 1)
     else { throw .mismatch("A_bar \(a.storedShape) and B_bar \(b.storedShape) do not fit A") }
+    guard system.isComplex || (!a.isComplex && !b.isComplex) else {
+      throw .mismatch("A_bar or B_bar is complex, and A and B are real")
+    }
     let pairs = (0..<leading.reduce(1, *)).map { channel in
       let size = order * order
       let matrix = ComplexMatrix(

@@ -154,8 +154,9 @@ extension StateSpaceFile {
     metadata = reader.attributes
     var total = 0
     for tensor in reader.tensors {
-      let count = tensor.shape.elementCount ?? .max
-      let (sum, overflow) = total.addingReportingOverflow(count)
+      let (sum, overflow) = total.addingReportingOverflow(
+        StateSpaceFile.extentCount(tensor)
+      )
       guard !overflow, sum <= StateSpaceFile.byteLimit / 8 else {
         throw StateSpaceError.limit(
           "\(tensor.name): more than \(StateSpaceFile.byteLimit) bytes, and state spaces are small"
@@ -177,6 +178,12 @@ extension StateSpaceFile {
     }
   }
 
+  /// The elements of a tensor with every empty axis as one of 1: products of some of its extents are
+  /// no larger.
+  private static func extentCount(_ tensor: TensorInfo) -> Int {
+    Shape(tensor.shape.dimensions.map { max($0, 1) }).elementCount ?? .max
+  }
+
   /// A whole tensor as it is stored.
   static func stored(_ tensor: TensorInfo, of reader: any CheckpointReader) throws -> Tensor {
     let count = tensor.shape.elementCount ?? 0
@@ -194,6 +201,11 @@ extension StateSpaceFile {
     of reader: any CheckpointReader,
     isComplex: Bool
   ) throws -> StateSpaceArray {
+    guard extentCount(tensor) <= StateSpaceFile.byteLimit / 8 else {
+      throw StateSpaceError.limit(
+        "\(tensor.name): more than \(StateSpaceFile.byteLimit) bytes, and state spaces are small"
+      )
+    }
     let stored = try stored(tensor, of: reader)
     var shape = tensor.shape.dimensions
     guard let values = stored.doubles() else {

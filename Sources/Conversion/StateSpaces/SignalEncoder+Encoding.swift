@@ -1,0 +1,162 @@
+import CKernels
+
+extension SignalEncoder {
+  /// The doubles of a row: every channel's state.
+  public var rowCount: Int { channels * stateShape.reduce(1, *) }
+
+  /// Encodes the next samples.
+  ///
+  /// - Parameters:
+  ///   - samples: `[count, channels]`, row-major.
+  ///   - every: A row is due after each sample whose number, from 1 on, is a multiple of this.
+  /// - Returns: The rows that are due, `[rows, channels, state]`.
+  /// - Throws: `StateSpaceError` for a sample or a state that is not finite.
+  public func encode(_ samples: [Double], every: Int) throws(StateSpaceError) -> [Double] {
+    if let bad = samples.firstIndex(where: { !$0.isFinite }) {
+      throw .limit("sample \(seen + bad / channels) is \(samples[bad])")
+    }
+    let count = samples.count / channels
+    let due = (seen + count) / every - seen / every
+    let rows = DoubleStorage(zeros: due * rowCount)
+    let source = DoubleStorage(samples)
+    var done = 0
+    if case .legs(_, let exact) = kernel, exact > 0 {
+      // These steps have matrices of their own; they are few.
+      while done < count, seen + done < Int(exact) {
+        exactStep(samples, at: done, every: every, into: rows)
+        done += 1
+      }
+    }
+    if done < count {
+      for channel in 0..<channels {
+        step(source, from: done, count: count - done, channel, every: every, into: rows)
+      }
+    }
+    seen += count
+    let values = rows.values
+    guard values.allSatisfy(\.isFinite) else {
+      throw .limit("a state overflows before sample \(seen); shorten the step or use zoh")
+    }
+    return values
+  }
+
+  /// The states after the last sample, as a row.
+  public var lastRow: [Double] {
+    let scales = scales.values
+    return states.flatMap { state in
+      zip(state.values.prefix(rowCount / channels), scales).map { $0 * $1 }
+    }
+  }
+
+  private func exactStep(
+    _ samples: [Double],
+    at position: Int,
+    every: Int,
+    into rows: DoubleStorage
+  ) {
+    let number = seen + position
+    let order = system.order
+    let matrices = number == 0 ? nil : LegsStep.exactPaper(order: order, step: number)
+    let scales = scales.values
+    for channel in 0..<channels {
+      let sample = samples[position * channels + channel]
+      var next = [Double](repeating: 0, count: order)
+      if let (a, b) = matrices {
+        let state = states[channel].values
+        for n in 0..<order {
+          var sum = b[n] * sample
+          for k in 0...n { sum.addProduct(a[n, k], state[k]) }
+          next[n] = sum
+        }
+      } else {
+        next[0] = sample
+      }
+      for n in 0..<order { unsafe states[channel].pointer[n] = next[n] }
+      guard (number + 1) % every == 0 else { continue }
+      let row = (number + 1) / every - 1 - seen / every
+      let start = (row * channels + channel) * order
+      for n in 0..<order { unsafe rows.pointer[start + n] = next[n] * scales[n] }
+    }
+  }
+
+  private func step(
+    _ source: DoubleStorage,
+    from start: Int,
+    count: Int,
+    _ channel: Int,
+    every: Int,
+    into rows: DoubleStorage
+  ) {
+    let isa = KernelInstructionSet.best
+    let signal = unsafe ckernels_signal(
+      samples: source.pointer + start * channels + channel,
+      stride: channels,
+      count: count,
+      first: UInt64(seen + start)
+    )
+    let before = (seen + start) / every - seen / every
+    let target = unsafe ckernels_rows(
+      rows: rows.pointer + before * rowCount + channel * (rowCount / channels),
+      stride: rowCount,
+      every: UInt64(every),
+      scales: scales.pointer
+    )
+    let state = unsafe states[channel].pointer
+    let work = unsafe scratch.pointer
+    switch kernel {
+    case .legs(let convention, _):
+      unsafe ckernels_legs_steps(
+        isa,
+        convention,
+        system.order,
+        norms.pointer,
+        work,
+        signal,
+        state,
+        target
+      )
+    case .sweeps(let operation, let keep, let take, let input, let after):
+      var sweeps = unsafe operation.sweeps
+      unsafe ckernels_sweep_steps(
+        isa,
+        system.order,
+        &sweeps,
+        keep,
+        take,
+        input.pointer,
+        after.pointer,
+        work,
+        signal,
+        state,
+        target
+      )
+    case .rotation(let r):
+      unsafe ckernels_rotation_steps(
+        isa,
+        system.order,
+        r.cosines.pointer,
+        r.sines.pointer,
+        r.keep,
+        r.take,
+        r.input.pointer,
+        r.ends.pointer,
+        r.gains.pointer,
+        signal,
+        state,
+        target
+      )
+    case .dense(let columns, let input):
+      unsafe ckernels_dense_steps(
+        isa,
+        doubles,
+        padded,
+        columns.pointer,
+        input.pointer,
+        work,
+        signal,
+        state,
+        target
+      )
+    }
+  }
+}
