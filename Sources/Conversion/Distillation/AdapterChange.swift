@@ -16,7 +16,7 @@ struct AdapterChange {
     _ configuration: AdapterConfiguration?,
     strength: Double
   ) throws {
-    var (delta, rank) = try module.delta(adapter)
+    var (delta, rank) = try module.delta(adapter, limit: weight.shape.elementCount ?? 0)
     let isEmbedding = module.parts[.embeddingUp] != nil
     if configuration?.weightIsTransposed == true, !isEmbedding,
       case .product(let product) = delta
@@ -40,10 +40,14 @@ struct AdapterChange {
     }
     self.delta = delta
     self.rank = rank
-    scale = try strength * AdapterChange.scale(module, adapter, configuration, rank: rank)
+    let factor = try strength * AdapterChange.scale(module, adapter, configuration, rank: rank)
+    guard Float(factor).isFinite else {
+      throw module.failure("its change would be multiplied by \(factor); look at alpha and rank")
+    }
+    scale = factor
     magnitudes = try AdapterChange.magnitudes(module, adapter, rows: rows)
-    if magnitudes != nil, configuration?.weightIsTransposed == true {
-      throw module.failure("DoRA on a transposed weight (fan_in_fan_out) is not defined by rows")
+    if magnitudes != nil, configuration?.weightIsTransposed == true || isEmbedding {
+      throw module.failure("DoRA on a transposed weight or an embedding is not defined by rows")
     }
   }
 
@@ -62,7 +66,13 @@ struct AdapterChange {
       return rank.map { Double(alpha) / Double($0) } ?? 1
     }
     let configured = rank ?? configuration?.rank
-    if let rank = configured, let scale = configuration?.scale(of: module.key.module, rank: rank) {
+    if let rank = configured,
+      let scales = configuration?.scales(of: module.key.module, rank: rank),
+      let scale = scales.first
+    {
+      guard scales.count == 1 else {
+        throw module.failure("several keys of 'alpha_pattern' fit it and give different alphas")
+      }
       return scale
     }
     guard module.key.naming != .peft else {
@@ -80,8 +90,13 @@ struct AdapterChange {
     rows: Int
   ) throws -> [Float]? {
     guard let tensor = module.parts[.magnitude] else { return nil }
+    // LyCORIS stores [rows, 1, …] or, for norms of columns, [1, columns, …]; peft [rows], and
+    // [1, rows, 1, 1] for convolutions.
+    let isLyCORIS = tensor.name.contains("dora_scale")
     let axes = tensor.shape.dimensions.filter { $0 != 1 }
-    guard axes == [rows] || (rows == 1 && axes.isEmpty) else {
+    guard axes == [rows] || (rows == 1 && axes.isEmpty),
+      !isLyCORIS || tensor.shape.dimensions.first == rows
+    else {
       throw module.failure(
         "DoRA's magnitudes '\(tensor.name)' are \(tensor.shape), not one for each of \(rows) rows"
       )
@@ -105,6 +120,10 @@ struct AdapterChange {
         let range = position * columns..<(position + 1) * columns
         let square = values[range].reduce(0.0) { $0 + Double($1) * Double($1) }
         let gain = magnitudes[row] / Float(square.squareRoot())
+        guard gain.isFinite else {
+          let cause = "row \(row) has the norm \(square.squareRoot()), and DoRA divides by it"
+          throw FoldError(tensor: weight.name, cause: cause, kind: .numericLimit)
+        }
         for index in range { values[index] *= gain }
       }
       return values

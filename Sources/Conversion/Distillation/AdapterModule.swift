@@ -31,10 +31,23 @@ struct AdapterModule {
     AdapterError(path: path, place: key.module, cause: cause)
   }
 
+  /// The elements that a factor may have whatever its weight: 1 GiB of float32.
+  private static let elementLimit = 1 << 28
+
   /// The change, and the rank by which alpha is divided; nil where the parts fix no rank.
-  func delta(_ adapter: any CheckpointReader) throws -> (delta: AdapterDelta, rank: Int?) {
+  ///
+  /// - Parameters:
+  ///   - adapter: Holds the parts.
+  ///   - limit: The elements of the weight; factors that are larger are refused unmade.
+  /// - Returns: Both.
+  /// - Throws: `AdapterError` where the parts do not fit together; what the reader throws.
+  func delta(
+    _ adapter: any CheckpointReader,
+    limit: Int
+  ) throws -> (delta: AdapterDelta, rank: Int?) {
     if let up = try matrix(.embeddingUp, adapter), let down = try matrix(.embeddingDown, adapter) {
       try require(up.columns == down.rows)
+      try requireOnly([.embeddingUp, .embeddingDown])
       // The weight of an embedding is [entries, width]: the transpose of what the adapter makes.
       let product = AdapterDelta.MatrixProduct(up: down.transposed, down: up.transposed)
       return (.product(product), down.rows)
@@ -42,6 +55,7 @@ struct AdapterModule {
     if let up = try matrix(.up, adapter), let down = try matrix(.down, adapter) {
       let core = try core(.mid, adapter)
       let product = try product(up, down, core, isTransposed: false)
+      try requireOnly([.up, .down, .mid])
       return (.product(product), down.rows)
     }
     if let up1 = try matrix(.hadamard1Up, adapter), let down1 = try matrix(.hadamard1Down, adapter),
@@ -51,9 +65,18 @@ struct AdapterModule {
       let first = try product(up1, down1, cores.0, isTransposed: cores.0 != nil)
       let second = try product(up2, down2, cores.1, isTransposed: cores.1 != nil)
       try require(first.up.rows == second.up.rows && first.down.columns == second.down.columns)
+      try requireOnly([
+        .hadamard1Up, .hadamard1Down, .hadamard2Up, .hadamard2Down, .hadamard1Core, .hadamard2Core,
+      ])
       return (.hadamard(first, second), down1.rows)
     }
-    if let factors = try kroneckerFactors(adapter) {
+    if let factors = try kroneckerFactors(adapter, limit: limit) {
+      let first: Set<AdapterKey.Part> =
+        parts[.kronecker1] == nil ? [.kronecker1Up, .kronecker1Down] : [.kronecker1]
+      let second: Set<AdapterKey.Part> =
+        parts[.kronecker2] == nil
+        ? [.kronecker2Up, .kronecker2Down, .kronecker2Core] : [.kronecker2]
+      try requireOnly(first.union(second))
       return (.kronecker(factors.0, factors.1), factors.rank)
     }
     let names = parts.values.map(\.name).sorted().joined(separator: ", ")
@@ -62,7 +85,8 @@ struct AdapterModule {
 
   /// The two factors of LoKr, each stored whole or as a product.
   private func kroneckerFactors(
-    _ adapter: any CheckpointReader
+    _ adapter: any CheckpointReader,
+    limit: Int
   ) throws -> (AdapterDelta.Matrix, AdapterDelta.Matrix, rank: Int?)? {
     var rank: Int?
     func factor(
@@ -77,15 +101,16 @@ struct AdapterModule {
       }
       rank = rank ?? down.rows
       let product = try product(up, down, core, isTransposed: core != nil)
-      return whole(product)
+      return try whole(product)
     }
-    func whole(_ product: AdapterDelta.MatrixProduct) -> AdapterDelta.Matrix {
+    func whole(_ product: AdapterDelta.MatrixProduct) throws -> AdapterDelta.Matrix {
+      let (rows, columns) = (product.up.rows, product.down.columns)
+      let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
+      guard !overflow, count <= limit else {
+        throw failure("has a factor of \(rows) x \(columns), which is larger than its weight")
+      }
       let values = AdapterDelta.product(product).rows(0..<product.up.rows)
-      return AdapterDelta.Matrix(
-        rows: product.up.rows,
-        columns: product.down.columns,
-        values: values
-      )
+      return AdapterDelta.Matrix(rows: rows, columns: columns, values: values)
     }
     let core = try core(.kronecker2Core, adapter)
     guard let left = try factor(.kronecker1, .kronecker1Up, .kronecker1Down, nil),
@@ -132,8 +157,12 @@ struct AdapterModule {
     }
     try require(up.columns == core.ranks.0 && down.rows == core.ranks.1)
     // Σ_j core[i, j, position] · down[j, column]: a matrix [rank, columns · positions].
-    let width = down.columns * core.positions
-    var values = [Float](repeating: 0, count: core.ranks.0 * width)
+    let (width, isWide) = down.columns.multipliedReportingOverflow(by: core.positions)
+    let (count, isLarge) = width.multipliedReportingOverflow(by: core.ranks.0)
+    guard !isWide, !isLarge, count <= AdapterModule.elementLimit else {
+      throw failure("its core makes a factor of \(core.ranks.0) x \(width), which is too large")
+    }
+    var values = [Float](repeating: 0, count: count)
     for i in 0..<core.ranks.0 {
       for j in 0..<core.ranks.1 {
         for column in 0..<down.columns {
@@ -148,6 +177,14 @@ struct AdapterModule {
     }
     let merged = AdapterDelta.Matrix(rows: core.ranks.0, columns: width, values: values)
     return AdapterDelta.MatrixProduct(up: up, down: merged)
+  }
+
+  /// Refuses tensors of which the change makes no use: they would be lost in silence.
+  private func requireOnly(_ used: Set<AdapterKey.Part>) throws(AdapterError) {
+    let known = used.union([.alpha, .magnitude])
+    let others = parts.filter { !known.contains($0.key) }.map(\.value.name).sorted()
+    guard let first = others.first else { return }
+    throw failure("'\(first)' has no use beside its other parts")
   }
 
   private func require(_ fits: Bool) throws(AdapterError) {

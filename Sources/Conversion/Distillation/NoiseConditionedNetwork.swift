@@ -96,7 +96,14 @@ struct NoiseConditionedNetwork: Sendable {
   func scaled(_ tensor: TensorInfo, by factor: Double) -> ComputedTensor {
     let info = TensorInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.shape)
     return ComputedTensor(info: info) { [base] rows in
-      try base.floats(of: tensor, rows: rows).map { Float(Double($0) * factor) }
+      try base.floats(of: tensor, rows: rows).map { value in
+        let scaled = Float(Double(value) * factor)
+        guard scaled.isFinite || !value.isFinite else {
+          let cause = "the value \(value) times \(factor) does not fit F32"
+          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
+        }
+        return scaled
+      }
     }
   }
 }

@@ -113,7 +113,9 @@ struct NoiseEmbedding: Sendable {
     private let bias: [Double]
 
     init(_ network: NoiseConditionedNetwork, _ name: String) throws {
-      guard let weight = network.tensor("\(name).weight"), weight.shape.rank == 2 else {
+      guard let weight = network.tensor("\(name).weight"), weight.shape.rank == 2,
+        !weight.shape.dimensions.contains(0)
+      else {
         throw FoldError(tensor: network.prefix + name + ".weight", cause: "missing, or no matrix")
       }
       let bias = try network.tensor("\(name).bias").map { try network.base.floats(of: $0) }

@@ -49,9 +49,11 @@ public struct SigmaFold: Sendable {
   /// - Throws: `FoldError` where the names are not EDM's or σ is out of range; what the reader throws.
   public init(of base: any CheckpointReader, constants: Constants) throws {
     guard constants.sigma > 0, constants.sigma.isFinite, constants.sigmaData > 0,
-      constants.sigmaData.isFinite
+      constants.sigmaData.isFinite, constants.input > 0, constants.input.isFinite
     else {
-      let cause = "sigma \(constants.sigma) and sigma_data \(constants.sigmaData) must be positive"
+      let cause =
+        "sigma \(constants.sigma) and sigma_data \(constants.sigmaData) must be positive, and so must "
+        + "the sum of their squares in float64"
       throw FoldError(tensor: "", cause: cause, kind: .numericLimit)
     }
     let network = try NoiseConditionedNetwork(base)

@@ -50,7 +50,7 @@ private struct Slices {
   init(_ shape: Shape, axis: Int?) {
     areRows = axis == 0
     count = axis.map { shape[$0] } ?? 1
-    inner = axis.map { shape.dimensions[($0 + 1)...].reduce(1, *) } ?? 1
+    inner = axis.map { Shape(Array(shape.dimensions[($0 + 1)...])).elementCount ?? 1 } ?? 1
   }
 
   /// The slice of a position in a row.
@@ -73,7 +73,16 @@ private enum WeightNormalization {
       computed.append(try weight(name, direction, gain, base))
       removed.formUnion([direction.name, gain.name])
     }
+    let gains = base.tensors.map(\.name).filter(isGain)
+    if let alone = gains.first(where: { !removed.contains($0) }) {
+      throw FoldError(tensor: alone, cause: "the directions that belong to these norms are missing")
+    }
     return (computed, removed)
+  }
+
+  private static func isGain(_ name: String) -> Bool {
+    name == "weight_g" || name.hasSuffix(".weight_g")
+      || name.hasSuffix("parametrizations.weight.original0")
   }
 
   /// The names of the norms and of the result, for the name of a direction.
@@ -120,7 +129,12 @@ private enum WeightNormalization {
         for position in range {
           let slice = slices.index(row: row, position: position - range.lowerBound)
           let norm = norms.map { $0[slice] } ?? own
-          values[position] = Float(Double(values[position]) * (Double(gains[slice]) / norm))
+          let factor = Double(gains[slice]) / norm
+          guard factor.isFinite else {
+            let cause = "slice \(slice) has the norm \(norm), and weights are divided by it"
+            throw FoldError(tensor: direction.name, cause: cause, kind: .numericLimit)
+          }
+          values[position] = Float(Double(values[position]) * factor)
         }
       }
       return values
@@ -148,8 +162,12 @@ private enum MagnitudePreservation {
     _ base: any CheckpointReader
   ) throws -> (computed: [ComputedTensor], removed: Set<String>) {
     let table = Dictionary(base.tensors.map { ($0.name, $0) }) { first, _ in first }
-    guard let output = base.tensors.first(where: { $0.name.hasSuffix("out_gain") }) else {
-      return ([], [])
+    let outputs = base.tensors.filter { $0.name.hasSuffix("out_gain") }
+    guard let output = outputs.first else { return ([], []) }
+    guard outputs.count == 1 else {
+      let cause =
+        "\(outputs.count) tensors end in 'out_gain', and one network has one; choose it with --pick"
+      throw FoldError(tensor: output.name, cause: cause)
     }
     var removed: Set<String> = [output.name]
     var computed: [ComputedTensor] = []
