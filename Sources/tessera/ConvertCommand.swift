@@ -9,7 +9,7 @@ import Writers
 struct ConvertCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert a checkpoint to another format, layout or precision.",
+    abstract: "Convert a checkpoint to another format, layout or precision; merge adapters.",
     discussion: """
       EXAMPLE
         tessera convert model.keras -o model.safetensors --to torch
@@ -28,20 +28,23 @@ struct ConvertCommand: AsyncParsableCommand {
       groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), .gguf. A Hugging Face \
       folder (config.json beside weights) into a folder takes settings and tokenizer along.
 
+      --lora merges adapters, --bake computes parametrized weights and --fold-sigma fixes the noise level \
+      of a one-step generator, in this order and before names change.
+
       With -o FILE.onnx the input is a tokenizer, as `tokenize --tokenizer` takes it: its encoder is \
       written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes and latents.
       """
   )
 
   @Argument(
-    help: "An .h5, .keras or .safetensors file, a shard index, or a folder that holds one.",
+    help: "A checkpoint of any format, a shard index, or a folder that holds one.",
     completion: .file()
   )
   var input: String
 
   @Option(
     name: [.short, .long],
-    help: "The file to write, or a folder for model.safetensors.",
+    help: "The file to write, or a folder, where it is named model.safetensors or as --to has it.",
     completion: .file()
   )
   var output: String?

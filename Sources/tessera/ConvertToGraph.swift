@@ -10,9 +10,13 @@ extension ConvertCommand {
 
   /// Refuses options that belong to checkpoints.
   func checkGraph() throws {
-    if plan || to != nil || shardSize != nil || opaqueDtype != nil {
+    let isChanged =
+      !selection.selection.isEverything || sharing.tied != nil || precision.dtype != nil
+      || !recipes.recipe.isEmpty || !recipes.set.isEmpty || !generator.isEmpty
+    if plan || to != nil || shardSize != nil || opaqueDtype != nil || isChanged {
       throw ValidationError(
-        "-o FILE.onnx writes a tokenizer's encoder; --plan, --to, --shard-size and --opaque-dtype belong to checkpoints"
+        "-o FILE.onnx writes a tokenizer's encoder as it is; --plan, --to, --shard-size, --opaque-dtype and the "
+          + "options that change weights, types or names belong to checkpoints"
       )
     }
   }

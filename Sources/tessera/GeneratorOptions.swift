@@ -38,6 +38,9 @@ struct GeneratorOptions: ParsableArguments {
     }
   }
 
+  /// Whether nothing is to be computed.
+  var isEmpty: Bool { lora.isEmpty && bake.isEmpty && foldSigma == nil }
+
   @Sendable private static func baking(_ argument: String) throws -> WeightBaking {
     guard let baking = WeightBaking(rawValue: argument) else {
       let names = WeightBaking.allCases.map(\.rawValue).joined(separator: ", ")

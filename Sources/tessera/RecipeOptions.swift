@@ -114,7 +114,7 @@ extension SourceCheckpoint {
     guard !named.isEmpty else {
       guard target.format != nil else { return try catalog.way(to: target.name, from: input) }
       // A format that is also a layout: names change where a recipe knows how.
-      return (try? catalog.way(to: target.name, from: input)) ?? []
+      return try catalog.wayIfKnown(to: target.name, from: input)
     }
     guard let first = named.first, let last = named.last, target.layout != last.right.name else {
       return named

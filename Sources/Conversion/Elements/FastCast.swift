@@ -17,7 +17,8 @@ enum FastCast {
       let halves = unsafe to.assumingMemoryBound(to: UInt16.self)
       let isFinite =
         unsafe type == .float16
-        ? narrowToHalf(words, halves, count) : narrowToBfloat16(words, halves, count)
+        ? narrow(words, halves, count, infinity: 0x7C00) { FloatBits.half($0) }
+        : narrow(words, halves, count, infinity: 0x7F80) { FloatBits.bfloat16($0) }
       if !isFinite { throw unsafe firstError(words, halves, count, type) }
     case (.bfloat16, .float32), (.float16, .float32):
       let halves = unsafe from.assumingMemoryBound(to: UInt16.self)
@@ -32,34 +33,24 @@ enum FastCast {
     return true
   }
 
-  private static func narrowToBfloat16(
+  /// Rounds float32 to 16 bits; false where a finite number has no finite result.
+  ///
+  /// Inlined with its closure, so that each type has a loop of its own.
+  @inline(__always)
+  private static func narrow(
     _ source: UnsafePointer<UInt32>,
     _ output: UnsafeMutablePointer<UInt16>,
-    _ count: Int
+    _ count: Int,
+    infinity: UInt16,
+    _ round: (UInt32) -> UInt16
   ) -> Bool {
     // Any result without a finite exponent ends the fast way; the slow one finds out why.
     var overflow: UInt32 = 0
     for index in 0..<count {
       let bits = unsafe source[index]
-      let result = FloatBits.bfloat16(bits)
+      let result = round(bits)
       unsafe output[index] = result
-      let isLost = result & 0x7FFF == 0x7F80 && bits & 0x7FFF_FFFF < 0x7F80_0000
-      overflow |= isLost ? 1 : 0
-    }
-    return overflow == 0
-  }
-
-  private static func narrowToHalf(
-    _ source: UnsafePointer<UInt32>,
-    _ output: UnsafeMutablePointer<UInt16>,
-    _ count: Int
-  ) -> Bool {
-    var overflow: UInt32 = 0
-    for index in 0..<count {
-      let bits = unsafe source[index]
-      let result = FloatBits.half(bits)
-      unsafe output[index] = result
-      let isLost = result & 0x7FFF == 0x7C00 && bits & 0x7FFF_FFFF < 0x7F80_0000
+      let isLost = result & 0x7FFF == infinity && bits & 0x7FFF_FFFF < 0x7F80_0000
       overflow |= isLost ? 1 : 0
     }
     return overflow == 0

@@ -163,7 +163,8 @@ public struct CheckpointConversion: Sendable {
       }
       progress(output.byteCount)
     case .expression(let expression):
-      if file.entries[index].encoding != .plain, output.streaming != .bytes {
+      let encoding = file.entries[index].encoding
+      if encoding != .plain, output.streaming != .bytes || expression.cutsBlocks(of: encoding) {
         return try fillWhole(index, of: &file, with: expression, buffers, progress)
       }
       if try copyDirectly(expression, to: index, of: &file, progress) { return }
@@ -200,6 +201,15 @@ extension CheckpointConversion {
         let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
         try unsafe file.write(piece, at: start, of: index)
       }
+    }
+  }
+}
+
+extension TensorExpression {
+  /// Whether a part begins inside of a block of the encoding.
+  fileprivate func cutsBlocks(of encoding: CheckpointEncoding) -> Bool {
+    TensorTransfer.all(of: self).contains { part in
+      encoding.byteCount(elements: part.outputOffset, of: elementType) == nil
     }
   }
 }

@@ -130,7 +130,7 @@ private struct AxisBlocks {
 
   init(_ tensor: Tensor, axis: Int) {
     bytes = tensor.bytes
-    let inner = tensor.shape.dimensions[axis...].reduce(1, *)
+    let inner = Shape(Array(tensor.shape.dimensions[axis...])).elementCount ?? 0
     size = max(inner * tensor.elementType.bitWidth / 8, 1)
   }
 

@@ -31,7 +31,8 @@ struct TensorView: Sendable {
     var groups: [[Axis]] = []
     for extent in source.shape.dimensions.reversed() {
       groups.append(extent == 1 ? [] : [Axis(extent: extent, stride: stride)])
-      stride *= extent
+      // A tensor without elements may have any extents, and no use for its strides.
+      stride = stride.multipliedReportingOverflow(by: extent).partialValue
     }
     self.groups = groups.reversed()
   }

@@ -90,8 +90,8 @@ public struct GGUFLayout: CheckpointLayout {
       guard encoding == .plain || tensor.isBlocked else {
         throw refusal("Q8_0 needs float32 rows of a multiple of \(QuantizedBlock.count)")
       }
-      let count = tensor.shape.elementCount ?? 0
-      guard let size = encoding.byteCount(elements: count, of: tensor.elementType),
+      guard let count = tensor.shape.elementCount,
+        let size = encoding.byteCount(elements: count, of: tensor.elementType),
         size < 1 << 60, position < 1 << 60
       else { throw refusal("too large") }
       offsets.append(position..<position + size)

@@ -31,7 +31,7 @@ struct StateDictPickle {
       if overflow { return false }
       strides[axis] = stride
     }
-    let count = extents.reduce(1, *)
+    let count = Shape(extents).elementCount ?? 0
     add(text: tensor.name)
     add(global: "torch._utils", type.storage == nil ? "_rebuild_tensor_v3" : "_rebuild_tensor_v2")
     add("((")

@@ -47,6 +47,13 @@ struct NameTemplate: Hashable, Sendable {
     if rest.contains("}") { throw RecipeError("'\(text)' has '}' without '{'") }
     if !rest.isEmpty { elements.append(.literal(String(rest))) }
     guard !elements.isEmpty else { throw RecipeError("an empty name") }
+    let dotted = elements.count { element in
+      if case .placeholder(_, .dotted) = element { true } else { false }
+    }
+    // Each may end at any dot: a match tries all combinations of these.
+    guard elements.count <= 64, dotted <= 3 else {
+      throw RecipeError("'\(text.prefix(64))' has more than 3 {…:dotted}, or more than 64 parts")
+    }
     self.elements = elements
   }
 
@@ -209,6 +216,9 @@ extension NameTemplate {
         side.map { replacing(name, in: $0, at: index) }
       }
       results += try alternatives(of: chosen)
+      guard results.count <= 1024 else {
+        throw RecipeError("has more than 1024 combinations of alternatives")
+      }
     }
     return results
   }

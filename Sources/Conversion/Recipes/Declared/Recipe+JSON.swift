@@ -38,7 +38,7 @@ extension Recipe {
       family: try fields.text("family"),
       layouts: [try fields.layout("left"), try fields.layout("right")],
       sizes: try fields.sizes(),
-      notes: json["notes"]?.array?.compactMap(\.string) ?? [],
+      notes: try fields.texts("notes"),
       definitions: definitions,
       drops: drops,
       constants: constants,
@@ -104,9 +104,33 @@ private struct RecipeFields {
   }
 
   func objects(_ key: String) throws(RecipeError) -> [RecipeFields] {
-    guard let value = json[key] else { return [] }
+    try list(key)?.enumerated().map { RecipeFields($1, place: "\(place): \(key)[\($0)]") } ?? []
+  }
+
+  /// The elements of a list; nil where the field is missing.
+  func list(_ key: String) throws(RecipeError) -> [JSONValue]? {
+    guard let value = json[key] else { return nil }
     guard let array = value.array else { throw failure("'\(key)' is no list") }
-    return array.enumerated().map { RecipeFields($1, place: "\(place): \(key)[\($0)]") }
+    return array
+  }
+
+  /// The members of an object; none where the field is missing.
+  func members(_ key: String) throws(RecipeError) -> [String: JSONValue] {
+    guard let value = json[key] else { return [:] }
+    guard let object = value.object else { throw failure("'\(key)' is no object") }
+    return object
+  }
+
+  /// A text; nil where the field is missing.
+  func optionalText(_ key: String) throws(RecipeError) -> String? {
+    json[key] == nil ? nil : try text(key)
+  }
+
+  /// Whether a field is true; false where it is missing.
+  func flag(_ key: String) throws(RecipeError) -> Bool {
+    guard let value = json[key] else { return false }
+    guard let flag = value.bool else { throw failure("'\(key)' is neither true nor false") }
+    return flag
   }
 
   func layout(_ key: String) throws(RecipeError) -> RecipeLayout {
@@ -126,7 +150,7 @@ private struct RecipeFields {
 
   func sizes() throws(RecipeError) -> [RecipeSize] {
     var sizes: [RecipeSize] = []
-    for (name, value) in (json["sizes"]?.object ?? [:]).sorted(by: { $0.key < $1.key }) {
+    for (name, value) in try members("sizes").sorted(by: { $0.key < $1.key }) {
       if let meaning = value.string {
         sizes.append(RecipeSize(name: name, meaning: meaning, keys: [[], []], fallback: nil))
         continue
@@ -137,7 +161,7 @@ private struct RecipeFields {
         RecipeSize(
           name: name,
           meaning: try fields.text("meaning"),
-          keys: ["left", "right"].map { fields.texts($0) },
+          keys: [try fields.texts("left"), try fields.texts("right")],
           fallback: try value["default"].map { (json) throws(RecipeError) in
             try SizeExpression(json)
           }
@@ -149,7 +173,7 @@ private struct RecipeFields {
 
   func counts() throws(RecipeError) -> [String: [String]] {
     var counts: [String: [String]] = [:]
-    for (name, value) in json["counts"]?.object ?? [:] {
+    for (name, value) in try members("counts") {
       let texts = value.array?.compactMap(\.string) ?? []
       guard texts.count == 2 else { throw failure("counts.\(name) is a list of two templates") }
       counts[name] = texts
@@ -157,9 +181,13 @@ private struct RecipeFields {
     return counts
   }
 
-  /// One text or a list of texts.
-  func texts(_ key: String) -> [String] {
-    json[key]?.string.map { [$0] } ?? json[key]?.array?.compactMap(\.string) ?? []
+  /// One text or a list of texts; none where the field is missing.
+  func texts(_ key: String) throws(RecipeError) -> [String] {
+    if let text = json[key]?.string { return [text] }
+    let elements = try list(key) ?? []
+    let texts = elements.compactMap(\.string)
+    guard texts.count == elements.count else { throw failure("'\(key)' holds what is no text") }
+    return texts
   }
 
   func definition() throws(RecipeError) -> RecipeRule.Definition {
@@ -167,36 +195,54 @@ private struct RecipeFields {
       "left", "right", "shape", "shapes", "operations", "optional", "group", "keep", "type", "note",
       "gather", "fallback",
     ])
-    let names = [texts("left"), texts("right")]
+    let names = [try texts("left"), try texts("right")]
     guard names.allSatisfy({ !$0.isEmpty }) else { throw failure("'left' or 'right' is missing") }
     var definition = RecipeRule.Definition(names: names)
     do {
-      if let shape = json["shape"]?.array {
-        definition.shapes = [try RecipeFields.shape(shape)]
-      } else if let shapes = json["shapes"]?.array {
-        var all: [[SizeExpression]] = []
-        for shape in shapes { all.append(try RecipeFields.shape(shape.array ?? [])) }
-        definition.shapes = all
-      }
-      for operation in json["operations"]?.array ?? [] {
+      definition.shapes = try shapes()
+      for operation in try list("operations") ?? [] {
         definition.operations.append(try RecipeOperation(operation))
       }
     } catch {
       throw error.at(place)
     }
-    definition.isOptional = json["optional"]?.bool ?? false
-    definition.group = json["group"]?.string ?? ""
-    definition.gather = json["gather"]?.string
-    definition.isFallback = json["fallback"]?.bool ?? false
-    definition.isKept = json["keep"]?.bool ?? false
-    definition.types = try ["left", "right"].map { (side) throws(RecipeError) in
-      guard let text = json["type"]?[side]?.string else { return nil }
+    definition.isOptional = try flag("optional")
+    definition.group = try optionalText("group") ?? ""
+    definition.gather = try optionalText("gather")
+    definition.isFallback = try flag("fallback")
+    definition.isKept = try flag("keep")
+    definition.types = try types()
+    return definition
+  }
+
+  /// The types that a rule fixes on the left and on the right.
+  private func types() throws(RecipeError) -> [ElementType?] {
+    let fields = RecipeFields(.object(try members("type")), place: "\(place): type")
+    try fields.check(["left", "right"])
+    var types: [ElementType?] = []
+    for side in ["left", "right"] {
+      guard let text = try fields.optionalText(side) else {
+        types.append(nil)
+        continue
+      }
       guard let type = ElementType(rawValue: text), type.isCastTarget else {
         throw failure("'\(text)' is no type: F64, F32, F16 or BF16")
       }
-      return type
+      types.append(type)
     }
-    return definition
+    return types
+  }
+
+  /// The shapes on the left: one as `shape`, several as `shapes`.
+  private func shapes() throws(RecipeError) -> [[SizeExpression]]? {
+    if let shape = try list("shape") { return [try RecipeFields.shape(shape)] }
+    guard let lists = try list("shapes") else { return nil }
+    var shapes: [[SizeExpression]] = []
+    for element in lists {
+      guard let extents = element.array else { throw failure("'shapes' is a list of lists") }
+      shapes.append(try RecipeFields.shape(extents))
+    }
+    return shapes
   }
 
   private static func shape(_ extents: [JSONValue]) throws(RecipeError) -> [SizeExpression] {
@@ -219,18 +265,22 @@ private struct RecipeFields {
     return RecipeDrop(side: try side(), template: template, reason: try text("reason"))
   }
 
+  private static let integers: Set<ElementType> = [
+    .bool, .uint8, .int8, .uint16, .int16, .uint32, .int32, .uint64, .int64,
+  ]
+
   func constant() throws(RecipeError) -> RecipeConstant {
     try check(["side", "name", "shape", "type", "value", "reason"])
     guard let value = json["value"]?.number, value == 0 || value == 1 else {
       throw failure("'value' is 0 or 1")
     }
-    guard let type = ElementType(rawValue: json["type"]?.string ?? "F32") else {
-      throw failure("'type' is no type")
-    }
+    guard let type = ElementType(rawValue: try optionalText("type") ?? "F32"),
+      type.isCastTarget || RecipeFields.integers.contains(type)
+    else { throw failure("'type' is none of F64, F32, F16, BF16, BOOL and whole numbers") }
     return RecipeConstant(
       side: try side(),
       template: try NameTemplate(parsing: try text("name")),
-      shape: try RecipeFields.shape(json["shape"]?.array ?? []),
+      shape: try RecipeFields.shape(try list("shape") ?? []),
       type: type,
       value: value == 0 ? .zero : .one,
       reason: try text("reason")
@@ -247,7 +297,7 @@ private struct RecipeFields {
         RecipeTie.Side(
           name: try fields.text("name"),
           of: try fields.text("of"),
-          isCopied: fields.json["copy"]?.bool ?? false
+          isCopied: try fields.flag("copy")
         )
       )
     }
@@ -264,7 +314,7 @@ private struct RecipeFields {
       type: type,
       size: try json["size"].map { (json) throws(RecipeError) in try SizeExpression(json) },
       value: json["value"],
-      isTied: json["tied"]?.bool ?? false
+      isTied: try flag("tied")
     )
   }
 }

@@ -115,6 +115,10 @@ public struct Recipe: Hashable, Sendable {
 
   /// Refuses rules of which two would match one name, and placeholders that one side lacks.
   private func check() throws(RecipeError) {
+    guard rules.count <= 2048 else {
+      let cause = "has \(rules.count) rules, alternatives counted, and 2048 is the most"
+      throw RecipeError(cause, recipe: name)
+    }
     for side in 0...1 {
       let templates = rules.filter { !$0.definition.isFallback }.flatMap { $0.sides[side] }
       for (index, template) in templates.enumerated() {

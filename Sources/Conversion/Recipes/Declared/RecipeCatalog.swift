@@ -56,25 +56,17 @@ public struct RecipeCatalog: Sendable {
   /// - Returns: At least one recipe.
   /// - Throws: `RecipeError` where no family, or more than one, has such names and the layout.
   public func way(to layout: String, from input: RecipeInput) throws(RecipeError) -> [Recipe] {
-    let ends = Set(recipes.flatMap { [node($0, 0), node($0, 1)] }).filter {
-      $0.layout == layout || "\($0.family).\($0.layout)" == layout
-    }
+    let ends = self.ends(named: layout)
     guard !ends.isEmpty else {
       let list = layouts.sorted().joined(separator: ", ")
       throw RecipeError("there is no layout '\(layout)'; there are \(list)", kind: .mismatch)
     }
-    let starts = self.starts(of: input).filter { start in
-      ends.contains { $0.family == start.family }
-    }
+    let starts = self.starts(of: input, towards: ends)
     guard let start = starts.first else {
       let cause = "its names fit no layout from which a recipe leads to '\(layout)'"
       throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
     }
-    guard starts.count == 1 else {
-      let list = starts.map { "\($0.family).\($0.layout)" }.sorted().joined(separator: ", ")
-      let cause = "its names fit several layouts (\(list)): name one with --recipe"
-      throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
-    }
+    guard starts.count == 1 else { throw ambiguity(starts) }
     if ends.contains(start) {
       let cause = "is in the layout '\(start.layout)' of \(start.family) already"
       throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
@@ -84,6 +76,43 @@ public struct RecipeCatalog: Sendable {
       throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
     }
     return way
+  }
+
+  /// The recipes that bring a checkpoint into a layout, where its names are known: none where they
+  /// fit no layout from which a recipe leads there, or that one already.
+  ///
+  /// - Parameters:
+  ///   - layout: The name of a layout, as for `way(to:from:)`.
+  ///   - input: The tensors and settings.
+  /// - Returns: The recipes in the order in which they apply.
+  /// - Throws: `RecipeError` where the names fit several layouts, whose recipes differ.
+  public func wayIfKnown(
+    to layout: String,
+    from input: RecipeInput
+  ) throws(RecipeError) -> [Recipe] {
+    let ends = self.ends(named: layout)
+    let starts = self.starts(of: input, towards: ends)
+    guard let start = starts.first, !starts.allSatisfy({ ends.contains($0) }) else { return [] }
+    guard starts.count == 1 else { throw ambiguity(starts) }
+    return try way(from: start, to: ends.first { $0.family == start.family }) ?? []
+  }
+
+  /// The layouts of all families with a name.
+  private func ends(named layout: String) -> Set<Node> {
+    Set(recipes.flatMap { [node($0, 0), node($0, 1)] }).filter {
+      $0.layout == layout || "\($0.family).\($0.layout)" == layout
+    }
+  }
+
+  /// The layouts whose names a checkpoint has, in the families of the ends.
+  private func starts(of input: RecipeInput, towards ends: Set<Node>) -> [Node] {
+    starts(of: input).filter { start in ends.contains { $0.family == start.family } }
+  }
+
+  private func ambiguity(_ starts: [Node]) -> RecipeError {
+    let list = starts.map { "\($0.family).\($0.layout)" }.sorted().joined(separator: ", ")
+    let cause = "its names fit several layouts (\(list)): name one with --recipe"
+    return RecipeError(cause, place: "the checkpoint", kind: .mismatch)
   }
 
   private func node(_ recipe: Recipe, _ side: Int) -> Node {

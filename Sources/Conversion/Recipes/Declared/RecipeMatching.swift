@@ -190,7 +190,9 @@ struct RecipeMatching {
     }
     var due = group.isEmpty ? bindings(of: names) : tuples[[group] + names] ?? []
     if group.isEmpty, names.count == 1, let count = counts[names[0]] {
-      due.formUnion((0..<count).map { [names[0]: "\($0)"] })
+      // One more than there are tensors: among so many numbers one is missing in any case.
+      let numbers = 0..<min(count, input.tensors.count + 1)
+      due.formUnion(numbers.map { [names[0]: "\($0)"] })
     }
     if group.isEmpty, names.isEmpty { due = [[:]] }
     if group.isEmpty, due.isEmpty { throw missing(rule.sides[0][0].text) }

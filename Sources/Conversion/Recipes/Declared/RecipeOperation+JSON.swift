@@ -33,16 +33,19 @@ extension RecipeOperation {
       )
     case "each":
       var chains: [[RecipeOperation]] = []
-      for chain in value.array ?? [] {
+      for chain in try arguments.list(value) {
         var steps: [RecipeOperation] = []
-        for step in chain.array ?? [] { steps.append(try RecipeOperation(step, depth: depth + 1)) }
+        for step in try arguments.list(chain) {
+          steps.append(try RecipeOperation(step, depth: depth + 1))
+        }
         chains.append(steps)
       }
       self = .each(chains)
     case "affine":
-      let scale = value["scale"]?.number ?? 1
-      guard scale != 0, scale.isFinite else { throw arguments.error }
-      self = .affine(scale: scale, offset: value["offset"]?.number ?? 0)
+      let scale = try arguments.number("scale") ?? 1
+      let offset = try arguments.number("offset") ?? 0
+      guard scale != 0, scale.isFinite, offset.isFinite else { throw arguments.error }
+      self = .affine(scale: scale, offset: offset)
     case "conjugate_pairs": self = .conjugatePairs(try arguments.integer(value))
     case "conjugate_half": self = .conjugateHalf(try arguments.integer(value))
     case "repeat", "deduplicate":
@@ -143,19 +146,29 @@ private struct RecipeArguments {
 
   func integer(_ key: String) throws(RecipeError) -> Int { try integer(value[key]) }
 
-  func integers(_ json: JSONValue?) throws(RecipeError) -> [Int] {
+  /// A number; nil where it is not given.
+  func number(_ key: String) throws(RecipeError) -> Double? {
+    guard let json = value[key] else { return nil }
+    guard let number = json.number else { throw error }
+    return number
+  }
+
+  func list(_ json: JSONValue?) throws(RecipeError) -> [JSONValue] {
     guard let array = json?.array else { throw error }
+    return array
+  }
+
+  func integers(_ json: JSONValue?) throws(RecipeError) -> [Int] {
     var numbers: [Int] = []
-    for element in array { numbers.append(try integer(element)) }
+    for element in try list(json) { numbers.append(try integer(element)) }
     return numbers
   }
 
   func size(_ json: JSONValue?) throws(RecipeError) -> SizeExpression { try SizeExpression(json) }
 
   func sizes(_ json: JSONValue?) throws(RecipeError) -> [SizeExpression] {
-    guard let array = json?.array else { throw error }
     var sizes: [SizeExpression] = []
-    for element in array { sizes.append(try SizeExpression(element)) }
+    for element in try list(json) { sizes.append(try SizeExpression(element)) }
     return sizes
   }
 }

@@ -155,6 +155,11 @@ indirect enum RecipeOperation: Hashable, Sendable {
       shape[axis] = extent
       return shape
     }
+    guard let first = shapes.first else { throw RecipeError("no tensor is left for an operation") }
+    func extent(_ axis: Int) throws(RecipeError) -> SizeExpression {
+      guard first.indices.contains(axis) else { throw RecipeError("there is no axis \(axis)") }
+      return first[axis]
+    }
     switch self {
     case .permute(let axes):
       guard shapes.allSatisfy({ $0.indices.sorted() == axes.sorted() }) else {
@@ -165,20 +170,20 @@ indirect enum RecipeOperation: Hashable, Sendable {
     case .permuteBlocks, .map, .affine: return shapes
     case .split(let axis, let sizes):
       var results: Shapes = []
-      for size in sizes { results.append(try resized(shapes[0], axis, size)) }
+      for size in sizes { results.append(try resized(first, axis, size)) }
       return results
     case .concatenate(let axis):
       guard shapes.allSatisfy({ $0.indices.contains(axis) }) else {
         throw RecipeError("there is no axis \(axis)")
       }
-      return [try resized(shapes[0], axis, RecipeOperation.sum(shapes.map { $0[axis] }))]
+      return [try resized(first, axis, RecipeOperation.sum(shapes.map { $0[axis] }))]
     case .regroup(let axis, let sizes, _, let to):
       var results: Shapes = []
       var start = 0
       guard to.reduce(0, +) == sizes.count else { throw RecipeError("regroup: not so many sizes") }
       for count in to {
         let extent = RecipeOperation.sum(Array(sizes[start..<start + count]))
-        results.append(try resized(shapes[0], axis, extent))
+        results.append(try resized(first, axis, extent))
         start += count
       }
       return results
@@ -194,11 +199,11 @@ indirect enum RecipeOperation: Hashable, Sendable {
     case .viewReal: return shapes.map { $0 + [.number(2)] }
     case .viewComplex: return shapes.map { Array($0.dropLast()) }
     case .conjugatePairs(let axis):
-      return [try resized(shapes[0], axis, .binary("*", .number(2), shapes[0][axis]))]
+      return [try resized(first, axis, .binary("*", .number(2), try extent(axis)))]
     case .conjugateHalf(let axis):
-      return [try resized(shapes[0], axis, .binary("/", shapes[0][axis], .number(2)))]
-    case .repeat(let axis, let count): return [try resized(shapes[0], axis, count)]
-    case .deduplicate(let axis, _): return [try resized(shapes[0], axis, .number(1))]
+      return [try resized(first, axis, .binary("/", try extent(axis), .number(2)))]
+    case .repeat(let axis, let count): return [try resized(first, axis, count)]
+    case .deduplicate(let axis, _): return [try resized(first, axis, .number(1))]
     }
   }
 

@@ -4,10 +4,16 @@ indirect enum SizeExpression: Hashable, Sendable {
   case name(String)
   case binary(Character, SizeExpression, SizeExpression)
 
+  /// The longest text in bytes: the expression is as deep as it has signs.
+  private static let lengthLimit = 1024
+
   /// Parses a text.
   ///
   /// - Throws: `RecipeError` where it is no expression.
   init(parsing text: String) throws(RecipeError) {
+    guard text.utf8.count <= SizeExpression.lengthLimit else {
+      throw RecipeError("a size of \(text.utf8.count) characters is too long")
+    }
     var parser = SizeParser(text)
     self = try parser.sum()
     guard parser.isAtEnd else { throw parser.error }
