@@ -214,17 +214,17 @@ public struct SequenceBuilder: Sendable {
 
   private mutating func size(_ height: Int, _ width: Int) throws(SequenceError) -> [Int32] {
     guard let size = layout.size else { return [] }
-    if let text = size.text {
+    guard let token = size.token else {
+      let text = size.text ?? ""
       return try encode(
         text.replacing("{height}", with: "\(height)").replacing("{width}", with: "\(width)")
       )
     }
-    guard let token = size.token else { return [] }
     let look = TokenLookup(layout: layout.name, tokenizer: tokenizer)
     var ids: [Int32] = []
     for side in [height, width] {
       let divisor = size.divisor ?? 1
-      guard divisor > 0, side.isMultiple(of: divisor) else {
+      guard side.isMultiple(of: divisor) else {
         throw SequenceError(
           "a side of \(side) codes is no multiple of \(divisor), which the size tokens of "
             + "\(layout.name) count",
@@ -259,113 +259,5 @@ public struct SequenceBuilder: Sendable {
         isDocumentFault: true
       )
     }
-  }
-}
-
-/// Names of tokens to ids.
-struct TokenLookup {
-  let layout: String
-  let tokenizer: TextTokenizer?
-
-  func ids(_ tokens: [SequenceLayout.Token]) throws(SequenceError) -> [Int32] {
-    var ids: [Int32] = []
-    for token in tokens { ids.append(try id(token)) }
-    return ids
-  }
-
-  func id(_ token: SequenceLayout.Token) throws(SequenceError) -> Int32 {
-    switch token {
-    case .id(let id):
-      guard id >= 0, let id = Int32(exactly: id) else {
-        throw SequenceError("\(layout): an id of \(id) is beyond int32", kind: .numericLimit)
-      }
-      return id
-    case .name(let name):
-      guard let tokenizer else {
-        throw SequenceError("\(layout) names the token '\(name)': name a --text-tokenizer")
-      }
-      guard let id = tokenizer.id(of: name) else {
-        throw SequenceError(
-          "\(layout): the text tokenizer has no token '\(name)'; take the model's own tokenizer, or "
-            + "a layout file with other tokens"
-        )
-      }
-      return Int32(id)
-    }
-  }
-}
-
-/// Codes to ids.
-private struct CodeMap: Sendable {
-  let isSeparate: Bool
-  let greatest: Int32
-  private let table: [Int32]?
-  private let offset: Int32
-
-  init(_ codes: SequenceLayout.Codes, count: Int, look: TokenLookup) throws(SequenceError) {
-    var table: [Int32]?
-    var offset: Int32 = 0
-    var isSeparate = false
-    switch codes {
-    case .offset(let start):
-      let (last, overflow) = start.addingReportingOverflow(max(0, count - 1))
-      guard start >= 0, !overflow, Int32(exactly: last) != nil else {
-        throw SequenceError(
-          "\(look.layout): an offset of \(start) and \(count) codes are beyond int32",
-          kind: .numericLimit
-        )
-      }
-      offset = Int32(start)
-      greatest = Int32(last)
-    case .table(let ids):
-      guard ids.count >= count else {
-        throw SequenceError(
-          "\(look.layout): a table of \(ids.count) ids for a tokenizer of \(count) codes"
-        )
-      }
-      table = try look.ids(ids.map { .id($0) })
-      greatest = table?.max() ?? 0
-    case .names(let prefix, let suffix, let letters):
-      guard let tokenizer = look.tokenizer else {
-        throw SequenceError("\(look.layout) names its codes: name a --text-tokenizer")
-      }
-      table = try Self.table(tokenizer, prefix, suffix, letters, count, look.layout)
-      greatest = table?.max() ?? 0
-    case .separate(let placeholder):
-      isSeparate = true
-      offset = try look.id(placeholder)
-      greatest = offset
-    }
-    self.table = table
-    self.offset = offset
-    self.isSeparate = isSeparate
-  }
-
-  private static func table(
-    _ tokenizer: TextTokenizer,
-    _ prefix: String,
-    _ suffix: String,
-    _ letters: Bool,
-    _ count: Int,
-    _ layout: String
-  ) throws(SequenceError) -> [Int32] {
-    let found = tokenizer.numberedTokens(prefix: prefix, suffix: suffix, letters: letters)
-    var table: [Int32] = []
-    table.reserveCapacity(count)
-    for code in 0..<count {
-      guard let id = found[code] else {
-        throw SequenceError(
-          "\(layout): the text tokenizer has no token '\(prefix)…\(suffix)' of code \(code); it has "
-            + "\(found.count) of the \(count) codes"
-        )
-      }
-      table.append(id)
-    }
-    return table
-  }
-
-  func id(of code: Int) -> Int32 {
-    if isSeparate { return offset }
-    return table?[code] ?? offset + Int32(code)
   }
 }

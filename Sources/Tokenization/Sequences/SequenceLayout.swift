@@ -38,8 +38,12 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     public let base: Int?
     /// What height and width are divided by for a token's name.
     public let divisor: Int?
-    /// How many digits the number of a token's name has.
+    /// The least number of digits of the number of a token's name.
     public let digits: Int?
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+      case text, token, base, divisor, digits
+    }
   }
 
   /// What stands at the ends of the rows of codes.
@@ -52,6 +56,10 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     public let token: Token
     /// Where it stands.
     public let policy: Policy
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+      case token, policy
+    }
   }
 
   /// How codes become ids.
@@ -73,20 +81,28 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     /// Reads `{"offset": N}`, `{"table": […]}`, `{"names": {"prefix", "suffix", "letters"}}` or
     /// `{"separate": {"placeholder": TOKEN}}`.
     public init(from decoder: any Decoder) throws {
+      try SequenceLayout.check(decoder, known: ["offset", "table", "names", "separate"])
       let fields = try decoder.container(keyedBy: Key.self)
+      guard fields.allKeys.count == 1 else {
+        throw SequenceLayout.fault("codes is one of offset, table, names and separate", decoder)
+      }
       if let offset = try fields.decodeIfPresent(Int.self, forKey: .offset) {
         self = .offset(offset)
       } else if let table = try fields.decodeIfPresent([Int].self, forKey: .table) {
         self = .table(table)
       } else if fields.contains(.names) {
-        let names = try fields.nestedContainer(keyedBy: Key.self, forKey: .names)
+        let inner = try fields.superDecoder(forKey: .names)
+        try SequenceLayout.check(inner, known: ["prefix", "suffix", "letters"])
+        let names = try inner.container(keyedBy: Key.self)
         self = .names(
           prefix: try names.decode(String.self, forKey: .prefix),
           suffix: try names.decode(String.self, forKey: .suffix),
           letters: try names.decodeIfPresent(Bool.self, forKey: .letters) ?? false
         )
       } else {
-        let separate = try fields.nestedContainer(keyedBy: Key.self, forKey: .separate)
+        let inner = try fields.superDecoder(forKey: .separate)
+        try SequenceLayout.check(inner, known: ["placeholder"])
+        let separate = try inner.container(keyedBy: Key.self)
         self = .separate(placeholder: try separate.decode(Token.self, forKey: .placeholder))
       }
     }
@@ -182,16 +198,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
 
   /// Reads a layout; fields that are not known are errors.
   public init(from decoder: any Decoder) throws {
-    let names = try decoder.container(keyedBy: AnyField.self).allKeys.map(\.stringValue)
-    let known = CodingKeys.allCases.map(\.rawValue)
-    if let unknown = names.filter({ !known.contains($0) }).min() {
-      throw DecodingError.dataCorrupted(
-        .init(
-          codingPath: decoder.codingPath,
-          debugDescription: "the field '\(unknown)' is not known"
-        )
-      )
-    }
+    try Self.check(decoder, known: CodingKeys.allCases.map(\.rawValue))
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     func tokens(_ key: CodingKeys) throws -> [Token] {
       try fields.decodeIfPresent([Token].self, forKey: key) ?? []
@@ -210,12 +217,5 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     caption = try fields.decodeIfPresent(Caption.self, forKey: .caption) ?? .optional
     loss = try fields.decodeIfPresent(Loss.self, forKey: .loss) ?? .all
     vocabularySize = try fields.decodeIfPresent(Int.self, forKey: .vocabularySize)
-  }
-
-  private struct AnyField: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-    init?(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
   }
 }

@@ -1,0 +1,76 @@
+internal import Tensors
+
+/// Codes to ids.
+struct CodeMap: Sendable {
+  let isSeparate: Bool
+  let greatest: Int32
+  private let table: [Int32]?
+  private let offset: Int32
+
+  init(_ codes: SequenceLayout.Codes, count: Int, look: TokenLookup) throws(SequenceError) {
+    var table: [Int32]?
+    var offset: Int32 = 0
+    var isSeparate = false
+    switch codes {
+    case .offset(let start):
+      let (last, overflow) = start.addingReportingOverflow(max(0, count - 1))
+      guard start >= 0, !overflow, Int32(exactly: last) != nil else {
+        throw SequenceError(
+          "\(look.layout): an offset of \(start) and \(count) codes are beyond int32",
+          kind: .numericLimit
+        )
+      }
+      offset = Int32(start)
+      greatest = Int32(last)
+    case .table(let ids):
+      guard ids.count >= count else {
+        throw SequenceError(
+          "\(look.layout): a table of \(ids.count) ids for a tokenizer of \(count) codes"
+        )
+      }
+      table = try look.ids(ids.map { .id($0) })
+      greatest = table?.max() ?? 0
+    case .names(let prefix, let suffix, let letters):
+      guard let tokenizer = look.tokenizer else {
+        throw SequenceError("\(look.layout) names its codes: name a --text-tokenizer")
+      }
+      table = try Self.table(tokenizer, prefix, suffix, letters, count, look.layout)
+      greatest = table?.max() ?? 0
+    case .separate(let placeholder):
+      isSeparate = true
+      offset = try look.id(placeholder)
+      greatest = offset
+    }
+    self.table = table
+    self.offset = offset
+    self.isSeparate = isSeparate
+  }
+
+  private static func table(
+    _ tokenizer: TextTokenizer,
+    _ prefix: String,
+    _ suffix: String,
+    _ letters: Bool,
+    _ count: Int,
+    _ layout: String
+  ) throws(SequenceError) -> [Int32] {
+    let found = tokenizer.numberedTokens(prefix: prefix, suffix: suffix, letters: letters)
+    var table: [Int32] = []
+    table.reserveCapacity(count)
+    for code in 0..<count {
+      guard let id = found[code] else {
+        throw SequenceError(
+          "\(layout): the text tokenizer has no token '\(prefix)…\(suffix)' of code \(code); it has "
+            + "\(found.count) of the \(count) codes"
+        )
+      }
+      table.append(id)
+    }
+    return table
+  }
+
+  func id(of code: Int) -> Int32 {
+    if isSeparate { return offset }
+    return table?[code] ?? offset + Int32(code)
+  }
+}
