@@ -57,11 +57,11 @@ package enum ExampleMessage {
 }
 
 /// The fields of a protobuf message, read in order.
-struct ProtobufFields {
+package struct ProtobufFields {
   private var rest: ArraySlice<UInt8>
   private let place: String
 
-  init(_ bytes: ArraySlice<UInt8>, place: String) {
+  package init(_ bytes: ArraySlice<UInt8>, place: String) {
     rest = bytes
     self.place = place
   }
@@ -69,9 +69,11 @@ struct ProtobufFields {
   var isAtEnd: Bool { rest.isEmpty }
 
   /// The next field of bytes, a message or packed numbers; other kinds are passed over.
-  mutating func next() throws -> (number: Int, bytes: ArraySlice<UInt8>)? {
+  package mutating func next() throws -> (number: Int, bytes: ArraySlice<UInt8>)? {
     while !rest.isEmpty {
       let tag = try varint()
+      // Other readers would cut a greater tag to 32 bits, and see another field.
+      guard tag <= UInt64(UInt32.max) else { throw damage() }
       switch tag & 7 {
       case 0: _ = try varint()
       case 1: _ = try take(8)

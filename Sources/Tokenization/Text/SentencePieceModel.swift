@@ -1,10 +1,14 @@
 internal import CSentencePiece
+internal import Readers
 
 /// A SentencePiece model through its own library: the only file that calls the C++ target.
 final class SentencePieceModel: Sendable {
   private let handle: Handle
 
-  /// The library only reads an open model.
+  /// An open model, which tasks may share.
+  ///
+  /// The library's functions that are called here are const and keep their work to themselves; `deinit`
+  /// alone closes the model, when no call can be under way.
   @safe private struct Handle: @unchecked Sendable {
     let pointer: OpaquePointer
   }
@@ -12,8 +16,12 @@ final class SentencePieceModel: Sendable {
   /// The number of pieces.
   let size: Int
 
+  /// The longest piece: the library's trie is built by recursion, a byte a level.
+  private static let longestPiece = 4096
+
   /// Reads a model.
   init(_ bytes: [UInt8]) throws(TextTokenizerError) {
+    try Self.check(bytes)
     var error = [CChar](repeating: 0, count: 256)
     let pointer = unsafe bytes.withUnsafeBufferPointer { buffer in
       unsafe csp_open(buffer.baseAddress, buffer.count, &error, error.count)
@@ -22,13 +30,41 @@ final class SentencePieceModel: Sendable {
       let text = error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
       throw TextTokenizerError(
         source: "",
-        reason: "neither a tokenizer.json nor a SentencePiece model: "
-          + String(decoding: text, as: UTF8.self)
+        reason: Self.neither + String(decoding: text, as: UTF8.self)
       )
     }
     size = unsafe Int(csp_size(pointer))
     handle = unsafe Handle(pointer: pointer)
   }
+
+  /// Refuses what the library reads without a check of its own: tables whose tries lead out of them,
+  /// and pieces beyond its stack.
+  private static func check(_ bytes: [UInt8]) throws(TextTokenizerError) {
+    var tables: [[UInt8]] = []
+    do {
+      var model = ProtobufFields(bytes[...], place: "")
+      while let field = try model.next() {
+        // pieces, normalizer_spec, denormalizer_spec
+        guard [1, 3, 5].contains(field.number) else { continue }
+        var parts = ProtobufFields(field.bytes, place: "")
+        while let part = try parts.next() {
+          if field.number == 1, part.number == 1, part.bytes.count > longestPiece {
+            throw TextTokenizerError.field("piece", "at most \(longestPiece) bytes")
+          }
+          if field.number != 1, part.number == 2, !part.bytes.isEmpty {
+            tables.append(Array(part.bytes))
+          }
+        }
+      }
+    } catch let error as TextTokenizerError {
+      throw error
+    } catch {
+      throw TextTokenizerError(source: "", reason: "\(Self.neither)its fields are damaged")
+    }
+    for table in tables { _ = try CompiledCharacters(table) }
+  }
+
+  private static let neither = "neither a tokenizer.json nor a SentencePiece model: "
 
   deinit { unsafe csp_close(handle.pointer) }
 

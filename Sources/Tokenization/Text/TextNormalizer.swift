@@ -41,7 +41,13 @@ indirect enum TextNormalizer: Sendable {
       if let text = json["pattern"]?["String"]?.bytes {
         self = .replace(text, with: content)
       } else if let pattern = json["pattern"]?["Regex"]?.text {
-        self = .replacePattern(try TextPattern(pattern), with: content)
+        let compiled = try TextPattern(pattern)
+        var matcher = TextPatternMatcher(compiled)
+        // The reference writes the text at every place then.
+        guard try !matcher.matchesNothing() else {
+          throw .unsupported("a Replace of a pattern that matches nothing at all")
+        }
+        self = .replacePattern(compiled, with: content)
       } else {
         throw .field("pattern", "a String or a Regex")
       }
@@ -63,21 +69,39 @@ indirect enum TextNormalizer: Sendable {
 
   /// Applies the step.
   func apply(to text: [UInt8]) throws(TextTokenizerError) -> [UInt8] {
+    try apply(to: text, most: 64 * text.count + (1 << 20))
+  }
+
+  /// Applies the step where no text between becomes longer than a number of bytes.
+  private func apply(to text: [UInt8], most: Int) throws(TextTokenizerError) -> [UInt8] {
+    let result = try changed(text, most: most)
+    guard result.count <= most else {
+      throw TextTokenizerError(
+        source: "",
+        reason: "the normalizer makes a text more than 64 times as long"
+      )
+    }
+    return result
+  }
+
+  /// The text behind the step; where it is longer than `most`, the end may be missing.
+  private func changed(_ text: [UInt8], most: Int) throws(TextTokenizerError) -> [UInt8] {
     switch self {
     case .sequence(let steps):
       var text = text
-      for step in steps { text = try step.apply(to: text) }
+      for step in steps { text = try step.apply(to: text, most: most) }
       return text
     case .nfc, .nfd, .nfkc, .nfkd: return composed(text)
     case .lowercase: return Self.mapped(text) { $0.properties.lowercaseMapping }
     case .strip(let left, let right): return Self.stripped(text, left: left, right: right)
     case .stripAccents: return Self.filtered(text) { $0.mask & ScalarClass.marks == 0 }
     case .prepend(let prefix): return text.isEmpty ? text : prefix + text
-    case .replace(let old, let new): return Self.replaced(text, old, new)
+    case .replace(let old, let new): return Self.replaced(text, old, new, most: most)
     case .replacePattern(let pattern, let new):
       var result: [UInt8] = []
       var last = 0
-      for range in try TextPieces.matches(of: pattern, in: text) {
+      var matcher = TextPatternMatcher(pattern)
+      for range in try matcher.matches(in: text) where result.count <= most {
         result += text[last..<range.lowerBound] + new
         last = range.upperBound
       }
@@ -91,7 +115,7 @@ indirect enum TextNormalizer: Sendable {
         text = Self.filtered(TextNormalizer.nfd.composed(text)) { $0.mask & nonspacing == 0 }
       }
       return lowers ? Self.mapped(text) { $0.properties.lowercaseMapping } : text
-    case .precompiled(let characters): return characters.apply(to: text)
+    case .precompiled(let characters): return characters.apply(to: text, most: most)
     }
   }
 
@@ -155,12 +179,18 @@ indirect enum TextNormalizer: Sendable {
     return Array(text[start..<end])
   }
 
-  static func replaced(_ text: [UInt8], _ old: [UInt8], _ new: [UInt8]) -> [UInt8] {
+  /// Replaces a text wherever it stands; stops behind `most` bytes.
+  static func replaced(
+    _ text: [UInt8],
+    _ old: [UInt8],
+    _ new: [UInt8],
+    most: Int = .max
+  ) -> [UInt8] {
     guard let first = old.first else { return text }
     var result: [UInt8] = []
     result.reserveCapacity(text.count)
     var position = 0
-    while position < text.count {
+    while position < text.count, result.count <= most {
       if text[position] == first, text[position...].starts(with: old) {
         result += new
         position += old.count
@@ -209,65 +239,6 @@ indirect enum TextNormalizer: Sendable {
         result += scalar
       }
       position = next
-    }
-    return result
-  }
-}
-
-/// SentencePiece's compiled rules: a double-array trie and the texts that replace its keys.
-struct CompiledCharacters: Sendable {
-  private let units: [UInt32]
-  private let texts: [UInt8]
-
-  init(_ data: [UInt8]) throws(TextTokenizerError) {
-    func unit(_ offset: Int) -> UInt32 {
-      (0..<4).reduce(0) { $0 | UInt32(data[offset + $1]) << (8 * UInt32($1)) }
-    }
-    guard data.count >= 4, Int(unit(0)) <= data.count - 4, unit(0) % 4 == 0 else {
-      throw .field("precompiled_charsmap", "SentencePiece's table")
-    }
-    let size = Int(unit(0))
-    units = stride(from: 4, to: 4 + size, by: 4).map(unit)
-    texts = Array(data[(4 + size)...])
-  }
-
-  /// The replacement of the shortest key that a text starts with.
-  private func replacement(of text: ArraySlice<UInt8>) -> ArraySlice<UInt8>? {
-    guard let root = units.first else { return nil }
-    var place = Self.offset(root)
-    for byte in text {
-      place ^= Int(byte)
-      guard place < units.count, byte != 0 else { return nil }
-      let unit = units[place]
-      guard unit & 0x8000_00FF == UInt32(byte) else { return nil }
-      place ^= Self.offset(unit)
-      guard place < units.count else { return nil }
-      if unit >> 8 & 1 == 1 {
-        let start = Int(units[place] & 0x7FFF_FFFF)
-        guard start <= texts.count else { return nil }
-        return texts[start...].prefix { $0 != 0 }
-      }
-    }
-    return nil
-  }
-
-  private static func offset(_ unit: UInt32) -> Int { Int((unit >> 10) << ((unit & 0x200) >> 6)) }
-
-  func apply(to text: [UInt8]) -> [UInt8] {
-    var result: [UInt8] = []
-    result.reserveCapacity(text.count)
-    for character in String(decoding: text, as: UTF8.self) {
-      let whole = Array(character.utf8)
-      if whole.count < 6, let replacement = replacement(of: whole[...]) {
-        result += replacement
-        continue
-      }
-      var position = 0
-      while position < whole.count {
-        let next = UTF8Scalars.decode(whole, position).next
-        result += replacement(of: whole[position..<next]) ?? whole[position..<next]
-        position = next
-      }
     }
     return result
   }
