@@ -42,6 +42,24 @@ import Tokenization
     )
   }
 
+  /// Golden ids of `tokenizers` 0.23.3.
+  @Test func `the anchors of a pattern are those of lines`() throws {
+    let golden: [String: [[Int32]]] = [
+      "^a": [[0, 0, 1, 0, 0], [0, 2, 1, 0, 2]],
+      "a$": [[0, 0, 1, 0, 0], [2, 0, 1, 2, 0]],
+    ]
+    for (pattern, expected) in golden {
+      var encoder = try open(
+        """
+        {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\(pattern)"}, "behavior": "Isolated"},
+         "model": {"type": "BPE", "vocab": {"a": 0, "\\n": 1, "aa": 2}, "merges": ["a a"]}}
+        """
+      ).makeEncoder()
+      #expect(try encoder.encode("aa\naa") == expected[0])
+      #expect(try encoder.encode("aaa\naaa") == expected[1])
+    }
+  }
+
   @Test func `what is not supported is named`() {
     let error = #expect(throws: TextTokenizerError.self) {
       try open(#"{"normalizer": {"type": "Magic"}, "model": {"vocab": {"a": 0}, "merges": []}}"#)

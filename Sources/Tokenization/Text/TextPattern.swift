@@ -15,6 +15,7 @@ struct TextPattern: Sendable {
     case jump(Int)
     /// The steps behind it up to `accept`, then those at `next`; only where they match, or do not.
     case look(isNegative: Bool, next: Int)
+    /// The beginning and the end of a line, as in Ruby's patterns.
     case start, end
     case accept
   }
@@ -61,13 +62,24 @@ struct TextPattern: Sendable {
   private(set) var steps: [Step] = []
   private(set) var sets: [Scalars] = []
 
+  /// Parts, with those of repeated groups counted as often as they repeat, beyond which a pattern is
+  /// refused.
+  private static let mostParts = 1 << 16
+
   /// Reads a pattern.
   ///
   /// - Throws: ``TextTokenizerError`` that quotes what is not known.
   init(_ pattern: String) throws(TextTokenizerError) {
+    guard pattern.utf8.count <= Self.mostParts else {
+      throw .unsupported("a pattern of \(pattern.utf8.count) bytes")
+    }
     var parser = TextPatternParser(pattern)
     let node = try parser.parse()
-    emit(node)
+    var rest = Self.mostParts
+    emit(node, &rest)
+    guard rest > 0 else {
+      throw .unsupported("a pattern of more than \(Self.mostParts) parts")
+    }
     steps.append(.accept)
   }
 
@@ -76,16 +88,19 @@ struct TextPattern: Sendable {
     return sets.count - 1
   }
 
-  private mutating func emit(_ node: TextPatternParser.Node) {
+  /// Appends the steps of a part; none once `rest` parts were appended.
+  private mutating func emit(_ node: TextPatternParser.Node, _ rest: inout Int) {
+    rest -= 1
+    guard rest > 0 else { return }
     switch node {
     case .set(let set): steps.append(.one(add(set)))
-    case .sequence(let nodes): for node in nodes { emit(node) }
+    case .sequence(let nodes): for node in nodes { emit(node, &rest) }
     case .start: steps.append(.start)
     case .end: steps.append(.end)
     case .look(let isNegative, let node):
       let place = steps.count
       steps.append(.accept)
-      emit(node)
+      emit(node, &rest)
       steps.append(.accept)
       steps[place] = .look(isNegative: isNegative, next: steps.count)
     case .choice(let nodes):
@@ -94,7 +109,7 @@ struct TextPattern: Sendable {
         let isLast = index == nodes.count - 1
         let place = steps.count
         if !isLast { steps.append(.accept) }
-        emit(node)
+        emit(node, &rest)
         if isLast { continue }
         jumps.append(steps.count)
         steps.append(.accept)
@@ -104,19 +119,19 @@ struct TextPattern: Sendable {
     case .repeated(.set(let set), let least, let most, let isPossessive):
       steps.append(.many(add(set), least: least, most: most, isPossessive: isPossessive))
     case .repeated(let node, let least, let most, _):
-      for _ in 0..<least { emit(node) }
+      for _ in 0..<least where rest > 0 { emit(node, &rest) }
       if most == .max {
         let place = steps.count
         steps.append(.accept)
-        emit(node)
+        emit(node, &rest)
         steps.append(.jump(place))
         steps[place] = .split(place + 1, steps.count)
       } else {
         var splits: [Int] = []
-        for _ in least..<most {
+        for _ in least..<most where rest > 0 {
           splits.append(steps.count)
           steps.append(.accept)
-          emit(node)
+          emit(node, &rest)
         }
         for split in splits { steps[split] = .split(split + 1, steps.count) }
       }
@@ -136,16 +151,38 @@ struct TextPatternMatcher: Sendable {
   let pattern: TextPattern
   private var stack: [Choice] = []
   private var work = 0
+  private var mostWork = TextPatternMatcher.leastWork
 
-  /// Steps of one match beyond which a pattern is taken for one that never ends.
-  private static let mostWork = 50_000_000
+  /// Steps beyond which a pattern is taken for one that never ends: so many for a text, and more for
+  /// each of its bytes.
+  private static let leastWork = 50_000_000
+  private static let workPerByte = 256
 
   init(_ pattern: TextPattern) { self.pattern = pattern }
 
-  /// The end of the match that starts at a place; nil where there is none.
-  mutating func match(_ text: [UInt8], at start: Int) throws(TextTokenizerError) -> Int? {
-    stack.removeAll(keepingCapacity: true)
+  /// The matches in a text, in order; empty ones are none.
+  mutating func matches(in text: [UInt8]) throws(TextTokenizerError) -> [Range<Int>] {
     work = 0
+    mostWork = Self.leastWork + Self.workPerByte * text.count
+    var found: [Range<Int>] = []
+    var position = 0
+    while position < text.count {
+      if let end = try match(text, at: position), end > position {
+        found.append(position..<end)
+        position = end
+      } else {
+        position = UTF8Scalars.decode(text, position).next
+      }
+    }
+    return found
+  }
+
+  /// Whether a text without any scalar is a match.
+  mutating func matchesNothing() throws(TextTokenizerError) -> Bool { try match([], at: 0) != nil }
+
+  /// The end of the match that starts at a place; nil where there is none.
+  private mutating func match(_ text: [UInt8], at start: Int) throws(TextTokenizerError) -> Int? {
+    stack.removeAll(keepingCapacity: true)
     return try run(text, step: 0, position: start)
   }
 
@@ -189,13 +226,14 @@ struct TextPatternMatcher: Sendable {
         isAlive = (try run(text, step: step + 1, position: position) != nil) != isNegative
         step = next
       case .start:
-        isAlive = position == 0
+        isAlive =
+          position == 0 || (position < text.count && text[position - 1] == UInt8(ascii: "\n"))
         step += 1
       case .end:
-        isAlive = position == text.count
+        isAlive = position == text.count || text[position] == UInt8(ascii: "\n")
         step += 1
       }
-      guard work < Self.mostWork else {
+      guard work < mostWork else {
         throw TextTokenizerError(source: "", reason: "a pattern that backtracks without end")
       }
       if !isAlive {

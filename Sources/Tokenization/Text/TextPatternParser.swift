@@ -70,8 +70,11 @@ struct TextPatternParser {
       return node
     }
     if case .start = node { throw unknown("a repeated '^'") }
+    let isCounted = scalars[position - 1] == "}"
     let isPossessive = take("+")
     if isPossessive {
+      // In Ruby's patterns this repeats the repetition.
+      guard !isCounted else { throw unknown("'}+'") }
       guard case .set = node else { throw unknown("a possessive group") }
     }
     if next == "?" { throw unknown("lazy repetition") }
@@ -116,9 +119,10 @@ struct TextPatternParser {
       set.close()
       return .set(set)
     default:
+      try checkFolding(scalar)
       position += 1
       var set = TextPattern.Scalars()
-      add(scalar.value...scalar.value, to: &set)
+      try add(scalar.value...scalar.value, to: &set)
       set.close()
       return .set(set)
     }
@@ -166,7 +170,7 @@ struct TextPatternParser {
         high = try single()
       }
       guard low <= high else { throw unknown("a range from high to low") }
-      add(low...high, to: &set)
+      try add(low...high, to: &set)
     }
     guard take("]") else { throw unknown("a class without end") }
     set.close()
@@ -232,7 +236,7 @@ struct TextPatternParser {
     case "d", "D": inner.categories = ScalarClass.categories(named: "Nd") ?? 0
     default:
       let scalar = try single()
-      add(scalar...scalar, to: &set)
+      try add(scalar...scalar, to: &set)
       return
     }
     if kind != "p", kind != "P" { position += 2 }
@@ -261,10 +265,21 @@ struct TextPatternParser {
     return mask
   }
 
+  /// Refuses pairs of letters that match one letter, such as `ß`, where case is ignored.
+  private func checkFolding(_ scalar: Unicode.Scalar) throws(TextTokenizerError) {
+    guard ignoresCase, position + 1 < scalars.count else { return }
+    let pair = "\(scalar)\(scalars[position + 1])".lowercased()
+    if ["ff", "fi", "fl", "ss", "st"].contains(pair) { throw unknown("'\(pair)' in any case") }
+  }
+
   /// Adds a range, with the other case of its letters where case is ignored.
-  private func add(_ range: ClosedRange<UInt32>, to set: inout TextPattern.Scalars) {
+  private func add(
+    _ range: ClosedRange<UInt32>,
+    to set: inout TextPattern.Scalars
+  ) throws(TextTokenizerError) {
     set.ranges.append(range)
     guard ignoresCase else { return }
+    guard range.upperBound < 0x80 else { throw unknown("a letter beyond ASCII in any case") }
     for code in range.clamped(to: 0x41...0x7A)
     where range.contains(code) && (0x41...0x5A).contains(code & ~0x20) {
       set.ranges.append(code ^ 0x20...code ^ 0x20)

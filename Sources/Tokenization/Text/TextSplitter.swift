@@ -1,33 +1,3 @@
-/// Runs of a text.
-enum TextPieces {
-  /// The matches of a pattern, in order; empty ones are none.
-  static func matches(of pattern: TextPattern, in text: [UInt8]) throws(TextTokenizerError)
-    -> [Range<Int>]
-  {
-    var matcher = TextPatternMatcher(pattern)
-    var found: [Range<Int>] = []
-    var position = 0
-    while position < text.count {
-      if let end = try matcher.match(text, at: position), end > position {
-        found.append(position..<end)
-        position = end
-      } else {
-        position = UTF8Scalars.decode(text, position).next
-      }
-    }
-    return found
-  }
-}
-
-/// What becomes of the matches by which a text is split.
-enum SplitBehavior: String, Sendable {
-  case removed = "Removed"
-  case isolated = "Isolated"
-  case mergedWithPrevious = "MergedWithPrevious"
-  case mergedWithNext = "MergedWithNext"
-  case contiguous = "Contiguous"
-}
-
 /// One step of a tokenizer's splitting before its model.
 enum TextSplitter: Sendable {
   case pattern(TextPattern, SplitBehavior, isInverted: Bool)
@@ -60,7 +30,13 @@ enum TextSplitter: Sendable {
     switch type {
     case "Sequence":
       var steps: [TextSplitter] = []
-      for part in json["pretokenizers"]?.array ?? [] { steps += try Self.steps(part) }
+      for part in json["pretokenizers"]?.array ?? [] {
+        // It would see the letters that ByteLevel writes bytes with.
+        if case .byteLevel? = steps.last {
+          throw .unsupported("a pre-tokenizer behind ByteLevel")
+        }
+        steps += try Self.steps(part)
+      }
       return steps
     case "ByteLevel":
       let pattern = json["use_regex"]?.bool ?? true ? try TextPattern(gpt2) : nil
@@ -80,7 +56,10 @@ enum TextSplitter: Sendable {
     case "Punctuation": return [.punctuation(try behavior(.isolated))]
     case "Digits": return [.digits(individual: json["individual_digits"]?.bool ?? false)]
     case "Metaspace":
-      guard let mark = json["replacement"]?.bytes else { throw .field("replacement", "a text") }
+      guard let text = json["replacement"]?.text, text.unicodeScalars.count == 1 else {
+        throw .field("replacement", "one character")
+      }
+      let mark = Array(text.utf8)
       var prepending = Prepending.always
       if let name = json["prepend_scheme"]?.text {
         guard let known = Prepending(rawValue: name) else {
@@ -135,12 +114,12 @@ struct SplitterRun: Sendable {
     case .pattern(_, let behavior, let isInverted):
       for piece in split.pieces {
         let matches = try find(index, in: split.text, piece)
-        Self.cut(piece, by: matches, behavior, isInverted, into: &pieces)
+        behavior.cut(piece, by: matches, isInverted: isInverted, into: &pieces)
       }
     case .literal(let literal, let behavior, let isInverted):
       for piece in split.pieces {
         let matches = Self.find(literal, in: split.text, piece)
-        Self.cut(piece, by: matches, behavior, isInverted, into: &pieces)
+        behavior.cut(piece, by: matches, isInverted: isInverted, into: &pieces)
       }
     case .whitespace:
       cut(split, .removed, into: &pieces) { $0.isSpace }
@@ -161,7 +140,7 @@ struct SplitterRun: Sendable {
       guard pattern != nil else { return }
       for piece in split.pieces {
         let matches = try find(index, in: split.text, piece)
-        Self.cut(piece, by: matches, .isolated, false, into: &pieces)
+        SplitBehavior.isolated.cut(piece, by: matches, into: &pieces)
       }
     }
     split.pieces = pieces
@@ -174,29 +153,10 @@ struct SplitterRun: Sendable {
     _ piece: Range<Int>
   ) throws(TextTokenizerError) -> [Range<Int>] {
     // A pattern looks ahead: it must not see what is behind its piece.
-    if piece != text.indices {
-      let own = Array(text[piece])
-      let start = piece.lowerBound
-      return try matches(index, in: own).map { $0.lowerBound + start..<$0.upperBound + start }
-    }
-    return try matches(index, in: text)
-  }
-
-  private mutating func matches(
-    _ index: Int,
-    in text: [UInt8]
-  ) throws(TextTokenizerError) -> [Range<Int>] {
-    var found: [Range<Int>] = []
-    var position = 0
-    while position < text.count {
-      if let end = try matchers[index]?.match(text, at: position), end > position {
-        found.append(position..<end)
-        position = end
-      } else {
-        position = UTF8Scalars.decode(text, position).next
-      }
-    }
-    return found
+    guard piece != text.indices else { return try matchers[index]?.matches(in: text) ?? [] }
+    let start = piece.lowerBound
+    let own = try matchers[index]?.matches(in: Array(text[piece])) ?? []
+    return own.map { $0.lowerBound + start..<$0.upperBound + start }
   }
 
   private static func find(_ literal: [UInt8], in text: [UInt8], _ piece: Range<Int>) -> [Range<
@@ -229,7 +189,7 @@ struct SplitterRun: Sendable {
         if isMatch(ScalarClass(scalar)) { matches.append(position..<next) }
         position = next
       }
-      Self.cut(piece, by: matches, behavior, false, into: &pieces)
+      behavior.cut(piece, by: matches, into: &pieces)
     }
   }
 
@@ -252,62 +212,7 @@ struct SplitterRun: Sendable {
         }
         position = next
       }
-      Self.cut(piece, by: matches, behavior, false, into: &pieces)
-    }
-  }
-
-  /// Cuts a piece by its matches.
-  static func cut(
-    _ piece: Range<Int>,
-    by matches: [Range<Int>],
-    _ behavior: SplitBehavior,
-    _ isInverted: Bool,
-    into pieces: inout [Range<Int>]
-  ) {
-    var parts: [(range: Range<Int>, isMatch: Bool)] = []
-    parts.reserveCapacity(matches.count * 2 + 1)
-    var last = piece.lowerBound
-    for match in matches {
-      if match.lowerBound > last { parts.append((last..<match.lowerBound, isInverted)) }
-      parts.append((match, !isInverted))
-      last = match.upperBound
-    }
-    if last < piece.upperBound { parts.append((last..<piece.upperBound, isInverted)) }
-    switch behavior {
-    case .isolated: for part in parts { pieces.append(part.range) }
-    case .removed: for part in parts where !part.isMatch { pieces.append(part.range) }
-    case .contiguous:
-      var previous: Bool?
-      for part in parts {
-        if part.isMatch == previous {
-          pieces.append(pieces.removeLast().lowerBound..<part.range.upperBound)
-        } else {
-          pieces.append(part.range)
-        }
-        previous = part.isMatch
-      }
-    case .mergedWithPrevious:
-      var wasMatch = false
-      for (index, part) in parts.enumerated() {
-        if part.isMatch, !wasMatch, index > 0 {
-          pieces.append(pieces.removeLast().lowerBound..<part.range.upperBound)
-        } else {
-          pieces.append(part.range)
-        }
-        wasMatch = part.isMatch
-      }
-    case .mergedWithNext:
-      var merged: [Range<Int>] = []
-      var wasMatch = false
-      for (index, part) in parts.reversed().enumerated() {
-        if part.isMatch, !wasMatch, index > 0 {
-          merged.append(part.range.lowerBound..<merged.removeLast().upperBound)
-        } else {
-          merged.append(part.range)
-        }
-        wasMatch = part.isMatch
-      }
-      pieces += merged.reversed()
+      behavior.cut(piece, by: matches, into: &pieces)
     }
   }
 
@@ -343,7 +248,7 @@ struct SplitterRun: Sendable {
       let whole = start..<text.count
       if splits {
         let matches = Self.find(mark, in: text, whole)
-        Self.cut(whole, by: matches, .mergedWithNext, false, into: &pieces)
+        SplitBehavior.mergedWithNext.cut(whole, by: matches, into: &pieces)
       } else {
         pieces.append(whole)
       }
