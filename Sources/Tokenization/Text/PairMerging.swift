@@ -13,6 +13,7 @@ struct PairMerging: Sendable {
   private let ignoresMerges: Bool
   private let fusesUnknown: Bool
   private let unknown: Int32?
+  /// The ids of bytes that stand for themselves; -1 where a byte has none.
   private let fallbacks: [Int32]?
   private let suffix: [UInt8]
   private let special: Set<Int32>
@@ -36,8 +37,7 @@ struct PairMerging: Sendable {
     suffix = json["end_of_word_suffix"]?.bytes ?? []
     special = vocabulary.special
     unknown = json["unk_token"]?.bytes.flatMap(vocabulary.id)
-    let bytes = (0...255 as ClosedRange<UInt8>).compactMap(vocabulary.fallback)
-    fallbacks = json["byte_fallback"]?.bool == true && bytes.count == 256 ? bytes : nil
+    fallbacks = json["byte_fallback"]?.bool == true ? vocabulary.fallbacks : nil
     symbols = ByteStringTable(minimumCapacity: names.count)
     var size = 1024
     while size < pairs.count * 2 { size *= 2 }
@@ -131,7 +131,7 @@ struct PairMerging: Sendable {
       if let id {
         word.append(id)
         endsUnknown = false
-      } else if let fallbacks {
+      } else if let fallbacks, text[position..<next].allSatisfy({ fallbacks[Int($0)] >= 0 }) {
         for index in position..<next { word.append(fallbacks[Int(text[index])]) }
         endsUnknown = false
       } else if let unknown {

@@ -49,6 +49,7 @@ struct UnigramModel: Sendable {
   private var scores: [Double] = []
   private let unknown: Int32
   private let unknownScore: Double
+  /// The ids of bytes that stand for themselves; -1 where a byte has none.
   private let fallbacks: [Int32]?
 
   init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
@@ -65,8 +66,7 @@ struct UnigramModel: Sendable {
       if !name.isEmpty, !vocabulary.special.contains(Int32(id)) { trie.insert(name, Int32(id)) }
     }
     unknownScore = (scores.min() ?? 0) - 10
-    let bytes = (0...255 as ClosedRange<UInt8>).compactMap(vocabulary.fallback)
-    fallbacks = json["byte_fallback"]?.bool == true && bytes.count == 256 ? bytes : nil
+    fallbacks = json["byte_fallback"]?.bool == true ? vocabulary.fallbacks : nil
   }
 
   /// The names and ids of the vocabulary of a file.
@@ -119,7 +119,7 @@ struct UnigramModel: Sendable {
       end = start
     }
     for (start, end, id) in way.reversed() {
-      if id == unknown, let fallbacks {
+      if id == unknown, let fallbacks, own[start..<end].allSatisfy({ fallbacks[Int($0)] >= 0 }) {
         for index in start..<end { ids.append(fallbacks[Int(own[index])]) }
       } else {
         ids.append(id)
@@ -136,6 +136,9 @@ struct WordPieces: Sendable {
   private let longest: Int
   private let isWhole: Bool
 
+  /// The longest words that a file may ask for: the time for one grows with the cube of its length.
+  private static let mostCharacters = 1000
+
   init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
     guard let unknown = json["unk_token"]?.bytes.flatMap(vocabulary.id) else {
       throw .field("unk_token", "a token of the vocabulary")
@@ -143,7 +146,10 @@ struct WordPieces: Sendable {
     self.unknown = unknown
     self.vocabulary = vocabulary
     prefix = json["continuing_subword_prefix"]?.bytes ?? Array("##".utf8)
-    longest = json["max_input_chars_per_word"]?.integer ?? 100
+    longest = json["max_input_chars_per_word"].map { $0.integer ?? -1 } ?? 100
+    guard (0...Self.mostCharacters).contains(longest) else {
+      throw .field("max_input_chars_per_word", "a number from 0 to \(Self.mostCharacters)")
+    }
     isWhole = TextModel.type(of: json) == "WordLevel"
   }
 

@@ -24,10 +24,12 @@ struct TextVocabulary: Sendable {
   /// The id of a name.
   func id(of name: [UInt8]) -> Int32? { names.find(name) }
 
-  /// The id that a byte has where it stands for itself, such as `<0x0A>`.
-  func fallback(of byte: UInt8) -> Int32? {
-    let digits = String(byte, radix: 16, uppercase: true)
-    return id(of: Array("<0x\(digits.count == 1 ? "0" : "")\(digits)>".utf8))
+  /// The ids of the bytes where they stand for themselves, such as `<0x0A>`; -1 where one has none.
+  var fallbacks: [Int32] {
+    (0...255).map { byte in
+      let digits = String(byte, radix: 16, uppercase: true)
+      return id(of: Array("<0x\(digits.count == 1 ? "0" : "")\(digits)>".utf8)) ?? -1
+    }
   }
 }
 
