@@ -4,14 +4,13 @@ internal import Readers
 /// A user's own text tokenizer: a `tokenizer.json` or a SentencePiece model, captions to ids.
 ///
 /// Ids equal those of `tokenizers` and `sentencepiece`, with one rule of our own: special tokens are
-/// text inside of a text, so no caption can write a control token.
+/// text inside of a text, so no caption can write a control token. Truncation, padding and what a
+/// template puts around a text are not applied.
 public struct TextTokenizer: Sendable {
   /// The SHA-256 of the file, 64 hexadecimal digits.
   public let sha256: String
   /// Every id is below this.
   public let vocabularySize: Int
-  /// Ids that the file's template puts in front of one text, and behind it.
-  public let template: (prefix: [Int], suffix: [Int])
 
   private let kind: Kind
 
@@ -39,12 +38,10 @@ public struct TextTokenizer: Sendable {
         let tokenizer = try TokenizerFile(TokenizerJSON(parsing: bytes))
         kind = .file(tokenizer)
         vocabularySize = tokenizer.vocabulary.size
-        template = tokenizer.template
       } else {
         let model = try SentencePieceModel(bytes)
         kind = .sentencePiece(model)
         vocabularySize = model.size
-        template = ([], [])
       }
     } catch {
       throw error.from(file)
@@ -102,7 +99,7 @@ public struct TextEncoder: Sendable {
   init(file: FileEncoder) { self.file = file }
   init(model: SentencePieceModel) { self.model = model }
 
-  /// The ids of a text, without those of the file's template.
+  /// The ids of a text.
   ///
   /// - Throws: ``TextTokenizerError`` where a pattern of the file does not come to an end.
   public mutating func encode(_ text: String) throws(TextTokenizerError) -> [Int32] {
@@ -119,7 +116,6 @@ struct TokenizerFile: Sendable {
   let normalizer: TextNormalizer?
   let splitters: [TextSplitter]
   let model: TextModel
-  let template: (prefix: [Int], suffix: [Int])
   /// Tokens that are looked for before the text is normalized, and behind it.
   let raw: AddedTokens
   let normalized: AddedTokens
@@ -155,42 +151,18 @@ struct TokenizerFile: Sendable {
     self.vocabulary = vocabulary
     let isByteLevel = splitters.contains { if case .byteLevel = $0 { true } else { false } }
     self.model = try TextModel(model, vocabulary: vocabulary, isByteLevel: isByteLevel)
-    template = try Self.template(json["post_processor"], vocabulary)
+    try Self.check(postProcessor: json["post_processor"])
   }
 
-  private static func template(
-    _ json: TokenizerJSON?,
-    _ vocabulary: TextVocabulary
-  ) throws(TextTokenizerError) -> ([Int], [Int]) {
-    guard let json, let type = json["type"]?.text else { return ([], []) }
+  /// Refuses a post-processor that is not known.
+  ///
+  /// What the known ones put around a text is left out: begin and end are a layout's business.
+  private static func check(postProcessor json: TokenizerJSON?) throws(TextTokenizerError) {
+    guard let json, let type = json["type"]?.text else { return }
     switch type {
-    case "ByteLevel": return ([], [])
+    case "ByteLevel", "BertProcessing", "RobertaProcessing", "TemplateProcessing": return
     case "Sequence":
-      var (prefix, suffix): ([Int], [Int]) = ([], [])
-      for part in json["processors"]?.array ?? [] {
-        let (before, behind) = try template(part, vocabulary)
-        prefix = before + prefix
-        suffix += behind
-      }
-      return (prefix, suffix)
-    case "BertProcessing", "RobertaProcessing":
-      guard let cls = json["cls"]?.array?.last?.integer, let sep = json["sep"]?.array?.last?.integer
-      else { throw .field("post_processor", "\(type) with cls and sep") }
-      return ([cls], [sep])
-    case "TemplateProcessing":
-      var (prefix, suffix): ([Int], [Int]) = ([], [])
-      var isBehind = false
-      for piece in json["single"]?.array ?? [] {
-        if piece["Sequence"] != nil {
-          isBehind = true
-        } else if let name = piece["SpecialToken"]?["id"]?.text {
-          guard let ids = json["special_tokens"]?[name]?["ids"]?.array?.compactMap(\.integer) else {
-            throw .field("special_tokens", "ids of '\(name)'")
-          }
-          if isBehind { suffix += ids } else { prefix += ids }
-        }
-      }
-      return (prefix, suffix)
+      for part in json["processors"]?.array ?? [] { try check(postProcessor: part) }
     default: throw .unsupported("the post-processor '\(type)'")
     }
   }

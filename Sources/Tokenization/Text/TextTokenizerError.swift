@@ -16,8 +16,8 @@ public struct TextTokenizerError: ClassifiedError, Hashable {
     self.kind = kind
   }
 
-  /// The file and the reason in one line.
-  public var description: String { "\(source): \(reason)" }
+  /// The file, where it is known, and the reason in one line.
+  public var description: String { source.isEmpty ? reason : "\(source): \(reason)" }
 
   /// A part of a tokenizer that this program does not have.
   static func unsupported(_ part: String) -> TextTokenizerError {
