@@ -1,7 +1,8 @@
 """Text tokenizers beside `tokenizers` and `sentencepiece`: equal ids on 10,000 lines in 16 scripts."""
 
-import hashlib
+import base64
 import json
+import struct
 
 import numpy as np
 import pytest
@@ -137,12 +138,40 @@ def test_control_tokens_are_text(ids, tmp_path):
             assert not special & set(line), (kind, line)
 
 
+def _table(root=256, leaf=0x61, value=0, text=b"b\0"):
+    """SentencePiece's compiled rules with one key, `a`: a double array, then the texts; in base64."""
+    units = [0] * 512
+    units[0], units[256 ^ 0x61], units[256] = root << 10, 0x61 | 1 << 8 | leaf << 10, value | 1 << 31
+    array = struct.pack("<512I", *units)
+    return base64.b64encode(struct.pack("<I", len(array)) + array + text).decode()
+
+
 def _minimal(**changes):
     data = {
         "version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None,
         "decoder": None, "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]},
     }
     return json.dumps(data | changes)
+
+
+def _split(pattern):
+    return _minimal(pre_tokenizer={"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False})
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"type": "BPE", "vocab": {"<unk>": 0, "<0xC3>": 1, "<0xA9>": 2, "a": 3}, "merges": [], "unk_token": "<unk>", "byte_fallback": True},
+        {"type": "Unigram", "vocab": [["<unk>", 0], ["<0xC3>", -5], ["<0xA9>", -5], ["a", -1]], "unk_id": 0, "byte_fallback": True},
+    ],
+)
+def test_bytes_that_have_no_token(ids, tmp_path, model):
+    """A scalar falls back to its bytes where each of them is in the vocabulary, whatever others are."""
+    from tokenizers import Tokenizer
+
+    path, texts = tmp_path / "tokenizer.json", ["aé", "aè", "éa", "éèa"]
+    path.write_text(_minimal(model=model))
+    _compare(texts, ids(texts, path), _reference(Tokenizer.from_file(str(path)), texts))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +190,17 @@ def _minimal(**changes):
         (_minimal(model={"type": "Unigram", "vocab": [["a", 0]], "unk_id": 5}), 3, "unk_id"),
         (_minimal(model={"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "[UNK]"}), 3, "unk_token"),
         (_minimal(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA"}), 3, "precompiled_charsmap"),
+        (_minimal(normalizer={"type": "Precompiled", "precompiled_charsmap": _table(text=b"\xf0\0")}), 3, "precompiled_charsmap"),
+        (_split("(?:(?:(?:ab){1000}){1000}){1000}"), 4, "parts"),
+        (_split("(?:(?:(?:){1000}){1000}){1000}"), 4, "parts"),
+        (_split("a{1,2}+"), 4, "'}+'"),
+        (_split("(?i:é)"), 4, "ASCII"),
+        (_split("(?i:Ss)"), 4, "'ss'"),
+        (_minimal(pre_tokenizer={"type": "Sequence", "pretokenizers": [
+            {"type": "ByteLevel", "add_prefix_space": False}, {"type": "Digits", "individual_digits": True}]}), 4, "behind ByteLevel"),
+        (_minimal(pre_tokenizer={"type": "Metaspace", "replacement": "ab"}), 3, "replacement"),
+        (_minimal(normalizer={"type": "Replace", "pattern": {"Regex": "b*"}, "content": "x"}), 4, "nothing at all"),
+        (_minimal(model={"type": "WordPiece", "vocab": {"a": 0}, "unk_token": "a", "max_input_chars_per_word": 10**9}), 3, "max_input"),
         ("{", 3, "no name of a member"),
         ("{}", 3, "model"),
         ('{"model": {"vocab": {"\\ud800": 1}}}', 3, "surrogate"),
@@ -175,3 +215,43 @@ def test_what_is_refused(ids, tmp_path, text, code, part):
     message = ids(["ab"], path, code=code)
     assert message.splitlines()[-1].startswith("Error: ") and part in message and str(path) in message
     assert len([line for line in message.splitlines() if line.startswith("Error")]) == 1
+
+
+def _pieces(model, **table):
+    """A SentencePiece model of three pieces whose normalizer has a table."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    for piece, score, kind in (("<unk>", 0, 2), ("▁", -1, 1), ("a", -2, 1), ("b", -3, 1)):
+        proto.pieces.add(piece=piece, score=score, type=kind)
+    proto.trainer_spec.model_type = model
+    proto.normalizer_spec.precompiled_charsmap = base64.b64decode(_table(**table))
+    return proto
+
+
+def test_models_whose_tables_lead_out_of_them(ids, tmp_path):
+    """The library would follow them, and crash."""
+    path = tmp_path / "m.model"
+    path.write_bytes(_pieces(1).SerializeToString())
+    assert ids(["ab"], path) == [[1, 3, 3]]
+    for table in ({"root": 1 << 21}, {"leaf": (1 << 21) - 1}, {"value": 1 << 30}, {"text": b"b"}, {"text": b"\xf0\0"}):
+        path.write_bytes(_pieces(1, **table).SerializeToString())
+        assert "precompiled_charsmap" in ids(["ab"], path, code=3), table
+    proto = _pieces(1)
+    proto.denormalizer_spec.precompiled_charsmap = base64.b64decode(_table(value=1 << 30))
+    path.write_bytes(proto.SerializeToString())
+    assert "precompiled_charsmap" in ids(["ab"], path, code=3)
+    proto = _pieces(1)
+    proto.pieces.add(piece="a" * (1 << 20), score=-1, type=4)
+    path.write_bytes(proto.SerializeToString())
+    assert "piece" in ids(["ab"], path, code=3)
+
+
+def test_rules_that_make_texts_without_end(ids, tmp_path):
+    """Twelve times ten letters for each one; alternatives in every order: a line is refused, and soon."""
+    path = tmp_path / "tokenizer.json"
+    tenfold = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+    path.write_text(_minimal(normalizer={"type": "Sequence", "normalizers": [tenfold] * 12}))
+    assert "64 times" in ids(["a"], path, code=3)
+    path.write_text(_split("(?:a|aa)+c"))
+    assert "backtracks" in ids(["a" * 40], path, code=3)
