@@ -8,13 +8,13 @@ os.environ["KERAS_BACKEND"] = "torch"
 
 import h5py
 import jsonschema
+import keras
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
 from safetensors import safe_open
 
-keras = pytest.importorskip("keras")
 layers = keras.layers
 nn = torch.nn
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -312,7 +312,8 @@ def prepared(tessera, root, tmp_path, *rules):
 
 @pytest.mark.parametrize("size", [(256, 384), (150, 123), (200, 300), (500, 700)])
 def test_opencvs_filter_is_exact(tessera, root, tmp_path, size):
-    cv2 = pytest.importorskip("cv2")
+    import cv2
+
     rules = ["--resize", f"opencv-linear:exact={size[0]}x{size[1]}", "--crop", "none"]
     stored, ours = prepared(tessera, root, tmp_path, *rules)
     assert np.array_equal(ours, cv2.resize(stored, size[::-1], interpolation=cv2.INTER_LINEAR))

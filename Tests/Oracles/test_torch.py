@@ -379,8 +379,7 @@ def package_file(package, name):
     import pathlib
 
     found = importlib.util.find_spec(package)
-    if found is None:
-        pytest.skip(f"{package} is not installed (Tests/Oracles/requirements-no-deps.txt)")
+    assert found is not None, f"{package} is not installed (Tests/Oracles/requirements-no-deps.txt)"
     return pathlib.Path(found.origin).parent / name
 
 

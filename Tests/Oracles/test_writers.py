@@ -9,6 +9,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 
 import gguf
 import h5py
+import keras
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -132,7 +133,6 @@ def test_numpy_opens_archives_of_every_type_it_has(tessera, source, tmp_path):
 
 
 def test_transposed_tensors_have_the_right_checksums(tessera, tmp_path):
-    keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(700), keras.layers.Dense(5)])
     model.save(tmp_path / "m.keras")
     for name in ("out.npz", "out.pt"):
@@ -177,8 +177,6 @@ def test_narrow_floats_are_opaque_with_a_stated_type_and_come_back(tessera, sour
 @pytest.mark.parametrize("policy", ["float32", "bfloat16"])
 @pytest.mark.parametrize("ending", ["keras", "weights.h5"])
 def test_keras_loads_its_weights(policy, ending, tessera, tmp_path):
-    keras = pytest.importorskip("keras")
-
     def model():
         inner = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.BatchNormalization()])
         return keras.Sequential([keras.Input((6,)), inner, keras.layers.Dropout(0.1), keras.layers.Dense(3)])
