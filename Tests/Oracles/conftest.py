@@ -41,6 +41,15 @@ def tessera(program):
     return run
 
 
+@pytest.fixture(scope="module")
+def without_gradients():
+    """A module's references keep no graph; those of other modules, which run in the same process, may need theirs."""
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
 @pytest.fixture(scope="session")
 def root():
     """The checkout's root."""

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from taming.modules.diffusionmodules.model import AttnBlock, Decoder, Downsample, Encoder, ResnetBlock, Upsample
 from torch import nn
 
-torch.set_grad_enabled(False)
 torch.set_num_threads(1)
 
 

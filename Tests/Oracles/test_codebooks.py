@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 SCHEMA = json.loads((pathlib.Path(__file__).resolve().parents[2] / "schemas/quantizer.schema.json").read_text())
-torch.set_grad_enabled(False)
+pytestmark = pytest.mark.usefixtures("without_gradients")
 
 
 def by_path(distribution, suffix):

@@ -12,6 +12,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
+
 FAMILIES = [
     references.Taming, references.Gumbel, references.LatentDiffusion, references.LlamaGen, references.Janus,
     references.TransformersJanus, references.TransformersChameleon, references.Chameleon, references.IBQ,

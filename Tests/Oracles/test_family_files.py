@@ -12,6 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from test_families import AS_STORED, members, store
 
+pytestmark = pytest.mark.usefixtures("without_gradients")
+
 CHECKPOINTS = ["unshuffled_model", "shuffled_model_ema", "shuffled_model_ema_norm_he-et-al"]
 
 

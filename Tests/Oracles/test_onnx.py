@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(__import__("pathlib").Path(__file__).resolve().parents[2] / "fixtures/network"))
 import make  # noqa: E402
 
-torch.set_grad_enabled(False)
+pytestmark = pytest.mark.usefixtures("without_gradients")
 SIZE = ["--resize", "bicubic:exact=64x48", "--crop", "none"]
 
 
