@@ -54,7 +54,7 @@ test-arm:
 
 ## Compares the program with the reference implementations in Python.
 test-oracles: test-swift oracles
-	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs Tests/Oracles
+	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Oracles
 
 ## The Python environment of the oracles; made anew when its requirements change.
 oracles: $(ORACLES)/.complete
