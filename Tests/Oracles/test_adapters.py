@@ -215,3 +215,28 @@ def test_a_peft_file_without_its_configuration_is_refused(tessera, tmp_path):
         "--lora", tmp_path / "adapter", code=4,
     )
     assert "adapter_config.json" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda a: a.update({"q_proj.alpha": torch.tensor(float("nan"))}), "multiplied by nan"),
+        (lambda a: a.update({"q_proj.alpha": torch.tensor(float("inf"))}), "multiplied by inf"),
+        (lambda a: a["q_proj.lora_B.weight"].fill_(float("nan")), "has the norm nan"),
+        (lambda a: a.update({"q_proj.lora_magnitude_vector.weight": torch.full((40,), float("inf"))}), "magnitudes"),
+        (lambda a: a.update({"q_proj.lora_magnitude_vector.weight": torch.ones(40)}), "row 0 has the norm 0.0"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_named(tessera, tmp_path, change, message):
+    base = {k: v.clone() for k, v in randomised(Model(), 8).state_dict().items()}
+    base["q_proj.weight"][0] = 0
+    save_file(base, tmp_path / "base.safetensors")
+    adapter = {"q_proj.lora_A.weight": torch.zeros(4, 24), "q_proj.lora_B.weight": torch.zeros(40, 4)}
+    change(adapter)
+    save_file(adapter, tmp_path / "adapter.safetensors")
+    result = tessera(
+        "convert", tmp_path / "base.safetensors", "-o", tmp_path / "out.safetensors",
+        "--lora", tmp_path / "adapter.safetensors", code=5,
+    )
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not (tmp_path / "out.safetensors").exists()

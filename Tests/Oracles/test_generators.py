@@ -147,3 +147,37 @@ def test_nothing_to_bake_is_an_error(tessera, tmp_path, kind):
     save({"weight": torch.zeros(3)}, tmp_path / "in.safetensors", "")
     arguments = ["convert", tmp_path / "in.safetensors", "-o", tmp_path / "out.safetensors", "--bake", kind]
     assert kind in tessera(*arguments, code=4).stderr
+
+
+def refused(tessera, tmp_path, state, code, *options):
+    save(state, tmp_path / "in.safetensors", "")
+    result = tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "out.safetensors", *options, code=code)
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "out.safetensors").exists()
+    return result.stderr
+
+
+@pytest.mark.parametrize("name", ["enc.8x8_conv.weight", "dec.8x8_block0.affine.bias", "dec.8x8_aux_conv.bias"])
+def test_double_precision_is_refused_and_not_mixed(tessera, tmp_path, name):
+    """A float64 tensor among float32 ones was once filled with float32 bytes."""
+    state = spiced(Generator("song")).state_dict()
+    state[name] = state[name].double()
+    message = refused(tessera, tmp_path, state, 4, "--fold-sigma", 2.5, "--sigma-data", 0.5)
+    assert name in message and "--dtype f32" in message
+
+
+def test_numbers_that_are_not_finite_are_named(tessera, tmp_path):
+    state = spiced(Generator("song")).state_dict()
+    damaged = state | {"map_layer1.bias": torch.full((24,), math.inf)}
+    assert "map_layer1" in refused(tessera, tmp_path, damaged, 5, "--fold-sigma", 2.5, "--sigma-data", 0.5)
+    directions = {"a.weight_v": torch.ones(3, 4), "a.weight_g": torch.ones(3, 1)}
+    directions["a.weight_v"][1] = 0
+    assert "slice 1 has the norm 0.0" in refused(tessera, tmp_path, directions, 5, "--bake", "weight-norm")
+    directions = {"a.weight_v": torch.ones(3, 4), "a.weight_g": torch.tensor([[1.0], [math.nan], [1]])}
+    assert "a.weight_v" in refused(tessera, tmp_path, directions, 5, "--bake", "weight-norm")
+    preserved = {"out_gain": torch.tensor(math.nan), "out_conv.weight": torch.ones(3, 4)}
+    assert "'out_gain'" in refused(tessera, tmp_path, preserved, 5, "--bake", "edm2")
+    preserved = {"out_gain": torch.tensor(1.0), "out_conv.weight": torch.full((3, 4), math.inf)}
+    assert "row 0 has the norm inf" in refused(tessera, tmp_path, preserved, 5, "--bake", "edm2")
+    # A row of zeros stays one: EDM2's own epsilon divides it.
+    preserved["out_conv.weight"] = torch.zeros(3, 4)
+    assert not bake(tessera, tmp_path, preserved, "edm2")["out_conv.weight"].any()

@@ -42,7 +42,8 @@ struct AdapterChange {
     self.rank = rank
     let factor = try strength * AdapterChange.scale(module, adapter, configuration, rank: rank)
     guard Float(factor).isFinite else {
-      throw module.failure("its change would be multiplied by \(factor); look at alpha and rank")
+      let cause = "its change would be multiplied by \(factor); look at alpha and rank"
+      throw module.failure(cause, kind: .numericLimit)
     }
     scale = factor
     magnitudes = try AdapterChange.magnitudes(module, adapter, rows: rows)
@@ -101,7 +102,12 @@ struct AdapterChange {
         "DoRA's magnitudes '\(tensor.name)' are \(tensor.shape), not one for each of \(rows) rows"
       )
     }
-    return try adapter.floats(of: tensor)
+    let magnitudes = try adapter.floats(of: tensor)
+    guard magnitudes.allSatisfy(\.isFinite) else {
+      let cause = "DoRA's magnitudes '\(tensor.name)' are not finite"
+      throw module.failure(cause, kind: .numericLimit)
+    }
+    return magnitudes
   }
 
   /// The merged weight, computed from the base's rows.

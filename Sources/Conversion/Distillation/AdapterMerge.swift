@@ -57,13 +57,17 @@ public struct AdapterMerge: Sendable {
         configuration,
         strength: strength
       )
+      let norm = abs(change.scale) * change.delta.squareSum.squareRoot()
+      guard norm.isFinite else {
+        throw module.failure("its change has the norm \(norm)", kind: .numericLimit)
+      }
       computed.append(change.tensor(on: weight, of: base))
       modules.append(
         Module(
           tensor: weight.name,
           rank: change.rank,
           scale: change.scale,
-          deltaNorm: abs(change.scale) * change.delta.squareSum.squareRoot()
+          deltaNorm: norm
         )
       )
     }
@@ -72,7 +76,7 @@ public struct AdapterMerge: Sendable {
     }
     self.modules = modules.sorted { $0.tensor < $1.tensor }
     let name = String(file.split(separator: "/").last ?? "")
-    checkpoint = ComputedCheckpoint(
+    checkpoint = try ComputedCheckpoint(
       base,
       computing: computed,
       files: adapter.files,

@@ -27,8 +27,8 @@ struct AdapterModule {
     )
   }
 
-  func failure(_ cause: String) -> AdapterError {
-    AdapterError(path: path, place: key.module, cause: cause)
+  func failure(_ cause: String, kind: FailureKind = .mismatch) -> AdapterError {
+    AdapterError(path: path, place: key.module, cause: cause, kind: kind)
   }
 
   /// The elements that a factor may have whatever its weight: 1 GiB of float32.

@@ -53,6 +53,7 @@ public struct ComputedCheckpoint: CheckpointReader {
   ///   - files: What else was read, added to the base's.
   ///   - attributes: Added to the base's.
   ///   - notes: Added to the base's.
+  /// - Throws: `FoldError` where a computed tensor has a type that float32 values are not rounded to.
   init(
     _ base: any CheckpointReader,
     computing computed: [ComputedTensor],
@@ -60,7 +61,13 @@ public struct ComputedCheckpoint: CheckpointReader {
     files: [String] = [],
     attributes: [String: String] = [:],
     notes: [String] = []
-  ) {
+  ) throws(FoldError) {
+    if let other = computed.first(where: { !$0.info.elementType.isMergeable }) {
+      let cause =
+        "\(other.info.elementType.rawValue) weights are not computed with; bring the file to float32 "
+        + "first (convert --dtype f32)"
+      throw FoldError(tensor: other.info.name, cause: cause)
+    }
     self.base = base
     let table = Dictionary(computed.map { ($0.info.name, $0) }) { _, last in last }
     let kept = base.tensors.filter { !removed.contains($0.name) }
@@ -142,9 +149,6 @@ public struct ComputedCheckpoint: CheckpointReader {
 }
 
 extension CheckpointReader {
-  /// The tensor of a name, or nil.
-  func tensor(named name: String) -> TensorInfo? { tensors.first { $0.name == name } }
-
   /// Some rows of a tensor as float32, row-major.
   func floats(of tensor: TensorInfo, rows: Range<Int>) throws -> [Float] {
     let count = tensor.shape.elementCount ?? 0

@@ -40,11 +40,16 @@ struct NoiseEmbedding: Sendable {
       }
       embeddings.append(values)
     }
+    guard embeddings.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
+      let name = network.prefix + "map_layer1.weight"
+      let cause = "the embedding of the noise level has values that are not finite"
+      throw FoldError(tensor: name, cause: cause, kind: .numericLimit)
+    }
     self.embeddings = embeddings
   }
 
   /// x / (1 + e^-x).
-  private static func silu(_ x: Double) -> Double { x / (1 + ElementaryFunctions.exp(-x)) }
+  static func silu(_ x: Double) -> Double { x / (1 + ElementaryFunctions.exp(-x)) }
 
   /// The sinusoids (or random Fourier features) of the noise level.
   private static func start(
@@ -75,6 +80,17 @@ struct NoiseEmbedding: Sendable {
     let cosines = angles.map { cos($0) }
     let sines = angles.map { sin($0) }
     return network.architecture == .song ? sines + cosines : cosines + sines
+  }
+
+  /// What a block's affine layer makes of the embedding of this noise level and a label.
+  func values(of affine: NoiseConditionedNetwork.Affine, label: Int) throws -> [Double] {
+    let layer = Layer(
+      name: affine.bias.name,
+      weight: try base.floats(of: affine.weight),
+      bias: try base.floats(of: affine.bias),
+      outputs: affine.weight.shape[0]
+    )
+    return try layer(embeddings[label])
   }
 
   /// A block's affine layer at this noise level.

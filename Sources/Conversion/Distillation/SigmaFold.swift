@@ -74,7 +74,7 @@ public struct SigmaFold: Sendable {
     self.constants = constants
     labels = embedding.labels
     let skip = constants.skip * constants.sigma
-    checkpoint = ComputedCheckpoint(
+    checkpoint = try ComputedCheckpoint(
       base,
       computing: computed,
       removing: removed,

@@ -29,7 +29,7 @@ public enum WeightBaking: String, Sendable, Hashable, CaseIterable {
       let cause = "nothing in the checkpoint is to be baked by '\(rawValue)'"
       throw FoldError(tensor: "", cause: cause)
     }
-    return ComputedCheckpoint(
+    return try ComputedCheckpoint(
       base,
       computing: computed,
       removing: removed,
@@ -196,6 +196,10 @@ private enum MagnitudePreservation {
     guard gain.shape.elementCount == 1, let value = try base.floats(of: gain).first else {
       throw FoldError(tensor: gain.name, cause: "\(gain.shape) is no single gain")
     }
+    guard value.isFinite else {
+      let cause = "the gain is \(value), and weights are multiplied by it"
+      throw FoldError(tensor: gain.name, cause: cause, kind: .numericLimit)
+    }
     return value
   }
 
@@ -213,6 +217,10 @@ private enum MagnitudePreservation {
         let range = index * columns..<(index + 1) * columns
         let norm = values[range].reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
         let factor = Double(gain) / root / (1e-4 + norm / root)
+        guard norm.isFinite else {
+          let cause = "row \(rows.lowerBound + index) has the norm \(norm)"
+          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
+        }
         for position in range { values[position] = Float(Double(values[position]) * factor) }
       }
       return values
