@@ -75,7 +75,7 @@ let package = Package(
     .target(
       name: "Conversion",
       dependencies: [
-        "CKernels", "CLAPACK", "CRecipes", "Readers", "Tensors", "Writers",
+        "CKernels", "CLAPACK", "CRecipes", "Readers", "Tensors", "Tokenization", "Writers",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),

@@ -132,6 +132,9 @@ struct ConvertCommand: AsyncParsableCommand {
       inFolder: ConvertCommand.isFolder(output)
     )
     conversion.isHashingSource = sourceHash
+    if let generator = source.generator {
+      conversion.companions.append(try generator.goldenFile(beside: path))
+    }
     let files = try await conversion.write(
       to: path,
       format: outputFormat,

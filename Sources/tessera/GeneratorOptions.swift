@@ -29,7 +29,31 @@ struct GeneratorOptions: ParsableArguments {
   )
   var sigmaData: Double?
 
+  @Option(
+    help: ArgumentHelp(
+      "With --fold-sigma: store this many latents and outputs beside the result (NAME.golden.safetensors).",
+      discussion: """
+        They are computed in float64 from the unfolded network, which must be EDM's SongUNet or DhariwalUNet:         seconds a sample of 32 x 32, minutes of 64 x 64. Whoever ports the generator compares with them.
+        """,
+      valueName: "count"
+    )
+  )
+  var golden: Int?
+
   func validate() throws {
+    if let golden {
+      guard foldSigma != nil else {
+        throw ValidationError("'--golden' belongs to '--fold-sigma'.")
+      }
+      guard (1...GoldenSamples.limits.samples).contains(golden) else {
+        throw ValidationError("'--golden' is from 1 to \(GoldenSamples.limits.samples).")
+      }
+      guard !bake.contains(.edmQKV) else {
+        throw ValidationError(
+          "'--golden' evaluates EDM's own order of q, k and v; leave '--bake edm-qkv' out."
+        )
+      }
+    }
     guard foldSigma != nil || sigmaData == nil else {
       throw ValidationError("'--sigma-data' belongs to '--fold-sigma'.")
     }
@@ -87,14 +111,26 @@ struct GeneratorOptions: ParsableArguments {
         sigma: foldSigma,
         sigmaData: try sigmaData(of: checkpoint)
       )
-      result.checkpoint = try SigmaFold(of: result.checkpoint, constants: constants).checkpoint
+      let folded = try SigmaFold(of: result.checkpoint, constants: constants)
+      if let golden {
+        result.generator = Generator(
+          checkpoint: result.checkpoint,
+          constants: constants,
+          samples: golden
+        )
+      }
+      result.checkpoint = folded.checkpoint
     }
     return result
   }
 
   /// The data's standard deviation: the user's, or the file's.
   private func sigmaData(of checkpoint: any CheckpointReader) throws -> Double {
-    if let sigmaData { return sigmaData }
+    try sigmaData ?? GeneratorOptions.sigmaData(of: checkpoint)
+  }
+
+  /// The data's standard deviation as a file states it.
+  static func sigmaData(of checkpoint: any CheckpointReader) throws -> Double {
     let stored = checkpoint.attributes.filter {
       $0.key == "sigma_data" || $0.key.hasSuffix(".sigma_data")
     }
@@ -110,5 +146,25 @@ struct GeneratorOptions: ParsableArguments {
   struct Prepared {
     var checkpoint: any CheckpointReader
     var modules: [AdapterMerge.Module] = []
+    /// What golden samples are made of; nil where none are asked for.
+    var generator: Generator?
+  }
+
+  /// A generator before it is folded.
+  struct Generator {
+    let checkpoint: any CheckpointReader
+    let constants: SigmaFold.Constants
+    let samples: Int
+
+    /// The golden samples as a file beside this output.
+    func goldenFile(beside output: String) throws -> CompanionFile {
+      let samples = try GoldenSamples(of: checkpoint, constants: constants, count: samples)
+      let file = output.split(separator: "/").last.map(String.init) ?? ""
+      let stem = file.lastIndex(of: ".").map { String(file[..<$0]) } ?? file
+      return CompanionFile(
+        name: "\(stem).golden.safetensors",
+        content: .bytes(try samples.file(toolVersion: Tessera.version))
+      )
+    }
   }
 }

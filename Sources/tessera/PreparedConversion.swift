@@ -12,6 +12,8 @@ struct SourceCheckpoint {
   let dropped: [DroppedTensor]
   /// What adapters were merged into.
   let merged: [AdapterMerge.Module]
+  /// What golden samples are made of, where they are asked for.
+  let generator: GeneratorOptions.Generator?
 
   /// Opens a checkpoint, or a part of it, computes what the options ask for, and refuses one that
   /// could not be converted completely.
@@ -36,6 +38,7 @@ struct SourceCheckpoint {
     let prepared = try compute(opened)
     checkpoint = prepared.checkpoint
     merged = prepared.modules
+    generator = prepared.generator
     files = checkpoint.files
     guard let first = checkpoint.refusals.first else { return }
     let others = checkpoint.refusals.count - 1

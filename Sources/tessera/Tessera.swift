@@ -17,8 +17,8 @@ struct Tessera: AsyncParsableCommand {
       TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ExportCommand.self,
       ConvertCommand.self, InspectCommand.self, VerifyCommand.self, DiffCommand.self,
       QuantizeCommand.self, PositionsCommand.self, GridCommand.self, SSMCommand.self,
-      SoftenCommand.self, LevelsCommand.self, TokenizersCommand.self, RecipesCommand.self,
-      BenchCommand.self,
+      SoftenCommand.self, DistillCommand.self, LevelsCommand.self, TokenizersCommand.self,
+      RecipesCommand.self, BenchCommand.self,
     ]
   )
 

@@ -6,7 +6,7 @@ import Testing
 @Suite struct CommandTests {
   static let verbs = [
     "tokenize", "prepare", "decode", "export", "convert", "inspect", "verify", "diff", "quantize",
-    "positions", "grid", "ssm", "soften", "levels", "tokenizers", "recipes",
+    "positions", "grid", "ssm", "soften", "distill", "levels", "tokenizers", "recipes",
   ]
 
   /// Runs the program; standard output, standard error, exit code.

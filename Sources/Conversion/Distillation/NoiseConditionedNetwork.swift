@@ -71,7 +71,8 @@ struct NoiseConditionedNetwork: Sendable {
     }
     // NCSN++ shows the image, scaled down, to every level ('skip') or to the first one ('residual').
     let skips = encoder.filter { $0.name.hasSuffix("_aux_skip.weight") }
-    let residual = encoder.first { $0.name.hasSuffix("_aux_residual.weight") }
+    let residuals = encoder.filter { $0.name.hasSuffix("_aux_residual.weight") }
+    let residual = residuals.max { side(of: $0.name, prefix) < side(of: $1.name, prefix) }
     if let residual, residual.shape[1] != channels {
       throw FoldError(
         tensor: residual.name,
@@ -79,6 +80,11 @@ struct NoiseConditionedNetwork: Sendable {
       )
     }
     return first + skips + (residual.map { [$0] } ?? [])
+  }
+
+  /// The resolution that a name of the encoder begins with, whatever the order of the file.
+  private static func side(of name: String, _ prefix: String) -> Int {
+    Int(name.dropFirst(prefix.count + "enc.".count).prefix { $0 != "x" }) ?? 0
   }
 
   /// A tensor of the network, by its name behind the prefix.

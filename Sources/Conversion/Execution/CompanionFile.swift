@@ -10,6 +10,8 @@ public struct CompanionFile: Sendable, Hashable {
     case file(String)
     /// This text.
     case text(String)
+    /// These bytes.
+    case bytes([UInt8])
   }
 
   /// Its name in the folder.
@@ -66,6 +68,7 @@ public struct CompanionFile: Sendable, Hashable {
   func write(to file: inout AtomicFile) throws {
     switch content {
     case .text(let text): try file.write(Array(text.utf8))
+    case .bytes(let bytes): try file.write(bytes)
     case .file(let path):
       guard let source = FileHandle(forReadingAtPath: path) else {
         throw FileError(operation: "open", path: path, code: errno)
