@@ -16,6 +16,7 @@ struct ConvertCommand: AsyncParsableCommand {
         tessera convert mamba-130m/ -o mamba-130m.gguf --to gguf
         tessera convert training.pt -o weights.safetensors --pick ema --dtype bf16 --keep-f32 '*norm*'
         tessera convert tessera-f8 -o encoder.onnx
+        tessera convert trained.pt -o model.weights.h5 --to keras --like model.keras --module dense=fc1
 
       Without --to torch, tensors keep their names (in HDF5, the path without its first slash) and \
       their layout. With it, each Keras layer becomes the PyTorch module that computes the same: \
@@ -49,10 +50,14 @@ struct ConvertCommand: AsyncParsableCommand {
   )
   var output: String?
 
-  @Option(help: "A format, or a layout: 'torch' for Keras layers, 'hf', 'mamba_ssm', 'gguf', ….")
+  @Option(
+    help:
+      "A format, or a layout: 'torch' for Keras layers, 'keras' back, 'hf', 'mamba_ssm', 'gguf', …."
+  )
   var to: ConversionTarget?
 
   @OptionGroup var recipes: RecipeOptions
+  @OptionGroup var keras: KerasOptions
 
   @OptionGroup var selection: SelectionOptions
   @OptionGroup var sharing: TieOptions
@@ -70,6 +75,14 @@ struct ConvertCommand: AsyncParsableCommand {
   )
   var sourceHash = true
 
+  @Flag(
+    help: """
+      Keep what is rounded as it was, in OUTPUT.exact.safetensors beside the output: the way back \
+      (--inverse, --to, or --dtype with the first type) is then the same bytes.
+      """
+  )
+  var keepExact = false
+
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
   var plan = false
 
@@ -83,7 +96,16 @@ struct ConvertCommand: AsyncParsableCommand {
       throw ValidationError("Missing '-o <output>': name the file to write, or ask for --plan.")
     }
     try to?.validate()
+    try keras.check(to)
+    guard !keepExact || generator.isEmpty else {
+      throw ValidationError(
+        "--keep-exact: --lora, --bake and --fold-sigma compute weights anew; keep the input itself."
+      )
+    }
     guard let output else { return }
+    guard to?.isKeras != true || outputFormat == .kerasWeights else {
+      throw ValidationError("--to keras: name an output that ends in .weights.h5.")
+    }
     guard ConvertCommand.isFolder(output) || format != nil else {
       let endings = CheckpointFormat.endings.joined(separator: " ")
       throw ValidationError(
@@ -103,7 +125,8 @@ struct ConvertCommand: AsyncParsableCommand {
 
   /// The format that is named by --to or by the output's ending.
   private var format: CheckpointFormat? {
-    to?.format ?? output.flatMap { CheckpointFormat(path: $0) }
+    if to?.isKeras == true, output.map(ConvertCommand.isFolder) ?? true { return .kerasWeights }
+    return to?.format ?? output.flatMap { CheckpointFormat(path: $0) }
   }
 
   /// The format that is written.
@@ -111,13 +134,13 @@ struct ConvertCommand: AsyncParsableCommand {
 
   func run() async throws {
     if writesGraph { return try writeGraph() }
-    let source = try SourceCheckpoint(
+    var source = try SourceCheckpoint(
       path: input,
       opaqueAs: opaqueDtype?.elementType,
       selecting: selection.selection,
       computing: generator.applied
     )
-    let prepared = try prepare(source)
+    let prepared = try prepare(&source)
     if plan {
       let description = PlanReport(prepared, of: source)
       if report.json { return try report.report(description) }
@@ -135,13 +158,25 @@ struct ConvertCommand: AsyncParsableCommand {
     if let generator = source.generator {
       conversion.companions.append(try generator.goldenFile(beside: path))
     }
-    let files = try await conversion.write(
+    let rounded = keepExact ? prepared.rounded : [:]
+    if !rounded.isEmpty { conversion.additionalMetadata = ExactOriginals.link(from: path) }
+    var files = try await conversion.write(
       to: path,
       format: outputFormat,
       shardByteLimit: shardSize?.bytes,
       quantized: prepared.quantized,
       progress: progress.show
     )
+    if !rounded.isEmpty {
+      let result = files.first { $0.hasSuffix(".index.json") } ?? path
+      let kept = try await ExactOriginals.write(
+        rounded,
+        of: source.checkpoint,
+        beside: result,
+        toolVersion: Tessera.version
+      )
+      files.append(kept)
+    }
     let summary = ConversionReport(
       prepared,
       files: files,
@@ -153,9 +188,10 @@ struct ConvertCommand: AsyncParsableCommand {
   }
 
   /// Plans: selection, layout, types, ties, in this order.
-  private func prepare(_ source: SourceCheckpoint) throws -> PreparedConversion {
-    let selected = try source.plan(to: to, recipes)
-    let (typed, quantized) = try precision.applied(to: selected)
+  private func prepare(_ source: inout SourceCheckpoint) throws -> PreparedConversion {
+    let selected = source.restoring(try source.plan(to: to, recipes, keras))
+    let (cast, quantized) = try precision.applied(to: selected)
+    let typed = source.restoring(cast)
     let ties = typed.ties(in: source.checkpoint)
     let isDropping = sharing.tied == .drop
     let isKeeping = outputFormat.holdsAliases && sharing.tied != .copy

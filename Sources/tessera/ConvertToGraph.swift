@@ -13,7 +13,8 @@ extension ConvertCommand {
   func checkGraph() throws {
     let isChanged =
       !selection.selection.isEverything || sharing.tied != nil || precision.dtype != nil
-      || !recipes.recipe.isEmpty || !recipes.set.isEmpty || !generator.isEmpty
+      || !recipes.recipe.isEmpty || !recipes.set.isEmpty || !generator.isEmpty || keepExact
+      || keras.like != nil || !keras.module.isEmpty
     if plan || to != nil || shardSize != nil || opaqueDtype != nil || isChanged {
       throw ValidationError(
         "-o FILE.onnx writes a tokenizer's encoder as it is; --plan, --to, --shard-size, --opaque-dtype and the "

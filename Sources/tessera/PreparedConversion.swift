@@ -6,14 +6,17 @@ import Writers
 /// An input of `convert` with what it takes to plan.
 struct SourceCheckpoint {
   let path: String
-  let checkpoint: any CheckpointReader
-  let files: [String]
+  /// What is read; `plan` adds to it what lies beside the file.
+  private(set) var checkpoint: any CheckpointReader
+  private(set) var files: [String]
   /// What was not selected.
   let dropped: [DroppedTensor]
   /// What adapters were merged into.
   let merged: [AdapterMerge.Module]
   /// What golden samples are made of, where they are asked for.
   let generator: GeneratorOptions.Generator?
+  /// What the conversion that wrote this file kept exactly, where that lies beside it.
+  let originals: ExactOriginals?
 
   /// Opens a checkpoint, or a part of it, computes what the options ask for, and refuses one that
   /// could not be converted completely.
@@ -28,6 +31,7 @@ struct SourceCheckpoint {
     self.path = path
     let file = try Checkpoint.file(of: path)
     var opened = try Checkpoint.open(file, opaqueAs: opaqueType)
+    originals = try ExactOriginals.beside(file)
     if selection.isEverything {
       dropped = []
     } else {
@@ -47,8 +51,13 @@ struct SourceCheckpoint {
   }
 
   /// Plans the conversion to a layout.
-  func plan(to target: ConversionTarget?, _ options: RecipeOptions) throws -> ConversionPlan {
+  mutating func plan(
+    to target: ConversionTarget?,
+    _ options: RecipeOptions,
+    _ keras: KerasOptions = KerasOptions()
+  ) throws -> ConversionPlan {
     let recipes = try recipes(options, to: target)
+    if target?.isKeras == true { return try kerasPlan(keras) }
     guard target?.isTorch == true else { return try plan(recipes, sizes: options.sizes) }
     guard let hdf5 = checkpoint as? HDF5Checkpoint else {
       let cause =
@@ -65,6 +74,29 @@ struct SourceCheckpoint {
   func plan(_ recipes: [Recipe], sizes: [String: Int] = [:]) throws -> ConversionPlan {
     try ConversionPlan(recipes, of: checkpoint, configuration: configuration, settings: sizes)
       .naming(dropped: dropped)
+  }
+
+  /// Plans the variables of a Keras model.
+  private mutating func kerasPlan(_ options: KerasOptions) throws -> ConversionPlan {
+    guard let like = options.like else { throw PlanError(tensor: path, cause: "no model is named") }
+    guard let template = try Checkpoint.open(like) as? HDF5Checkpoint else {
+      throw PlanError(tensor: like, cause: "no Keras file; --like takes .keras or .weights.h5")
+    }
+    let keras = try TorchToKeras(from: checkpoint, like: template, modules: options.modules)
+    checkpoint = keras.checkpoint
+    files += template.files.filter { !files.contains($0) }
+    return try ConversionPlan(keras.rules, of: checkpoint).naming(dropped: dropped)
+  }
+
+  /// The plan with what was kept exactly in the place of what would be near it.
+  mutating func restoring(_ plan: ConversionPlan) -> ConversionPlan {
+    guard let originals else { return plan }
+    let restored = originals.restoring(plan)
+    if ExactOriginals.areUsed(by: restored), !ExactOriginals.areUsed(by: plan) {
+      checkpoint = originals.joined(to: checkpoint)
+      files = checkpoint.files
+    }
+    return restored
   }
 }
 
@@ -100,6 +132,11 @@ struct PreparedConversion {
   /// What it takes to get a result's sources back.
   func reversibility(of output: ConversionPlan.Output) -> Reversibility {
     encoding(of: output) == .plain ? output.reversibility : .oneWay
+  }
+
+  /// The tensors of the source that are rounded, each with its results.
+  var rounded: [String: [String]] {
+    ExactOriginals.rounded(by: plan) { reversibility(of: $0) == .exact }
   }
 
   /// The peak of the program's memory, in bytes, as far as it can be foreseen.

@@ -16,16 +16,18 @@ struct ConversionTarget: ExpressibleByArgument {
 
   /// Whether Keras layers become PyTorch modules.
   var isTorch: Bool { name == "torch" }
+  /// Whether PyTorch modules become Keras layers.
+  var isKeras: Bool { name == "keras" }
 
   /// Refuses a name that is neither a format nor a layout.
   func validate() throws {
-    guard format == nil, !isTorch else { return }
+    guard format == nil, !isTorch, !isKeras else { return }
     let layouts = try RecipeCatalog().layouts
     let bare = name.split(separator: ".").last.map(String.init) ?? name
     guard layouts.contains(bare) else {
       let formats = CheckpointFormat.allCases.map(\.rawValue).joined(separator: ", ")
       throw ValidationError(
-        "--to \(name): no format (\(formats)) and no layout (torch, "
+        "--to \(name): no format (\(formats)) and no layout (torch, keras, "
           + "\(layouts.sorted().joined(separator: ", ")))."
       )
     }
@@ -78,6 +80,59 @@ struct RecipeOptions: ParsableArguments {
   }
 }
 
+/// The Keras model that weights are for, where `--to keras` makes its layers.
+struct KerasOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "For --to keras: the model's .keras or .weights.h5, whose layers and variables are filled.",
+      valueName: "file"
+    ),
+    completion: .file()
+  )
+  var like: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "For --to keras: the module of a layer with another name, by paths with dots; may be repeated.",
+      valueName: "layer=module"
+    )
+  )
+  var module: [ModuleName] = []
+
+  /// Refuses what does not go with the target.
+  func check(_ target: ConversionTarget?) throws {
+    guard target?.isKeras == true else {
+      guard like == nil, module.isEmpty else {
+        throw ValidationError("--like and --module belong to --to keras.")
+      }
+      return
+    }
+    guard like != nil else {
+      throw ValidationError(
+        "--to keras: no weights say which layers there are; name a file of the model with --like."
+      )
+    }
+  }
+
+  /// The modules by the paths of their layers.
+  var modules: [String: String] {
+    Dictionary(module.map { ($0.layer, $0.module) }) { _, last in last }
+  }
+
+  /// `dense=fc1` on the command line.
+  struct ModuleName: ExpressibleByArgument {
+    let layer: String
+    let module: String
+
+    init?(argument: String) {
+      let parts = argument.split(separator: "=", omittingEmptySubsequences: false)
+      guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else { return nil }
+      layer = String(parts[0])
+      module = String(parts[1])
+    }
+  }
+}
+
 /// `h=8` on the command line.
 struct SizeSetting: ExpressibleByArgument {
   let name: String
@@ -110,7 +165,8 @@ extension SourceCheckpoint {
     let catalog = try RecipeCatalog()
     let named = try options.named(catalog)
     let input = RecipeInput(checkpoint, configuration: configuration)
-    guard let target, !target.isTorch, catalog.layouts.contains(target.layout) else { return named }
+    guard let target, !target.isTorch, !target.isKeras, catalog.layouts.contains(target.layout)
+    else { return named }
     guard !named.isEmpty else {
       guard target.format != nil else { return try catalog.way(to: target.name, from: input) }
       // A format that is also a layout: names change where a recipe knows how.

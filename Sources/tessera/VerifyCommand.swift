@@ -32,6 +32,7 @@ struct VerifyCommand: AsyncParsableCommand {
   var to: ConversionTarget?
 
   @OptionGroup var recipes: RecipeOptions
+  @OptionGroup var keras: KerasOptions
 
   @OptionGroup var selection: SelectionOptions
   @OptionGroup var ties: TieOptions
@@ -47,26 +48,28 @@ struct VerifyCommand: AsyncParsableCommand {
   func validate() throws {
     guard tolerance >= 0 else { throw ValidationError("--tolerance: not negative.") }
     try to?.validate()
+    try keras.check(to)
   }
 
   func run() async throws {
-    let source = try SourceCheckpoint(
+    var source = try SourceCheckpoint(
       path: first,
       opaqueAs: opaqueDtype?.elementType,
       selecting: selection.selection
     )
-    let result = try SourceCheckpoint(path: second, opaqueAs: opaqueDtype?.elementType)
-    var plan = try source.plan(to: to, recipes).matchingTypes(of: result.checkpoint)
+    var result = try SourceCheckpoint(path: second, opaqueAs: opaqueDtype?.elementType)
+    var plan = try source.plan(to: to, recipes, keras).matchingTypes(of: result.checkpoint)
     if ties.tied == .drop { plan = plan.dropping(plan.ties(in: source.checkpoint)) }
     let forward = try await compare(plan, source, result)
-    // Operations that are exact have an inverse by construction: under --to torch, which is no
-    // recipe, equality one way is equality both ways.
+    // Operations that are exact have an inverse by construction: under --to torch and --to keras, which
+    // are no recipes, equality one way is equality both ways.
     var backward: CheckpointComparison?
-    if to?.isTorch != true {
+    if to?.isTorch != true, to?.isKeras != true {
       let applied = try source.recipes(recipes, to: to)
       let inverse = try applied.reversed().map { try $0.inverted() }
-      let back = try result.plan(inverse, sizes: recipes.sizes)
-      backward = try await compare(back.matchingTypes(of: source.checkpoint), result, source)
+      let back = result.restoring(try result.plan(inverse, sizes: recipes.sizes))
+      let typed = result.restoring(try back.matchingTypes(of: source.checkpoint))
+      backward = try await compare(typed, result, source)
     }
     let summary = VerificationReport(
       recipe: plan.recipe,

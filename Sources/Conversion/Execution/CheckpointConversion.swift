@@ -19,6 +19,8 @@ public struct CheckpointConversion: Sendable {
   public var areTiesKept = false
   /// Whether the metadata state the SHA-256 of the source, which must then be read as a whole.
   public var isHashingSource = true
+  /// More strings of the result's metadata.
+  public var additionalMetadata: [String: String] = [:]
   /// Files that appear beside the result.
   public var companions: [CompanionFile] = []
 
@@ -68,7 +70,9 @@ public struct CheckpointConversion: Sendable {
       metadata["tessera.tied"] = lines.joined(separator: "\n")
     }
     if let configuration = plan.configuration { metadata["tessera.config"] = configuration }
-    return metadata
+    // Originals that an earlier conversion kept are not beside this result.
+    metadata[ExactOriginals.linkKey] = nil
+    return metadata.merging(additionalMetadata) { _, new in new }
   }
 
   /// Writes the result.

@@ -224,10 +224,16 @@ public struct ConversionPlan: Sendable {
 }
 
 extension ConversionPlan.Output {
-  /// A tensor of the source as it is.
-  fileprivate init(stored tensor: TensorInfo) {
+  /// A tensor of the source as it is, under its name or another.
+  init(stored tensor: TensorInfo, as name: String? = nil) {
+    let result = TensorInfo(
+      name: name ?? tensor.name,
+      elementType: tensor.elementType,
+      shape: tensor.shape,
+      aliasOf: name == nil ? tensor.aliasOf : nil
+    )
     self.init(
-      tensor: tensor,
+      tensor: result,
       sources: [tensor.name],
       operations: [],
       content: .expression(TensorExpression(tensor))

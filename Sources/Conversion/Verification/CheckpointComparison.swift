@@ -1,4 +1,3 @@
-import Crypto
 public import Readers
 import Tensors
 
@@ -110,7 +109,7 @@ public struct CheckpointComparison: Sendable {
         try unsafe piece.compare(bytes, output.tensor.elementType, at: offset, &sum)
       }
       difference = sum
-      if isHashing { hash = try piece.sha256() }
+      if isHashing { hash = try other.sha256(of: tensor) }
     }
     return Tensor(
       name: tensor.name,
@@ -185,21 +184,6 @@ extension ConversionPlan.Output {
         at: first + start
       )
     }
-  }
-
-  /// The SHA-256 of all bytes.
-  func sha256() throws -> String {
-    var hash = SHA256()
-    let count = tensor.shape.elementCount ?? 0
-    let step = OtherPiece.size / tensor.elementType.bitWidth * 8
-    for start in stride(from: 0, to: count, by: step) {
-      let end = min(start + step, count)
-      let size = (end - start) * tensor.elementType.bitWidth / 8
-      let part = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<size])
-      try unsafe reader.read(start..<end, of: tensor, into: part)
-      unsafe hash.update(bufferPointer: UnsafeRawBufferPointer(part))
-    }
-    return hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 }
 

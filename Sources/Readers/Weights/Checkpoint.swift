@@ -63,6 +63,8 @@ public enum Checkpoint {
     SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras", ".weights.h5",
     ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".gguf", ".npz", ".onnx",
   ]
+  /// The ending of files of originals that a conversion kept beside its result: no models of their own.
+  package static let originalsEnding = ".exact.safetensors"
   /// The names that Hugging Face's libraries give weights; they come before others of their ending.
   private static let usualNames = ["model.", "pytorch_model.", "diffusion_pytorch_model."]
 
@@ -72,7 +74,7 @@ public enum Checkpoint {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
       throw FileError(operation: "list the folder", path: folder, code: EACCES)
     }
-    let visible = names.filter { !$0.hasPrefix(".") }
+    let visible = names.filter { !$0.hasPrefix(".") && !$0.hasSuffix(originalsEnding) }
     for ending in endings {
       let candidates = visible.filter { $0.hasSuffix(ending) }.sorted()
       guard let first = candidates.first else { continue }
