@@ -138,11 +138,12 @@ def test_control_tokens_are_text(ids, tmp_path):
             assert not special & set(line), (kind, line)
 
 
-def _table(root=256, leaf=0x61, value=0, text=b"b\0"):
+def _table(root=256, leaf=256 ^ 0x61 ^ 512, value=0, text=b"b\0"):
     """SentencePiece's compiled rules with one key, `a`: a double array, then the texts; in base64."""
-    units = [0] * 512
-    units[0], units[256 ^ 0x61], units[256] = root << 10, 0x61 | 1 << 8 | leaf << 10, value | 1 << 31
-    array = struct.pack("<512I", *units)
+    units = [0] * 768
+    units[0], units[256 ^ 0x61], units[512] = root << 10, 0x61 | 1 << 8 | leaf << 10, value | 1 << 31
+    units[256] = 1 << 31  # no key goes on with a zero
+    array = struct.pack("<768I", *units)
     return base64.b64encode(struct.pack("<I", len(array)) + array + text).decode()
 
 
@@ -234,7 +235,7 @@ def test_models_whose_tables_lead_out_of_them(ids, tmp_path):
     path = tmp_path / "m.model"
     path.write_bytes(_pieces(1).SerializeToString())
     assert ids(["ab"], path) == [[1, 3, 3]]
-    for table in ({"root": 1 << 21}, {"leaf": (1 << 21) - 1}, {"value": 1 << 30}, {"text": b"b"}, {"text": b"\xf0\0"}):
+    for table in ({"root": 1 << 21}, {"leaf": (1 << 21) - 1}, {"leaf": 0x61}, {"value": 1 << 30}, {"text": b"b"}, {"text": b"\xf0\0"}):
         path.write_bytes(_pieces(1, **table).SerializeToString())
         assert "precompiled_charsmap" in ids(["ab"], path, code=3), table
     proto = _pieces(1)
