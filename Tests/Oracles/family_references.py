@@ -47,14 +47,21 @@ class Reference:
     range = staticmethod(lambda x: x / 127.5 - 1)
     unrange = staticmethod(lambda y: (y + 1) * 127.5)
     decodes = True
-    stride = 4
     sizes = [(64, 64), (96, 160), (256, 256)]
+
+    def selections(self):
+        """What names the family for which sizes of images."""
+        return [(self.family, self.sizes)]
 
     def input(self, pixels):
         return self.range(torch.from_numpy(pixels).double()).permute(2, 0, 1)[None]
 
     def latents(self, pixels):
-        return self.encode(self.input(pixels))[0].permute(1, 2, 0).numpy()
+        return self.latents_of([pixels])[0]
+
+    def latents_of(self, images):
+        """Of images of one size, in one batch."""
+        return self.encode(torch.cat([self.input(pixels) for pixels in images])).permute(0, 2, 3, 1).numpy()
 
     def picture(self, codes):
         """What the decoder gives, as bytes before they are rounded."""
@@ -203,7 +210,6 @@ class Janus(LlamaGen):
 class TransformersJanus(Reference):
     family = "janus"
     range = staticmethod(LlamaGen.range)
-    sizes = [(64, 64), (96, 160)]
 
     def __init__(self):
         from transformers.models.janus.configuration_janus import JanusVQVAEConfig
@@ -422,12 +428,11 @@ class MoVQ(Amused):
     family = "movq"
     range = staticmethod(LlamaGen.range)
     unrange = staticmethod(Reference.unrange)
-    options = dict(down_block_types=("DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
-                   up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D"), block_out_channels=(32, 64),
-                   layers_per_block=1, latent_channels=4, num_vq_embeddings=128, vq_embed_dim=4, norm_type="spatial")
+    options = dict(down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+                   up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"),
+                   block_out_channels=(32, 32, 64), layers_per_block=1, latent_channels=4, num_vq_embeddings=128,
+                   vq_embed_dim=4, norm_type="spatial")
     seed = 14
-    stride = 2
-    sizes = [(32, 32), (48, 80), (64, 64)]
 
 
 def package_file(package, *path):
@@ -554,15 +559,13 @@ class Emu3(Reference):
 
     family = "emu3"
     range = staticmethod(LlamaGen.range)
-    stride = 2
-    sizes = [(32, 32), (48, 80), (64, 64)]
 
     def __init__(self):
         from transformers import Emu3VQVAE, Emu3VQVAEConfig
 
         self.net = spice(Emu3VQVAE(Emu3VQVAEConfig(
-            codebook_size=128, embed_dim=4, latent_channels=4, base_channels=32, channel_multiplier=[1, 2],
-            num_res_blocks=2, attn_resolutions=[1], hidden_size=64, temporal_downsample_factor=4)), 18)
+            codebook_size=128, embed_dim=4, latent_channels=4, base_channels=32, channel_multiplier=[1, 1, 2],
+            num_res_blocks=2, attn_resolutions=[2], hidden_size=64, temporal_downsample_factor=4)), 18)
         self.state = {"model.vqmodel." + k: v.clone() for k, v in self.net.state_dict().items()}
         self.codebook = self.net.quantize.embedding.weight.clone()
         self.net.double()
@@ -598,13 +601,18 @@ class OriginalEmu3(Emu3):
 
 
 class VAR(Reference):
-    """Fused attention projections, 3x3 convolutions beside the quantizer, residuals at scales 1, 2, 3, 5, 8."""
+    """Fused attention projections, 3x3 convolutions beside the quantizer, residuals at scales that end at the grid.
+
+    The scales are sides of squares, so 96 x 160 is refused (test_family_files.py).
+    """
 
     family = "var"
-    selector = "var@scales=1.2.3.5.8"
     range = staticmethod(LlamaGen.range)
-    sizes = [(32, 32)]
-    scales = [1, 2, 3, 5, 8]
+
+    def selections(self):
+        for scales in ([1, 2, 3, 5, 8, 16], [1, 2, 4, 7, 12, 19, 33, 64]):
+            self.scales = scales
+            yield f"var@scales={'.'.join(map(str, scales))}", [(4 * scales[-1], 4 * scales[-1])]
 
     def __init__(self):
         self.net = spice(Autoencoder(embed=12, z=12, kernel=3), 19)
@@ -625,17 +633,18 @@ class VAR(Reference):
         for i, phi in enumerate(self.phi):
             for key, value in phi.state_dict().items():
                 self.state[f"quantize.quant_resi.qresi_ls.{i}.{key}"] = value.float()
-        self.state["quantize.ema_vocab_hit_SV"] = torch.zeros(5, 128)
+        self.state["quantize.ema_vocab_hit_SV"] = torch.zeros(8, 128)
 
     def encode(self, x):
         return self.net.quant_conv(self.net.encoder(x))
 
     def add(self, codes, k):
-        h = self.codebook[codes].T.reshape(1, 12, self.scales[k], self.scales[k])
-        if self.scales[k] != 8:
-            h = F.interpolate(h, size=(8, 8), mode="bicubic")
+        side, last = self.scales[k], self.scales[-1]
+        h = self.codebook[codes].T.reshape(1, 12, side, side)
+        if side != last:
+            h = F.interpolate(h, size=(last, last), mode="bicubic")
         ticks = np.linspace(1 / 12, 11 / 12, 4)
-        phi = self.phi[int(np.abs(ticks - k / 4).argmin())]
+        phi = self.phi[int(np.abs(ticks - k / (len(self.scales) - 1)).argmin())]
         return 0.5 * h + 0.5 * phi(h)
 
     def codes_beside(self, z, found):
@@ -643,7 +652,7 @@ class VAR(Reference):
         rest = torch.from_numpy(z).permute(2, 0, 1)[None].double()
         codes, margins, start = [], [], 0
         for k, s in enumerate(self.scales):
-            query = rest if s == 8 else F.interpolate(rest, size=(s, s), mode="area")
+            query = rest if s == self.scales[-1] else F.interpolate(rest, size=(s, s), mode="area")
             c, m = self.codes(query[0].permute(1, 2, 0).reshape(-1, 12).numpy())
             codes.append(c)
             margins.append(m)
@@ -663,7 +672,6 @@ class DVAE(Reference):
     family = "dvae"
     range = staticmethod(lambda x: 0.8 * (x / 255) + 0.1)
     decodes = False
-    stride = 8
 
     def __init__(self):
         from transformers import FlavaImageCodebook, FlavaImageCodebookConfig
