@@ -33,7 +33,10 @@ struct ConvertCommand: AsyncParsableCommand {
       of a one-step generator, in this order and before names change.
 
       With -o FILE.onnx the input is a tokenizer, as `tokenize --tokenizer` takes it: its encoder is \
-      written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes and latents.
+      written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes and latents. \
+      Range, network and quantizer are in it. Orientation, resize, crop, pad and alpha are not, since ONNX \
+      has no resize that rounds as Pillow's: 'tessera prepare --as npy' with the tokenizer's rules makes the \
+      pixels.
       """
   )
 

@@ -1,7 +1,8 @@
 """Small instances of each family's network with drawn weights, as checkpoints and as functions.
 
 Real classes where a package has them (taming-transformers, transformers, diffusers, Open-MAGVIT2), else modules put
-together from their parts. All run in float64, so that the difference is Tessera's alone.
+together from their parts. They run in float64, so that the difference is Tessera's alone, and images of more
+than 64 pixels a side in float32, whose own error is a hundredth of what is allowed.
 """
 
 import importlib.util
@@ -36,6 +37,12 @@ def spice(module, seed=0):
     return module.eval()
 
 
+def soften(convolution, gain, bias=0.0):
+    """Brings a decoder's values into the range of bytes, so that few are cut off."""
+    convolution.weight.mul_(gain)
+    convolution.bias.mul_(gain).add_(bias)
+
+
 def noise(*shape, seed):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -53,8 +60,22 @@ class Reference:
         """What names the family for which sizes of images."""
         return [(self.family, self.sizes)]
 
+    dtype = torch.float64
+
+    def to(self, dtype):
+        """The same weights, which float32 holds, in another precision."""
+        self.dtype = dtype
+        for value in vars(self).values():
+            for module in value if isinstance(value, list) else [value]:
+                if isinstance(module, nn.Module):
+                    module.to(dtype)
+
+    def fit(self, height, width):
+        """Takes the precision for images of this size."""
+        self.to(torch.float32 if height * width > 5_000 else torch.float64)
+
     def input(self, pixels):
-        return self.range(torch.from_numpy(pixels).double()).permute(2, 0, 1)[None]
+        return self.range(torch.from_numpy(pixels).double()).permute(2, 0, 1)[None].to(self.dtype)
 
     def latents(self, pixels):
         return self.latents_of([pixels])[0]
@@ -83,7 +104,7 @@ class Reference:
         return self.codes(z)
 
     def lookup(self, codes):
-        return self.codebook.double()[codes].permute(2, 0, 1)[None]
+        return self.codebook[codes].permute(2, 0, 1)[None].to(self.dtype)
 
 
 class Autoencoder(nn.Module):
@@ -195,7 +216,7 @@ class LlamaGen(Taming):
         return cosine(z, self.codebook)
 
     def lookup(self, codes):
-        return F.normalize(self.codebook.double(), dim=-1)[codes].permute(2, 0, 1)[None]
+        return F.normalize(self.codebook.double(), dim=-1)[codes].permute(2, 0, 1)[None].to(self.dtype)
 
 
 class Janus(LlamaGen):
@@ -228,7 +249,7 @@ class TransformersJanus(Reference):
         return self.net.quant_conv(self.net.encoder(x))
 
     def decode(self, codes):
-        z = F.normalize(self.codebook.double(), dim=-1)[codes].permute(2, 0, 1)[None]
+        z = F.normalize(self.codebook.double(), dim=-1)[codes].permute(2, 0, 1)[None].to(self.dtype)
         return self.net.decoder(self.net.post_quant_conv(z))
 
     def scores(self, z):
@@ -345,7 +366,8 @@ class Cosmos(Reference):
         self.net.encoder = Half("encoder", 48, [(32, 1, True), (64, 1, True), (64, 1, False)], 16, 32)
         self.net.decoder = Half("decoder", 16, [(32, 2, False), (64, 2, True), (64, 2, True)], 48, 32)
         self.net.quant_conv, self.net.post_quant_conv = nn.Conv2d(16, 6, 1), nn.Conv2d(6, 16, 1)
-        spice(self.net, 11).bfloat16().float()
+        soften(spice(self.net, 11).decoder.conv_out, 0.25)
+        self.net.bfloat16().float()
         self.state = {k: v.bfloat16() for k, v in self.net.state_dict().items()}
         self.state["encoder.patcher.wavelets"] = torch.zeros(2)
         self.state["decoder.unpatcher._arange"] = torch.zeros(2)
@@ -367,8 +389,8 @@ class Cosmos(Reference):
 
     def decode(self, codes):
         basis = np.cumprod([1] + self.levels[:-1])
-        digits = torch.stack([codes // int(b) % l for b, l in zip(basis, self.levels)], 0).double()
-        half = torch.tensor([l // 2 for l in self.levels]).double()[:, None, None]
+        digits = torch.stack([codes // int(b) % l for b, l in zip(basis, self.levels)], 0).to(self.dtype)
+        half = torch.tensor([l // 2 for l in self.levels]).to(self.dtype)[:, None, None]
         return unhaar(self.net.decoder(self.net.post_quant_conv(((digits - half) / half)[None])), 2)
 
 
@@ -397,13 +419,14 @@ class ShowO(Reference):
 
     def decode(self, codes):
         bits = (codes[None] >> torch.arange(12, -1, -1)[:, None, None]) & 1
-        return self.net.decoder(self.net.decoder.post_quant_conv((bits * 2 - 1).double()[None]))
+        return self.net.decoder(self.net.decoder.post_quant_conv((bits * 2 - 1).to(self.dtype)[None]))
 
 
 class Amused(Reference):
     family = "amused"
     range = staticmethod(lambda x: x / 255)
     unrange = staticmethod(lambda y: y * 255)
+    center = 0.5
     options = dict(down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3,
                    block_out_channels=(32, 64, 64), layers_per_block=1, latent_channels=16, num_vq_embeddings=128,
                    vq_embed_dim=16, mid_block_add_attention=False)
@@ -413,6 +436,7 @@ class Amused(Reference):
         from diffusers import VQModel
 
         self.net = spice(VQModel(**self.options), self.seed)
+        soften(self.net.decoder.conv_out, 0.3, self.center)
         self.state = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.codebook = self.net.quantize.embedding.weight.clone()
         self.net.double()
@@ -428,6 +452,7 @@ class MoVQ(Amused):
     family = "movq"
     range = staticmethod(LlamaGen.range)
     unrange = staticmethod(Reference.unrange)
+    center = 0.0
     options = dict(down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
                    up_block_types=("AttnUpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"),
                    block_out_channels=(32, 32, 64), layers_per_block=1, latent_channels=4, num_vq_embeddings=128,
@@ -475,7 +500,7 @@ class OpenMAGVIT2(Reference):
 
     def decode(self, codes):
         bits = (codes[None] >> torch.arange(10)[:, None, None]) & 1
-        return self.net.decoder((bits * 2 - 1).double()[None])
+        return self.net.decoder((bits * 2 - 1).to(self.dtype)[None])
 
 
 class MaskBlock(nn.Module):
@@ -524,7 +549,7 @@ class MaskGIT(Reference):
         self.net.encoder, self.net.decoder = e, d
         self.net.quantize = nn.Module()
         self.net.quantize.embedding = nn.Embedding(128, 12)
-        spice(self.net, 17)
+        soften(spice(self.net, 17).decoder.conv_out, 0.3, 0.5)
         self.state = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.codebook = self.net.quantize.embedding.weight.clone()
         self.net.double()
@@ -580,6 +605,8 @@ class Emu3(Reference):
 
 class OriginalEmu3(Emu3):
     """The same network in BAAI's own spelling."""
+
+    sizes = [(64, 64), (96, 160)]
 
     def __init__(self):
         super().__init__()
@@ -640,7 +667,7 @@ class VAR(Reference):
 
     def add(self, codes, k):
         side, last = self.scales[k], self.scales[-1]
-        h = self.codebook[codes].T.reshape(1, 12, side, side)
+        h = self.codebook[codes].T.reshape(1, 12, side, side).to(self.dtype)
         if side != last:
             h = F.interpolate(h, size=(last, last), mode="bicubic")
         ticks = np.linspace(1 / 12, 11 / 12, 4)
@@ -649,7 +676,7 @@ class VAR(Reference):
 
     def codes_beside(self, z, found):
         """The best codes where those of the scales before are `found`: a code that differs changes what is left."""
-        rest = torch.from_numpy(z).permute(2, 0, 1)[None].double()
+        rest = torch.from_numpy(z).permute(2, 0, 1)[None].to(self.dtype)
         codes, margins, start = [], [], 0
         for k, s in enumerate(self.scales):
             query = rest if s == self.scales[-1] else F.interpolate(rest, size=(s, s), mode="area")

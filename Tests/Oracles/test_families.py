@@ -7,7 +7,6 @@ import tarfile
 import family_references as references
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -65,6 +64,7 @@ def members(folder):
 def check_codes(reference, pixels, arrays):
     """Latents and codes of images of one size, which the reference takes as one batch; the codes' margins."""
     margins = []
+    reference.fit(*next(iter(pixels.values())).shape[:2])
     for (key, _), expected in zip(pixels.items(), reference.latents_of(list(pixels.values())), strict=True):
         latents, codes = arrays[f"{key}.latents.npy"], arrays[f"{key}.codes.npy"].astype(np.int64)
         assert latents.shape == expected.shape, key
@@ -82,6 +82,7 @@ def check_pictures(reference, keys, arrays, folder):
     inside = []
     for key in keys:
         picture = np.array(Image.open(folder / f"{key}.png")).astype(np.float64)
+        reference.fit(*picture.shape[:2])
         whole = reference.picture(arrays[f"{key}.codes.npy"])
         # 1e-3 of a range of 2 is 0.13 of a byte, beside the half that rounding takes.
         assert np.abs(picture - np.clip(whole, 0, 255)).max() <= 0.5 + 0.1275, key

@@ -225,9 +225,7 @@ private enum SourceHash {
 
   /// The SHA-256 of one file; of several, that of their hashes in order, a line each.
   @concurrent static func sha256(of files: [String]) async throws -> String {
-    let hashes = try files.map { try FileDigest.sha256(of: $0) }
-    if hashes.count == 1 { return hashes[0] }
-    return FileDigest.sha256(of: Array(hashes.map { $0 + "\n" }.joined().utf8))
+    try FileDigest.sha256(ofAll: files)
   }
 }
 

@@ -21,6 +21,16 @@ public enum FileDigest {
     return hexadecimal(hash.finalize())
   }
 
+  /// The SHA-256 of one file; of several, that of their digests in order, a line each.
+  ///
+  /// - Throws: `FileError`.
+  public static func sha256(ofAll paths: [String]) throws(FileError) -> String {
+    var digests: [String] = []
+    for path in paths { digests.append(try sha256(of: path)) }
+    if digests.count == 1 { return digests[0] }
+    return sha256(of: Array(digests.map { $0 + "\n" }.joined().utf8))
+  }
+
   /// The size of a regular file.
   ///
   /// - Throws: `FileError`.

@@ -3,12 +3,9 @@ enum GridResampling {
   /// Means over blocks (`mode='area'`, adaptive average pooling).
   static func area(_ values: [Float], side: Int, _ dimensions: Int, to target: Int) -> [Float] {
     var result = [Float](repeating: 0, count: target * target * dimensions)
-    func block(_ index: Int) -> Range<Int> {
-      index * side / target..<((index + 1) * side + target - 1) / target
-    }
     for row in 0..<target {
       for column in 0..<target {
-        let (rows, columns) = (block(row), block(column))
+        let (rows, columns) = (block(row, side, target), block(column, side, target))
         let start = (row * target + column) * dimensions
         for dimension in 0..<dimensions {
           var sum: Float = 0
@@ -18,6 +15,39 @@ enum GridResampling {
           result[start + dimension] = sum / Float(rows.count) / Float(columns.count)
         }
       }
+    }
+    return result
+  }
+
+  /// The places that one mean is taken of.
+  private static func block(_ index: Int, _ side: Int, _ target: Int) -> Range<Int> {
+    index * side / target..<((index + 1) * side + target - 1) / target
+  }
+
+  /// What each place of `side` gives to each of `target` means: [target, side].
+  static func areaWeights(from side: Int, to target: Int) -> [Float] {
+    weights(from: side, to: target) { index in
+      let places = block(index, side, target)
+      return places.map { ($0, 1 / Float(places.count)) }
+    }
+  }
+
+  /// What each place of `side` gives to each of `target` interpolated ones: [target, side].
+  static func bicubicWeights(from side: Int, to target: Int) -> [Float] {
+    weights(from: side, to: target) { index in
+      let taps = Taps(at: index, from: side, to: target)
+      return Array(zip(taps.places, taps.weights))
+    }
+  }
+
+  private static func weights(
+    from side: Int,
+    to target: Int,
+    _ taps: (Int) -> [(place: Int, weight: Float)]
+  ) -> [Float] {
+    var result = [Float](repeating: 0, count: target * side)
+    for index in 0..<target {
+      for tap in taps(index) { result[index * side + tap.place] += tap.weight }
     }
     return result
   }

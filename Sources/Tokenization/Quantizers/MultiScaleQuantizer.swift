@@ -10,7 +10,9 @@ public struct MultiScaleQuantizer: Sendable {
   public struct Refinement: Sendable {
     /// How much of the convolution's result is taken.
     public let ratio: Float
-    /// One network of one layer for each; scales share them.
+    /// The convolutions; scales share them.
+    private let convolutions: [Convolution]
+    /// One network of one layer for each.
     let networks: [ConvolutionalNetwork]
 
     /// Creates refinements.
@@ -28,11 +30,17 @@ public struct MultiScaleQuantizer: Sendable {
       parameter: (_ name: String) throws -> (shape: Shape, values: [Float])?
     ) throws {
       self.ratio = ratio
-      networks = try names.map { name in
-        let layer = NetworkLayer.convolution(Convolution(name, dimensions, dimensions, .same))
-        let graph = try NetworkGraph(inputChannels: dimensions, layers: [layer])
+      convolutions = names.map { Convolution($0, dimensions, dimensions, .same) }
+      networks = try convolutions.map { convolution in
+        let layers = [NetworkLayer.convolution(convolution)]
+        let graph = try NetworkGraph(inputChannels: dimensions, layers: layers)
         return try ConvolutionalNetwork(graph, parameter: parameter)
       }
+    }
+
+    /// The convolution of one scale, for whoever writes it down elsewhere.
+    package func convolution(scale: Int, of count: Int) -> Convolution? {
+      index(scale: scale, of: count).map { convolutions[$0] }
     }
 
     /// The convolution of one scale: the nearest of evenly spaced ticks, the first of two.
@@ -85,6 +93,16 @@ public struct MultiScaleQuantizer: Sendable {
   public var tokens: Int { scales.reduce(0) { $0 + $1 * $1 } }
   /// The side of the latents' grid.
   public var side: Int { scales.last ?? 0 }
+
+  /// The weights that average the grid to a scale's rows: [scale, side]; nil for the last scale.
+  package func areaWeights(scale: Int) -> [Float]? {
+    scales[scale] == side ? nil : GridResampling.areaWeights(from: side, to: scales[scale])
+  }
+
+  /// The weights that bring a scale's rows back to the grid: [side, scale]; nil for the last scale.
+  package func bicubicWeights(scale: Int) -> [Float]? {
+    scales[scale] == side ? nil : GridResampling.bicubicWeights(from: scales[scale], to: side)
+  }
 
   func check(height: Int, width: Int) throws(QuantizerError) {
     guard height == side, width == side else {

@@ -25,7 +25,8 @@ public struct ImageTokenizer: Sendable {
 
   /// What the tokenizer is: name, family, quantizer, preprocessing.
   public let description: TokenizerDescription
-  /// The SHA-256 of the file of the weights, 64 hexadecimal digits.
+  /// The SHA-256 of the file of the weights, 64 hexadecimal digits; of an index and its shards, that of their
+  /// digests, a line each.
   public let sha256: String
   /// The number of distinct codes: codes are 0 ..< vocabularySize.
   public let vocabularySize: Int

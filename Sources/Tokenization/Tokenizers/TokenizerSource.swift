@@ -8,7 +8,8 @@ struct TokenizerSource {
   let description: TokenizerDescription
   let model: FamilyModel
   let weights: FamilyWeights
-  /// The SHA-256 of the file of the weights, 64 hexadecimal digits.
+  /// The SHA-256 of the file of the weights, 64 hexadecimal digits; of an index and its shards, that of their
+  /// digests, a line each.
   let sha256: String
 
   /// Finds a tokenizer: `tessera-f8`, `FAMILY:FILE`, a JSON description, a folder with `tokenizer.json`, or a
@@ -49,7 +50,8 @@ struct TokenizerSource {
       try self.init(descriptionAt: path)
     } else {
       let checkpoint = try Checkpoint.open(path)
-      try self.init(describedBy: checkpoint, source: path, sha256: FileDigest.sha256(of: path))
+      let sha256 = try Self.sha256(of: checkpoint, at: Checkpoint.file(of: path))
+      try self.init(describedBy: checkpoint, source: path, sha256: sha256)
     }
   }
 
@@ -69,7 +71,9 @@ struct TokenizerSource {
       )
     }
     let file = URL(filePath: path).deletingLastPathComponent().appending(path: name).path
-    try self.init(description, [Checkpoint.open(file)], sha256: FileDigest.sha256(of: file), path)
+    let checkpoint = try Checkpoint.open(file)
+    let sha256 = try Self.sha256(of: checkpoint, at: Checkpoint.file(of: file))
+    try self.init(description, [checkpoint], sha256: sha256, path)
   }
 
   private init(describedBy checkpoint: any CheckpointReader, source: String, sha256: String) throws
@@ -121,7 +125,14 @@ struct TokenizerSource {
       preprocessing: name.profile.preprocessing
     )
     // Codes come from the encoder, which is the first of two files.
-    sha256 = try FileDigest.sha256(of: files[0])
+    sha256 = try Self.sha256(of: checkpoints[0], at: files[0])
+  }
+
+  /// The digest of every file that says what the weights are: the one, or the index and its shards in order.
+  private static func sha256(of checkpoint: any CheckpointReader, at path: String) throws -> String
+  {
+    let others = checkpoint.files.filter { $0 != path }
+    return try FileDigest.sha256(ofAll: [path] + others)
   }
 
   /// The files of a family's checkpoint: one, or the two halves in a folder.

@@ -5,7 +5,7 @@ public import Tokenization
 /// An encoder as an ONNX file: from pixels to codes.
 ///
 /// Inputs: `pixels`, uint8 [batch, height, width, 3], what the preprocessing gives before the range. Outputs:
-/// `codes`, int64 [batch, h, w] or [batch, h, w, n], and `latents`, float32 [batch, h, w, d]. The range is a
+/// `codes`, int64 [batch, h, w] or [batch, h, w, n], or [batch, n] of a multi-scale quantizer, and `latents`, float32 [batch, h, w, d]. The range is a
 /// table, so pixels become the same floats; convolutions sum in the runtime's own order, so latents agree to
 /// rounding.
 public enum ONNXEncoderFile {
@@ -28,19 +28,12 @@ public enum ONNXEncoderFile {
     reading inputs: [String] = []
   ) throws -> Summary {
     var graph = ONNXGraph()
-    var notes: [String] = []
-    let latents: String
-    var codes: String?
     do throws(ONNXRefusal) {
-      latents = try Self.latents(of: parts, &graph)
+      let latents = try Self.latents(of: parts, &graph)
+      let codes = try graph.codes(of: latents, parts.quantizer)
+      _ = graph.node("Identity", [codes], output: "codes")
     } catch {
       throw TokenizerError(tokenizer: parts.description.name, reason: error.reason)
-    }
-    do throws(ONNXRefusal) {
-      let found = try graph.codes(of: latents, parts.quantizer)
-      codes = graph.node("Identity", [found], output: "codes")
-    } catch {
-      notes.append("\(error.reason): the file ends at the latents")
     }
     var head = ProtobufMessage()
     head.add(1, 8)
@@ -56,7 +49,7 @@ public enum ONNXEncoderFile {
       entry.add(2, value)
       head.add(14, entry)
     }
-    let body = body(of: graph, parts, hasCodes: codes != nil)
+    let body = try body(of: graph, parts)
     let prefixes = graph.constants.map { prefix(of: $0) }
     let size = zip(graph.constants, prefixes).reduce(body.bytes.count) {
       $0 + $1.1.bytes.count + $1.0.byteCount
@@ -79,8 +72,8 @@ public enum ONNXEncoderFile {
     return Summary(
       nodes: graph.nodes.count,
       bytes: head.bytes.count + size,
-      outputs: codes == nil ? ["latents"] : ["codes", "latents"],
-      notes: notes
+      outputs: ["codes", "latents"],
+      notes: notes(on: parts.description.preprocessing)
     )
   }
 
@@ -121,21 +114,42 @@ public enum ONNXEncoderFile {
   /// The graph without its constants.
   private static func body(
     of graph: ONNXGraph,
-    _ parts: TokenizerParts,
-    hasCodes: Bool
-  ) -> ProtobufMessage {
+    _ parts: TokenizerParts
+  ) throws -> ProtobufMessage {
     var body = ProtobufMessage()
     for node in graph.nodes { body.add(1, node) }
     body.add(2, "\(parts.description.name) encoder")
-    body.add(11, value("pixels", type: 2, ["batch", "height", "width", "3"]))
-    if hasCodes {
-      let count = parts.quantizer.codesPerPosition
-      let axes = ["batch", "rows", "columns"] + (count > 1 ? ["\(count)"] : [])
-      body.add(12, value("codes", type: 7, axes))
+    var (image, grid) = (["height", "width"], ["rows", "columns"])
+    let count = parts.quantizer.codesPerPosition
+    var codes = grid + (count > 1 ? ["\(count)"] : [])
+    if case .multiScale(let quantizer) = parts.quantizer {
+      let (side, stride) = (quantizer.side, parts.encoder.inputMultiple)
+      image = [String](repeating: "\(side * stride)", count: 2)
+      grid = [String](repeating: "\(side)", count: 2)
+      codes = ["\(quantizer.tokens)"]
     }
+    body.add(11, value("pixels", type: 2, ["batch"] + image + ["3"]))
+    body.add(12, value("codes", type: 7, ["batch"] + codes))
     let dimensions = parts.encoder.outputChannels
-    body.add(12, value("latents", type: 1, ["batch", "rows", "columns", "\(dimensions)"]))
+    body.add(12, value("latents", type: 1, ["batch"] + grid + ["\(dimensions)"]))
     return body
+  }
+
+  /// What stands before the graph and is not in it: ONNX has no antialiased resize that rounds as Pillow does.
+  private static func notes(on preprocessing: Preprocessing) -> [String] {
+    var rules: [String] = []
+    if preprocessing.orientation != .ignore {
+      rules.append("orientation \(preprocessing.orientation.rawValue)")
+    }
+    if preprocessing.alpha != .drop { rules.append("alpha \(preprocessing.alpha.rawValue)") }
+    if preprocessing.resize != .none { rules.append("resize \(preprocessing.resize)") }
+    if preprocessing.crop != .none { rules.append("crop \(preprocessing.crop)") }
+    if preprocessing.pad != .none { rules.append("pad \(preprocessing.pad)") }
+    guard !rules.isEmpty else { return [] }
+    return [
+      "not in the graph, whose pixels are what 'tessera prepare --as npy' gives: "
+        + rules.joined(separator: ", ")
+    ]
   }
 
   /// An input or output; axes that are numbers are fixed.

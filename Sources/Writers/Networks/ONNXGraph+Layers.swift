@@ -63,7 +63,8 @@ extension ONNXGraph {
     return result
   }
 
-  private mutating func append(_ convolution: Convolution, to input: Value) -> Value {
+  /// A convolution, with what stands before or after it.
+  mutating func append(_ convolution: Convolution, to input: Value) -> Value {
     var value = input
     if convolution.geometry == .doubling { value = doubled(value) }
     let parameters = convolution.parameters.map {

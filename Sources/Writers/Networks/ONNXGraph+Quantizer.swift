@@ -13,15 +13,37 @@ extension ONNXGraph {
     case .binary(let quantizer):
       let zero = floats("\(prefix).zero", [0], shape: [])
       let bits = node("Cast", [node("Greater", [latents, zero])], [("to", .integer(7))])
-      let weights = (0..<quantizer.dimensions).map {
-        1 << (quantizer.order == .little ? $0 : quantizer.dimensions - 1 - $0)
-      }
-      return sum(bits, weights, prefix)
+      return sum(bits, Self.basis(quantizer), prefix)
     case .vector(let quantizer): return try codes(of: latents, quantizer, prefix)
     case .grouped(let quantizer): return try codes(of: latents, quantizer, prefix)
-    case .residual, .multiScale:
-      throw ONNXRefusal(reason: "residual quantizers are not written as ONNX")
+    case .residual(let quantizer): return try codes(of: latents, quantizer, prefix)
+    case .multiScale(let quantizer): return try codes(of: latents, quantizer, prefix)
     }
+  }
+
+  /// Codes of several quantizers side by side on a last axis; those of one as they are.
+  mutating func joined(_ parts: [(codes: Value, quantizer: Quantizer)]) -> Value {
+    guard parts.count > 1 else { return parts[0].codes }
+    let columns = parts.map { part in
+      part.quantizer.codesPerPosition == 1
+        ? node("Unsqueeze", [part.codes, integers("axis.last", [-1])]) : part.codes
+    }
+    return node("Concat", columns, [("axis", .integer(-1))])
+  }
+
+  /// What the digits of a mixed-radix number are worth, the first least.
+  static func basis(_ levels: [Int]) -> [Int] {
+    var worth = 1
+    return levels.map { levels in
+      defer { worth *= levels }
+      return worth
+    }
+  }
+
+  /// What the bits are worth.
+  static func basis(_ quantizer: BinaryQuantizer) -> [Int] {
+    let worths = basis([Int](repeating: 2, count: quantizer.dimensions))
+    return quantizer.order == .little ? worths : worths.reversed()
   }
 
   /// Σ digit · weight over the last axis.
@@ -42,12 +64,7 @@ extension ONNXGraph {
     let (count, dimensions) = (quantizer.vocabularySize, quantizer.dimensions)
     let best: [(String, Attribute)] = [("axis", .integer(-1)), ("keepdims", .integer(0))]
     if quantizer.rule == .logits { return node("ArgMax", [latents], best) }
-    var rows: [Float]
-    do {
-      rows = try quantizer.values(of: (0..<UInt32(count)).map { $0 })
-    } catch {
-      throw ONNXRefusal(reason: "\(error)")
-    }
+    var rows = try Self.rows(of: quantizer)
     var query = latents
     if quantizer.rule == .cosine {
       rows = Self.normalized(rows, dimensions)
@@ -83,6 +100,15 @@ extension ONNXGraph {
     return node("ArgMax", [scores], best)
   }
 
+  /// The rows of a codebook as decoders take them.
+  static func rows(of quantizer: VectorQuantizer) throws(ONNXRefusal) -> [Float] {
+    do {
+      return try quantizer.values(of: (0..<UInt32(quantizer.vocabularySize)).map { $0 })
+    } catch {
+      throw ONNXRefusal(reason: "\(error)")
+    }
+  }
+
   private static func normalized(_ rows: [Float], _ dimensions: Int) -> [Float] {
     var rows = rows
     for start in stride(from: 0, to: rows.count, by: dimensions) {
@@ -102,15 +128,12 @@ extension ONNXGraph {
     let sizes = integers("\(prefix).sizes", quantizer.groups.map(\.dimensions))
     let names = quantizer.groups.indices.map { "\(prefix).group.\($0)" }
     let parts = node("Split", [latents, sizes], [("axis", .integer(-1))], outputs: names)
-    var columns: [Value] = []
+    var found: [(codes: Value, quantizer: Quantizer)] = []
     for (index, group) in quantizer.groups.enumerated() {
       let codes = try codes(of: parts[index], group, prefix: "\(prefix).\(index)")
-      let isSingle = group.codesPerPosition == 1
-      columns.append(
-        isSingle ? node("Unsqueeze", [codes, integers("axis.last", [-1])]) : codes
-      )
+      found.append((codes, group))
     }
-    return node("Concat", columns, [("axis", .integer(-1))])
+    return joined(found)
   }
 
   private mutating func codes(
@@ -151,11 +174,6 @@ extension ONNXGraph {
     }
     rounded = node("Add", [rounded, row(&self, "first") { bounds[$0].digitOffset }])
     let digits = node("Cast", [rounded], [("to", .integer(7))])
-    var weight = 1
-    let weights = quantizer.levels.map { levels in
-      defer { weight *= levels }
-      return weight
-    }
-    return sum(digits, weights, prefix)
+    return sum(digits, Self.basis(quantizer.levels), prefix)
   }
 }
