@@ -216,7 +216,7 @@ public struct TorchToKeras: Sendable {
   /// Adds the sums, and the state of random numbers, which only the model's file has.
   private mutating func join(_ dropped: [DroppedVariable], of template: HDF5Checkpoint) throws {
     if !sums.isEmpty {
-      checkpoint = ComputedCheckpoint(checkpoint, computing: sums, removing: summed)
+      checkpoint = try ComputedCheckpoint(checkpoint, computing: sums, removing: summed)
     }
     let states = dropped.filter { $0.reason == .randomState }.map(\.tensor)
     let additions = states.map { state in
