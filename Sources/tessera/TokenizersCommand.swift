@@ -20,8 +20,8 @@ struct TokenizersCommand: ParsableCommand {
       in its attribute `tokenizer`.
 
       FAMILY@OPTION,OPTION:FILE chooses otherwise than the family does: a profile (hf), the weights (raw, ema),
-      levels=8.5.5.5 of an FSQ, scales=1.2.3.4 of a multi-scale quantizer. Pictures are prepared by the
-      profile, whose rules the preprocessing flags of 'tokenize' replace.
+      levels=8.5.5.5 of an FSQ, scales=1.2.3.4 of a multi-scale quantizer, tanh-out of a latent-diffusion model
+      that was configured so. Pictures are prepared by the profile, whose rules the preprocessing flags of 'tokenize' replace.
       """
   )
 

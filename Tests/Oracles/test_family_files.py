@@ -1,5 +1,6 @@
 """Families by their files: the VQ-VAE checkpoints of others, Su's Keras file, containers, spellings, wrong files, views."""
 
+import hashlib
 import json
 
 import family_references as references
@@ -246,6 +247,47 @@ def test_wrong_files_are_named(tessera, small, tmp_path):
     assert "raw weights are asked for" in refused({f"ema.{k}": v for k, v in inner.items()}, "llamagen@raw")
 
 
+def test_scales_of_squares_refuse_other_pictures(tessera, root, tmp_path):
+    """VAR's scales are sides of squares, which end at the latents' side."""
+    store(references.VAR(), tmp_path / "own.safetensors")
+    (tmp_path / "images").mkdir()
+    photo = Image.open(root / "fixtures/photos/chelsea.png").convert("RGB")
+    photo.crop((0, 0, 64, 64)).save(tmp_path / "images/square.png")
+    photo.crop((0, 0, 160, 96)).save(tmp_path / "images/wide.png")
+    name = f"var@scales=1.2.3.5.8.16:{tmp_path}/own.safetensors"
+    tessera("tokenize", tmp_path / "images", "-o", tmp_path / "out", "--tokenizer", name, "--quiet", *AS_STORED)
+    rejected = [json.loads(line) for line in (tmp_path / "out/rejected.jsonl").read_text().splitlines()]
+    assert [line["source"] for line in rejected] == ["wide.png"]
+    assert "24 x 40" in rejected[0]["reason"] and "16 x 16" in rejected[0]["reason"]
+
+
+def test_the_digest_covers_every_shard(tessera, small, tmp_path):
+    """That of the digests of index and shards, a line each: another weight in any of them is another tokenizer."""
+    folder, reference = small
+    names = sorted(reference.state)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+
+    def write(changes={}):
+        for file, part in shards.items():
+            save_file({k: changes.get(k, reference.state[k]).contiguous() for k in part}, tmp_path / file)
+
+    index = tmp_path / "own.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {k: file for file, part in shards.items() for k in part}}))
+
+    def digest():
+        return json.loads(tessera("tokenizers", f"llamagen:{index}", "--json").stdout)[0]["sha256"]
+
+    write()
+    lines = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (index, *(tmp_path / file for file in shards))]
+    assert digest() == hashlib.sha256("".join(line + "\n" for line in lines).encode()).hexdigest()
+    expected = codes_of(tessera, folder, f"llamagen:{folder}/own.safetensors", tmp_path / "one")
+    assert np.array_equal(codes_of(tessera, folder, f"llamagen:{index}", tmp_path / "two"), expected)
+    first = digest()
+    name = shards["b.safetensors"][0]
+    write({name: reference.state[name] * 2})
+    assert digest() != first
+
+
 def test_shapes_without_values_do_not_overflow(tessera, tmp_path):
     """An extent of 0 makes room for one of 2^62: no value is stored, and sizes are computed from the shape."""
     state = references.Emu3().state
@@ -319,11 +361,3 @@ def test_opencvs_filter_is_exact(tessera, root, tmp_path, size):
     rules = ["--resize", f"opencv-linear:exact={size[0]}x{size[1]}", "--crop", "none"]
     stored, ours = prepared(tessera, root, tmp_path, *rules)
     assert np.array_equal(ours, cv2.resize(stored, size[::-1], interpolation=cv2.INTER_LINEAR))
-
-
-def test_ports_have_their_own_values(tessera):
-    """Tables of the ports' profiles against the ports' processors, byte by byte, through an identity network."""
-    listed = {e["family"]: e for e in json.loads(tessera("tokenizers", "--json").stdout) if "family" in e}
-    assert listed["chameleon"]["profiles"][1]["preprocessing"]["range"] == "(x-1/.0078)*.0078"
-    assert listed["emu3"]["profiles"][1]["preprocessing"]["range"] == "(x/255-mean)/std"
-    assert listed["janus"]["profiles"][1]["preprocessing"]["pad"] == "square:127"

@@ -20,16 +20,35 @@ def codes(tessera, root, folder, *options):
         return shard.extractfile("flower.codes.npy").read()
 
 
-def test_the_embedded_description_is_valid(embedded, root):
+@pytest.fixture(scope="module")
+def validator(root):
+    """Makes a validator of one of the schemas, which refer to each other."""
     schemas = [json.loads(path.read_text()) for path in (root / "schemas").glob("*.schema.json")]
     registry = Registry().with_resources(
         (schema["$id"], Resource.from_contents(schema)) for schema in schemas if "$id" in schema
     )
-    schema = json.loads((root / "schemas/tokenizer.schema.json").read_text())
-    validator = jsonschema.Draft202012Validator(schema, registry=registry)
-    validator.validate(embedded["tokenizer"])
+    return lambda name: jsonschema.Draft202012Validator({"$ref": f"{name}.schema.json"}, registry=registry)
+
+
+def test_the_embedded_description_is_valid(embedded, validator):
+    validator("tokenizer").validate(embedded["tokenizer"])
     with pytest.raises(jsonschema.ValidationError):
-        validator.validate(embedded["tokenizer"] | {"family": "unknown"})
+        validator("tokenizer").validate(embedded["tokenizer"] | {"family": "unknown"})
+
+
+def test_the_list_is_valid(tessera, embedded, validator):
+    listed = json.loads(tessera("tokenizers", "--json").stdout)
+    assert len(listed) == 19
+    validator("tokenizers").validate(listed)
+    validator("tokenizers").validate(json.loads(tessera("tokenizers", "tessera-f8", "--json").stdout))
+    profile = listed[1]["profiles"][0]
+    for wrong in (
+        [embedded | {"stride": 0}], [embedded, listed[1] | {"licence": ""}],
+        [embedded, listed[1] | {"profiles": [profile | {"name": "hf"}]}],
+        [embedded, listed[1] | {"profiles": [profile | {"preprocessing": profile["preprocessing"] | {"range": "x"}}]}],
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            validator("tokenizers").validate(wrong)
 
 
 def test_three_ways_to_name_a_tokenizer_give_the_same_codes(tessera, root, tmp_path, embedded):

@@ -21,6 +21,7 @@ import Testing
     Case("28/3136/1003520", 10, 10, 56, 56),
     Case("28/3136/1003520", 6000, 4000, 1204, 812),
     Case("8/262144/1048576", 640, 427, 640, 424),
+    Case("8/262144/1048576:emu3", 600, 120, 1152, 232),
     Case("28/147456/2359296:paddleocr", 10, 100, 140, 1232),
     Case("16/262144/4194304:glm-image", 1024, 1024, 512, 512),
   ]
@@ -39,6 +40,16 @@ import Testing
     for text in ["0/1/2", "28/5/4", "28/1", "28/1/2:other", "28/1/2/3"] {
       #expect(ResizeRule("bicubic:smart=\(text)") == nil)
     }
+  }
+
+  @Test func `Emu3 refuses long shapes and thin sides, and its port takes them`() throws {
+    let own = try #require(SmartResize(factor: 8, minimum: 64, maximum: 4096, variant: .emu3))
+    let port = try #require(SmartResize(factor: 8, minimum: 64, maximum: 4096))
+    for size in [ImageSize(width: 601, height: 120), ImageSize(width: 7, height: 9)] {
+      #expect(throws: ImageError.self) { try own.size(for: size) }
+      #expect(throws: Never.self) { try port.size(for: size) }
+    }
+    #expect(throws: Never.self) { try own.size(for: ImageSize(width: 600, height: 120)) }
   }
 
   @Test func `sizes are known from the header`() throws {

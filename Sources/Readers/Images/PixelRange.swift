@@ -12,8 +12,9 @@ public enum PixelRange: String, Hashable, Sendable, Codable, CaseIterable {
   case unit = "x/255"
   /// [0.1, 0.9] in float32: the dVAE of DALL-E.
   case logitLaplace = ".8x+.1"
-  /// [-1, 0.989] in float32: Transformers' Chameleon, which multiplies by 0.0078 and subtracts 1.
-  case chameleonPort = "(x-1/.0078)*.0078"
+  /// [-1, 0.989]: Transformers' Chameleon on Pillow, which multiplies by 0.0078 in float64, rounds, and subtracts
+  /// 1 in float32.
+  case chameleonPort = "x*.0078-1"
   /// Means and deviations of CLIP's training images in float32: Transformers' Emu3 without its hub's settings.
   case clip = "(x/255-mean)/std"
 
@@ -53,7 +54,7 @@ public enum PixelRange: String, Hashable, Sendable, Codable, CaseIterable {
     case .doubled: Float(Double(byte) / 255 * 2 - 1)
     case .unit: single
     case .logitLaplace: 0.8 * single + 0.1
-    case .chameleonPort: (Float(byte) - Float(1 / 0.0078)) / Float(1 / 0.0078)
+    case .chameleonPort: Float(Double(byte) * 0.0078) - 1
     case .clip:
       // Transformers rescales in float64, rounds, and normalizes in float32.
       (Float(Double(byte) * (1 / 255)) - Self.means[channel]) / Self.deviations[channel]

@@ -6,8 +6,10 @@
 public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
   /// What processors do beside that.
   public enum Variant: String, CaseIterable, Sendable {
-    /// Qwen2-VL, Qwen2.5-VL, Qwen3-VL, Emu3, Hunyuan: sides of more than 200 to 1 are refused.
+    /// Qwen2-VL, Qwen2.5-VL, Qwen3-VL, Transformers' Emu3, Hunyuan: sides of more than 200 to 1 are refused.
     case standard
+    /// Emu3's own: sides of more than 5 to 1, and sides below the factor, are refused.
+    case emu3
     /// GLM-4V: small pictures are enlarged to the factor first; an image counts as two frames.
     case glm4v
     /// PaddleOCR-VL: a side below the factor becomes the factor first.
@@ -60,6 +62,10 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
     switch variant {
     case .glmImage: return try halved(size)
     case .standard: break
+    case .emu3:
+      guard size.short >= factor else {
+        throw ImageError(.unfit, "\(size) pixels: a side is below \(factor), which Emu3 refuses")
+      }
     case .glm4v:
       if height < side || width < side {
         let scale = max(side / height, side / width)
@@ -75,7 +81,7 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
         width = side
       }
     }
-    try check(height, width, limit: 200)
+    try check(height, width, limit: variant == .emu3 ? 5 : 200)
     let frames: Double = variant == .glm4v ? 2 : 1
     let (low, high) = (Double(minimum), Double(maximum))
     var newHeight = (height / side).rounded(.toNearestOrEven) * side

@@ -15,6 +15,8 @@ struct FamilyModel: Sendable {
     var levels: [Int]?
     var scales: [Int]?
     var rule: FamilyEntry.QuantizerRule?
+    /// Whether a tanh follows the decoder.
+    var endsWithTanh = false
     /// A quantizer that a description names in place of the family's.
     var quantizer: QuantizerSpecification?
   }
@@ -25,9 +27,10 @@ struct FamilyModel: Sendable {
   ///   the checkpoint; ``QuantizerError`` where levels are not known.
   init(_ tensors: FamilyTensors, of family: FamilyEntry, choices: Choices) throws {
     self.tensors = tensors
-    let shapes = tensors.shapes
     do {
-      (encoder, decoder) = try family.architecture.graphs(shapes)
+      var graphs = try family.architecture.graphs(tensors.shapes)
+      if choices.endsWithTanh { graphs.decoder = try graphs.decoder?.followed(by: .tanh) }
+      (encoder, decoder) = graphs
     } catch {
       throw error.renamed(tensors.fileName)
     }

@@ -1,6 +1,6 @@
 public import Readers
 
-/// What is said of a family: `tokenizers`, `schemas/families.schema.json`.
+/// What is said of a family: `tokenizers`, `schemas/tokenizers.schema.json`.
 public struct FamilySummary: Encodable, Hashable, Sendable {
   /// A way to prepare pictures.
   public struct Profile: Encodable, Hashable, Sendable {

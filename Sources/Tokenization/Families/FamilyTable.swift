@@ -60,7 +60,8 @@ extension FamilyEntry {
           "CompVis, LSUN and ImageNet loaders",
           Preprocessing(resize: .square(.bicubic, 256), range: .symmetric)
         )
-      ]
+      ],
+      remark: "a model configured with tanh_out is named ldm@tanh-out:FILE: no file says so"
     ),
     FamilyEntry(
       .llamagen,
@@ -277,7 +278,7 @@ extension FamilyEntry {
             crop: .center(ImageSize(width: 256, height: 256), .torchvision),
             range: .logitLaplace
           )
-        )
+        ), .transformersFLAVA,
       ],
       remark: "codes made on GPUs are those of float16"
     ),
@@ -291,84 +292,4 @@ extension FamilyEntry {
       profiles: [.finiteScalar]
     ),
   ]
-}
-
-extension FamilyEntry.Profile {
-  /// The short side of 256 pixels, the middle 256 x 256: torchvision's Resize and CenterCrop on Pillow.
-  fileprivate static func imageNet(
-    _ filter: ResamplingFilter,
-    range: PixelRange = .symmetric
-  ) -> Self {
-    Self(
-      "torchvision's Resize and CenterCrop",
-      Preprocessing(
-        resize: .short(filter, 256, .torchvision),
-        crop: .center(ImageSize(width: 256, height: 256), .torchvision),
-        range: range
-      )
-    )
-  }
-
-  fileprivate static let chameleon = Self(
-    "Meta's image tokenizer",
-    Preprocessing(
-      resize: .short(.lanczos, 512, .rounded),
-      crop: .center(ImageSize(width: 512, height: 512), .floor),
-      alpha: .onWhite,
-      range: .doubled
-    )
-  )
-
-  fileprivate static let tamingEvaluation = Self(
-    "taming-transformers' evaluation (albumentations, OpenCV)",
-    Preprocessing(
-      resize: .short(.openCVLinear, 256, .rounded),
-      crop: .center(ImageSize(width: 256, height: 256), .floor),
-      range: .symmetric
-    )
-  )
-
-  fileprivate static let transformersJanus = Self(
-    name: "hf",
-    "Transformers' JanusImageProcessor and JanusVQVAE, which does not normalize latents",
-    rule: .codebook(.l2, "quantize.embedding.weight"),
-    Preprocessing(resize: .long(.bicubic, 384, least: 14), pad: .square(127), range: .normalized)
-  )
-
-  fileprivate static let transformersChameleon = Self(
-    name: "hf",
-    "Transformers' ChameleonImageProcessor",
-    Preprocessing(
-      resize: .short(.lanczos, 512, .torchvision),
-      crop: .center(ImageSize(width: 512, height: 512), .torchvision),
-      range: .chameleonPort
-    )
-  )
-
-  /// Multiples of 8, from 512² to 1024² pixels.
-  private static let emu3Size =
-    SmartResize(factor: 8, minimum: 512 * 512, maximum: 1024 * 1024)
-    .map { ResizeRule.smart(.bicubic, $0) } ?? .none
-
-  fileprivate static let emu3 = Self(
-    "BAAI's image processor",
-    Preprocessing(
-      resize: emu3Size,
-      range: .normalized
-    )
-  )
-
-  fileprivate static let transformersEmu3 = Self(
-    name: "hf",
-    "Transformers' Emu3ImageProcessor with its own defaults",
-    Preprocessing(
-      resize: emu3Size,
-      range: .clip
-    )
-  )
-
-  fileprivate static let finiteScalar = Self(
-    "Su's loader (OpenCV)",
-    Preprocessing(resize: .square(.openCVLinear, 128, .up), range: .normalized)
-  )
 }

@@ -1,7 +1,8 @@
 /// A tokenizer as a user names it: `FAMILY:FILE`, with options `FAMILY@OPTION,OPTION:FILE`.
 ///
 /// Options are a profile of the family (`hf`), the weights that are taken (`raw`, `ema`), the levels of a finite
-/// scalar quantizer (`levels=8.8.8.5.5.5`) and the scales of a multi-scale one (`scales=1.2.3.4`).
+/// scalar quantizer (`levels=8.8.8.5.5.5`), the scales of a multi-scale one (`scales=1.2.3.4`), and a tanh behind
+/// the decoder of latent diffusion (`tanh-out`).
 struct TokenizerName {
   let family: FamilyEntry
   let path: String
@@ -9,6 +10,7 @@ struct TokenizerName {
   private(set) var weights: FamilyTensors.Weights?
   private(set) var levels: [Int]?
   private(set) var scales: [Int]?
+  private(set) var endsWithTanh = false
   /// What stands before the colon, for the record.
   let selector: String
 
@@ -38,10 +40,13 @@ struct TokenizerName {
       levels = numbers
     } else if let numbers = Self.numbers("scales", option), case .multiScale = family.quantizer {
       scales = numbers
+    } else if option == "tanh-out", family.family == .ldm {
+      endsWithTanh = true
     } else {
       var known = family.profiles.map(\.name) + FamilyTensors.Weights.allCases.map(\.rawValue)
       if case .finiteScalar = family.quantizer { known.append("levels=8.5.5.5") }
       if case .multiScale = family.quantizer { known.append("scales=1.2.3.4") }
+      if family.family == .ldm { known.append("tanh-out") }
       throw TokenizerError(
         tokenizer: text,
         reason: "'\(option)' is no option of \(family.family.rawValue); it has "

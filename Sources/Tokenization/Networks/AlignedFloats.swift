@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// Zeroed floats at an address that is a multiple of 64, the cache line and the widest vector.
 ///
 /// Whoever holds it decides who may write; it is Sendable because it has one owner.
@@ -8,12 +10,20 @@ struct AlignedFloats: ~Copyable, Sendable {
   /// Their number.
   let count: Int
 
+  /// The extent of a large page.
+  private static let pageSize = 1 << 21
+
   /// Allocates `count` zeros.
+  ///
+  /// Weights pass once an image: on large pages, where the system has any, their addresses are found in time.
   init(count: Int) {
+    let size = max(count, 1) * MemoryLayout<Float>.stride
+    let isLarge = size >= 2 * Self.pageSize
     let bytes = UnsafeMutableRawPointer.allocate(
-      byteCount: max(count, 1) * MemoryLayout<Float>.stride,
-      alignment: 64
+      byteCount: size,
+      alignment: isLarge ? Self.pageSize : 64
     )
+    if isLarge { _ = unsafe madvise(bytes, size / Self.pageSize * Self.pageSize, MADV_HUGEPAGE) }
     unsafe base = bytes.bindMemory(to: Float.self, capacity: count)
     unsafe base.initialize(repeating: 0, count: count)
     self.count = count

@@ -54,6 +54,16 @@ public struct NetworkGraph: Hashable, Sendable {
     outputChannels = channels / (outputPatch * outputPatch)
   }
 
+  /// The same graph with a function of each value after its layers.
+  func followed(by activation: Activation) throws(NetworkError) -> NetworkGraph {
+    try NetworkGraph(
+      inputChannels: inputChannels,
+      inputPatch: inputPatch,
+      layers: layers + [.activation(activation)],
+      outputPatch: outputPatch
+    )
+  }
+
   /// Every tensor that the network needs, in the order of the layers.
   public var parameters: [NetworkParameter] {
     layers.flatMap(\.parameters)

@@ -114,7 +114,8 @@ struct TokenizerSource {
       weights: name.weights,
       levels: name.levels,
       scales: name.scales,
-      rule: name.profile.rule
+      rule: name.profile.rule,
+      endsWithTanh: name.endsWithTanh
     )
     model = try Self.model(of: checkpoints, name.family, choices, tokenizer)
     weights = FamilyWeights(model.tensors, in: checkpoints)
