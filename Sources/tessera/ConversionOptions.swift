@@ -8,8 +8,11 @@ import Writers
 struct SelectionOptions: ParsableArguments {
   @Option(
     help: """
-      The set of weights: 'model', 'ema' (the wrapper whose name says so), or a key; its prefix is \
-      taken off the names.
+      The set of weights: 'model', 'ema', or a key; its prefix is taken off the names. 'ema' takes the \
+      average of a generator before another average, before a student's or generator's own weights \
+      (`tessera inspect` lists them with their scores), and in a folder the file or folder whose name says \
+      so; two of equal score are an error. Optimizers, teachers, fake scores, discriminators and frozen \
+      copies are left out.
       """
   )
   var pick: String?

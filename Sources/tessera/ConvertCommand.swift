@@ -154,7 +154,7 @@ struct ConvertCommand: AsyncParsableCommand {
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
     var conversion = prepared.conversion(
       of: source,
-      besides: companions(of: output),
+      besides: companions(of: output, from: source.path),
       inFolder: ConvertCommand.isFolder(output)
     )
     conversion.isHashingSource = sourceHash
@@ -208,7 +208,7 @@ struct ConvertCommand: AsyncParsableCommand {
   }
 
   /// What a Hugging Face folder holds beside the weights, for an output that is a folder too.
-  private func companions(of output: String) -> [CompanionFile] {
+  private func companions(of output: String, from input: String) -> [CompanionFile] {
     guard ConvertCommand.isFolder(output), Checkpoint.isFolder(input) else { return [] }
     let files = CompanionFile.all(inHuggingFaceFolder: input)
     guard let dtype = precision.dtype else { return files }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Conversion
 import Foundation
 import Readers
 import Tensors
@@ -87,10 +88,19 @@ struct CheckpointInspection: Encodable {
   let tensors: [Entry]
   let attributes: [String: String]
   let notes: [String]
+  /// What `--pick ema` chooses from; nil where no name says anything of averages or students.
+  let candidates: [Candidate]?
   private let byteCount: Int
 
   enum CodingKeys: String, CodingKey {
-    case format, tensors, attributes, notes
+    case format, tensors, attributes, notes, candidates
+  }
+
+  struct Candidate: Encodable {
+    let prefix: String
+    let role: String
+    let score: Int
+    let tensors: Int
   }
 
   init(_ checkpoint: any CheckpointReader) {
@@ -105,6 +115,16 @@ struct CheckpointInspection: Encodable {
     }
     attributes = checkpoint.attributes
     notes = checkpoint.notes
+    let found = WeightCandidate.all(among: checkpoint.tensors)
+    let candidates = found.map { candidate in
+      Candidate(
+        prefix: candidate.prefix,
+        role: candidate.role.rawValue,
+        score: candidate.role.score,
+        tensors: candidate.tensors
+      )
+    }
+    self.candidates = candidates.contains { $0.score > 0 } ? candidates : nil
     byteCount = checkpoint.tensors.filter { $0.aliasOf == nil }.reduce(0) { sum, tensor in
       sum &+ (tensor.shape.elementCount.flatMap { tensor.elementType.byteCount(elements: $0) } ?? 0)
     }
@@ -122,6 +142,10 @@ struct CheckpointInspection: Encodable {
       lines.append("attribute \(key): \(shown)".printable)
     }
     lines += notes.map { "note: \($0)".printable }
+    for candidate in candidates ?? [] {
+      let kind = "\(candidate.role), score \(candidate.score)"
+      lines.append("weights: \(candidate.prefix) (\(kind), \(candidate.tensors) tensors)".printable)
+    }
     let megabytes = (Double(byteCount) / 1e6).rounded(places: 1)
     lines.append("\(tensors.count) tensors, \(megabytes) MB")
     return lines.joined(separator: "\n")

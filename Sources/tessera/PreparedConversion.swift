@@ -13,6 +13,8 @@ struct SourceCheckpoint {
   let dropped: [DroppedTensor]
   /// What adapters were merged into.
   let merged: [AdapterMerge.Module]
+  /// Which part of a folder was taken; nil where the input is the file or the folder itself.
+  let folderNote: String?
   /// What golden samples are made of, where they are asked for.
   let generator: GeneratorOptions.Generator?
   /// What the conversion that wrote this file kept exactly, where that lies beside it.
@@ -28,10 +30,22 @@ struct SourceCheckpoint {
       GeneratorOptions.Prepared(checkpoint: $0)
     }
   ) throws {
+    var (path, selection) = (path, selection)
+    var folderNote: String?
+    if selection.choice == .average, Checkpoint.isFolder(path),
+      let average = try WeightFolder.average(in: path)
+    {
+      folderNote = "the average '\(average)'"
+      path = average
+    }
     self.path = path
     let file = try Checkpoint.file(of: path)
     var opened = try Checkpoint.open(file, opaqueAs: opaqueType)
     originals = try ExactOriginals.beside(file)
+    // An average that has a file of its own may stand in a wrapper there, and mostly does not.
+    let isWrapped = WeightCandidate.all(among: opened.tensors).contains { $0.role.score > 0 }
+    if folderNote != nil, !isWrapped { selection.choice = nil }
+    self.folderNote = folderNote
     if selection.isEverything {
       dropped = []
     } else {
@@ -74,6 +88,7 @@ struct SourceCheckpoint {
   func plan(_ recipes: [Recipe], sizes: [String: Int] = [:]) throws -> ConversionPlan {
     try ConversionPlan(recipes, of: checkpoint, configuration: configuration, settings: sizes)
       .naming(dropped: dropped)
+      .noting(folderNote)
   }
 
   /// Plans the variables of a Keras model.

@@ -29,14 +29,50 @@ import Testing
 
   @Test func `ambiguous and absent choices list what there is`() throws {
     let error = #expect(throws: SelectionError.self) {
-      try selected(["G_ema.a", "D_ema.a", "G.a"], TensorSelection(choice: .average))
+      try selected(["model_ema.a", "params_ema.a", "G.a"], TensorSelection(choice: .average))
     }
-    #expect(error?.candidates == ["D_ema", "G_ema"])
+    #expect(error?.candidates == ["model_ema", "params_ema"])
     #expect(error?.kind == .mismatch)
     let absent = #expect(throws: SelectionError.self) {
       try selected(["a.b", "a.c", "d.e"], TensorSelection(choice: .key("x")))
     }
     #expect(absent?.candidates == ["a", "d"])
+  }
+
+  @Test(arguments: [
+    // EDM; StyleGAN; SiD's training state; ema-pytorch; DMD2; IGN; LitEma of latent diffusion.
+    (["ema.model.a", "loss_fn.b"], ["model.a"]),
+    (["G.a", "D.a", "G_ema.a", "augment_pipe.b"], ["a"]),
+    (["fake_score.a", "G.a", "G_ema.a", "g_optimizer_state.state.0.step"], ["a"]),
+    (["ema.ema_model.a.b", "ema.online_model.a.b", "ema.initted", "ema.step"], ["a.b"]),
+    (["feedforward_model.a", "guidance_model.fake_unet.a", "guidance_model.real_unet.a"], ["a"]),
+    (["f.a", "f_copy.a", "optimizer.state.0.exp_avg"], ["a"]),
+    (["state_dict.model.x.w", "state_dict.model_ema.xw", "state_dict.model_ema.decay"], ["x.w"]),
+    (["G_ema/a", "D_ema/a", "G/a"], ["a"]),
+  ])
+  func `the candidate of the highest score is the average`(names: [String], kept: [String]) throws {
+    #expect(try selected(names, TensorSelection(choice: .average)) == kept)
+    let rules = try TensorSelection(choice: .average).rules(for: tensors(names))
+    #expect(rules.dropped.count == names.count - kept.count)
+    #expect(rules.notes.contains { $0.contains("score") })
+  }
+
+  @Test(arguments: [
+    ["ema.shadow_params.0", "model.a"], ["model.a", "optimizer.b"], ["D_ema.a", "teacher_ema.a"],
+    ["model_ema.ab", "model_ema.cd", "model.a.b"],
+  ])
+  func `what is no average, or none with names, is refused`(names: [String]) {
+    #expect(throws: SelectionError.self) {
+      try selected(names, TensorSelection(choice: .average))
+    }
+  }
+
+  @Test func `candidates have their roles and scores`() {
+    let names = ["G.a", "G_ema.a", "G_ema.b", "D.a", "teacher.a", "x.copy_machine.a", "blocks.0.x_g.a"]
+    let found = WeightCandidate.all(among: tensors(names))
+    #expect(found.map(\.prefix) == ["G_ema", "G", "D", "teacher"])
+    #expect(found.map(\.role) == [.generatorAverage, .student, .discriminator, .teacher])
+    #expect(found.map(\.role.score) == [4, 2, 0, 0] && found.map(\.tensors) == [2, 1, 1, 1])
   }
 
   @Test func `prefixes are taken off, patterns leave out`() throws {

@@ -51,7 +51,69 @@ def test_an_ambiguous_choice_lists_what_could_be_meant(tessera, tmp_path):
                           ("nothing", ["model", "other"])):
         result = tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "o.npz", "--pick", choice, code=4)
         assert all(f"'{name}'" in result.stderr for name in names) and result.stderr.count("\n") == 1
+        assert choice != "ema" or "score 3" in result.stderr
     assert not (tmp_path / "o.npz").exists()
+
+
+def checkpoint(path, **sets):
+    """Every set of weights has the same names; the number tells them apart."""
+    torch.save({name: {"a.weight": torch.full((2, 3), float(index)), "a.bias": torch.zeros(2)} if value is None else value
+                for index, (name, value) in enumerate(sets.items(), 1)}, path)  # fmt: skip
+
+
+STEPS = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(2, 3)}}}
+
+
+@pytest.mark.parametrize(
+    "kind, sets, index",
+    [
+        ("EDM", dict(ema=None, loss_fn=None, augment_pipe=None), 1),
+        ("SiD", dict(fake_score=None, G=None, G_ema=None, fake_score_optimizer_state=STEPS, g_optimizer_state=STEPS), 3),
+        ("StyleGAN", dict(G=None, D=None, G_ema=None, D_ema=None), 3),
+        ("distillation", dict(teacher=None, student=None, student_ema=None, optimizer=STEPS), 3),
+        ("student", dict(teacher=None, student=None, discriminator=None, optimizer=STEPS), 2),
+        ("IGN", dict(model=None, model_copy=None, optimizer=STEPS), 1),
+        ("consistency", dict(model=None, target_model=None, ema_model=None, opt=STEPS), 3),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_average_of_each_kind_of_training_is_found(tessera, root, tmp_path, kind, sets, index):
+    checkpoint(tmp_path / "in.pt", **sets)
+    tessera("convert", tmp_path / "in.pt", "-o", tmp_path / "out.safetensors", "--pick", "ema")
+    found = load(tmp_path / "out.safetensors")
+    assert found.keys() == {"a.weight", "a.bias"} and found["a.weight"][0, 0] == index
+    plan = json.loads(tessera("convert", tmp_path / "in.pt", "--plan", "--json", "--pick", "ema").stdout)
+    reasons = {d["name"].split(".")[0]: d["reason"] for d in plan["dropped"]}
+    picked = list(sets)[index - 1]
+    assert reasons.keys() == sets.keys() - {picked}
+    for name, reason in reasons.items():
+        assert "not under" in reason or "for training alone" in reason, (name, reason)
+    assert any(f"'{picked}'" in note and "score" in note for note in plan["notes"])
+    shown = json.loads(tessera("inspect", tmp_path / "in.pt", "--json").stdout)
+    jsonschema.validate(shown, json.loads((root / "schemas/inspect.schema.json").read_text()))
+    assert shown["candidates"][0]["prefix"] == picked
+    assert all(c["score"] == 0 for c in shown["candidates"] if reasons.get(c["prefix"], "").endswith("alone"))
+
+
+def test_averages_of_folders(tessera, tmp_path):
+    """diffusers' `unet_ema`, and the files of consistency models: two averages of equal rank are the user's to choose."""
+    weights = lambda value: {"conv.weight": torch.full((2,), float(value))}
+    for name, value in (("unet", 1), ("unet_ema", 2)):
+        (tmp_path / "run" / name).mkdir(parents=True)
+        safetensors.torch.save_file(weights(value), tmp_path / "run" / name / "diffusion_pytorch_model.safetensors")
+        (tmp_path / "run" / name / "config.json").write_text('{"layers": %d}' % value)
+    tessera("convert", tmp_path / "run", "-o", f"{tmp_path}/out/", "--pick", "ema")
+    assert load(tmp_path / "out/model.safetensors")["conv.weight"][0] == 2
+    assert json.loads((tmp_path / "out/config.json").read_text()) == {"layers": 2}
+    (tmp_path / "cm").mkdir()
+    for name, value in (("model100", 1), ("target_model100", 2), ("ema_0.9999_100", 3), ("opt100", 4)):
+        torch.save(weights(value), tmp_path / "cm" / f"{name}.pt")
+    tessera("convert", tmp_path / "cm", "-o", tmp_path / "out.safetensors", "--pick", "ema")
+    assert load(tmp_path / "out.safetensors")["conv.weight"][0] == 3
+    torch.save(weights(5), tmp_path / "cm" / "ema_0.999_100.pt")
+    result = tessera("convert", tmp_path / "cm", "-o", tmp_path / "two.safetensors", "--pick", "ema", code=4)
+    assert all(f"'ema_{rate}_100.pt'" in result.stderr for rate in ("0.999", "0.9999")) and "score 3" in result.stderr
+    assert result.stderr.count("\n") == 1 and not (tmp_path / "two.safetensors").exists()
 
 
 def test_strip_takes_prefixes_off_and_leaves_patterns_out(tessera, tmp_path):

@@ -64,7 +64,7 @@ public struct ConversionPlan: Sendable {
   /// What the result holds beside the source's tensors.
   public private(set) var implied: [ImpliedTensor]
   /// What the user should know, a sentence each.
-  public private(set) var notes: [String]
+  public internal(set) var notes: [String]
   /// Settings of the layers that the tensors do not show, as JSON.
   public private(set) var configuration: String?
   /// Typed values that the result carries beside its tensors, for formats that have them.

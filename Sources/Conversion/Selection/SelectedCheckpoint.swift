@@ -80,6 +80,13 @@ extension ConversionPlan {
     plan.dropped = dropped + plan.dropped
     return plan
   }
+
+  /// The plan with one more note, if there is one.
+  public func noting(_ note: String?) -> ConversionPlan {
+    var plan = self
+    plan.notes += [note].compactMap { $0 }
+    return plan
+  }
 }
 
 extension SelectedCheckpoint: FileRunProviding {

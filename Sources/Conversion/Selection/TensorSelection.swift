@@ -62,17 +62,26 @@ public struct TensorSelection: Sendable, Hashable {
     _ rules: inout ConversionRules
   ) throws(SelectionError) {
     let all = names.compactMap { $0 }
-    let prefix = try Wrapper.prefix(for: choice, among: all)
+    let picked = choice == .average ? try AveragedWeights(among: all) : nil
+    let prefix: String
+    if let picked {
+      prefix = picked.prefix
+    } else {
+      prefix = try WeightWrapper.prefix(for: choice, among: all)
+    }
     for (index, name) in names.enumerated() {
       guard let name else { continue }
-      if let rest = Wrapper.rest(of: name, under: prefix) {
+      if let picked, let reason = picked.reasons[name] {
+        rules.dropped.append(DroppedTensor(name: name, reason: reason))
+        names[index] = nil
+      } else if let rest = picked?.names[name] ?? WeightWrapper.rest(of: name, under: prefix) {
         names[index] = rest
       } else {
         rules.dropped.append(DroppedTensor(name: name, reason: "not under '\(prefix)'"))
         names[index] = nil
       }
     }
-    rules.notes.append("the weights under '\(prefix)'")
+    rules.notes += picked?.notes ?? ["the weights under '\(prefix)'"]
   }
 
   private func strip(
@@ -95,7 +104,7 @@ public struct TensorSelection: Sendable, Hashable {
     }
     guard !found else { return }
     let what = isPattern ? "fits no name" : "begins no name"
-    let present = Wrapper.candidates(among: names.compactMap { $0 })
+    let present = WeightWrapper.candidates(among: names.compactMap { $0 })
     throw SelectionError(cause: "--strip '\(text)' \(what)", candidates: present)
   }
 }
@@ -134,89 +143,5 @@ public struct SelectionError: ClassifiedError, Hashable {
     let more = candidates.count > 8 ? " and \(candidates.count - 8) more" : ""
     return candidates.isEmpty
       ? "\(cause); no name has a wrapper" : "\(cause); there is \(shown)\(more)"
-  }
-}
-
-/// The keys under which training scripts keep weights.
-private enum Wrapper {
-  /// What the trained weights are called, apart from averages.
-  private static let modelNames: Set<String> = [
-    "model", "state_dict", "model_state_dict", "model_state", "module", "net", "network", "params",
-    "weights", "generator",
-  ]
-
-  /// The one prefix that a choice means.
-  static func prefix(
-    for choice: TensorSelection.Choice,
-    among names: [String]
-  ) throws(SelectionError) -> String {
-    let isMeant: (String) -> Bool
-    let said: String
-    switch choice {
-    case .key(let key):
-      let trimmed = key.last == "." || key.last == "/" ? String(key.dropLast()) : key
-      guard names.contains(where: { rest(of: $0, under: trimmed) != nil }) else {
-        let cause = "--pick \(key): nothing stands under this name"
-        throw SelectionError(cause: cause, candidates: candidates(among: names))
-      }
-      return trimmed
-    case .model: (isMeant, said) = ({ modelNames.contains($0) }, "model")
-    case .average: (isMeant, said) = (isAverage, "ema")
-    }
-    var found: [String: Int] = [:]
-    for name in names {
-      let parts = parts(of: name)
-      guard let depth = parts.dropLast().firstIndex(where: isMeant) else { continue }
-      found[prefix(of: name, parts: depth + 1)] = depth
-    }
-    let shallowest = found.values.min()
-    let prefixes = found.filter { $0.value == shallowest }.keys.sorted()
-    if prefixes.count == 1 { return prefixes[0] }
-    if prefixes.isEmpty {
-      let cause = "--pick \(said): no name says so"
-      throw SelectionError(cause: cause, candidates: candidates(among: names))
-    }
-    throw SelectionError(
-      cause: "--pick \(said) is ambiguous: name one with --pick KEY",
-      candidates: prefixes
-    )
-  }
-
-  /// Whether a key says that its weights are a moving average.
-  private static func isAverage(_ part: String) -> Bool {
-    let words = part.lowercased().split(separator: "_")
-    return words.contains("ema") || words.contains("averaged")
-  }
-
-  /// The name without the prefix and its separator; nil where it stands elsewhere.
-  static func rest(of name: String, under prefix: String) -> String? {
-    guard name.hasPrefix(prefix) else { return nil }
-    let rest = name.dropFirst(prefix.count)
-    guard let first = rest.first, first == "." || first == "/", rest.count > 1 else { return nil }
-    return String(rest.dropFirst())
-  }
-
-  /// The first parts of the names, the most frequent ones first.
-  static func candidates(among names: [String]) -> [String] {
-    var counts: [String: Int] = [:]
-    for name in names where parts(of: name).count > 1 {
-      counts[prefix(of: name, parts: 1), default: 0] += 1
-    }
-    return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key)
-  }
-
-  private static func parts(of name: String) -> [String] {
-    name.split { $0 == "." || $0 == "/" }.map(String.init)
-  }
-
-  /// The beginning of a name that holds so many parts.
-  private static func prefix(of name: String, parts count: Int) -> String {
-    var left = count
-    return String(
-      name.prefix { character in
-        if character == "." || character == "/" { left -= 1 }
-        return left > 0
-      }
-    )
   }
 }

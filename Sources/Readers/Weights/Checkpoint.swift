@@ -59,7 +59,7 @@ public enum Checkpoint {
   }
 
   /// Endings of checkpoints in the order in which a folder is searched for one.
-  private static let endings = [
+  package static let endings = [
     SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras", ".weights.h5",
     ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".gguf", ".npz", ".onnx",
   ]
