@@ -17,7 +17,7 @@ struct SSMCommand: ParsableCommand {
       """,
     subcommands: [
       SSMHippoCommand.self, SSMDiscretizeCommand.self, SSMEncodeCommand.self, SSMKernelCommand.self,
-      SSMCheckCommand.self, SSMRateCommand.self, SSMDiagonalizeCommand.self,
+      SSMCheckCommand.self, SSMRateCommand.self, SSMDiagonalizeCommand.self, SSMConvertCommand.self,
     ]
   )
 }

@@ -56,6 +56,9 @@ public struct S4Checkpoint: Sendable {
       .filter { tensors["\($0)A_real"] != nil && tensors["\($0)C"] != nil }
   }
 
+  /// Whether the checkpoint has a tensor of this name.
+  func holds(_ name: String) -> Bool { tensors[name] != nil }
+
   private func array(_ name: String) throws -> (shape: [Int], values: [Double]) {
     guard let tensor = tensors[name] else {
       throw StateSpaceError.mismatch(

@@ -152,6 +152,12 @@ extension StateSpaceFile {
   public init(path: String, structure: Structure? = nil) throws {
     let reader = try Checkpoint.open(path)
     metadata = reader.attributes
+    if let selective = reader.tensors.first(where: { $0.name.hasSuffix("A_log") }) {
+      throw StateSpaceError.mismatch(
+        "\(selective.name): dt, B and C of Mamba come from the input, so that no A_bar and B_bar can be exported; "
+          + "'ssm convert --to mamba' writes A, and with --dt those of one fixed step"
+      )
+    }
     var total = 0
     for tensor in reader.tensors {
       let (sum, overflow) = total.addingReportingOverflow(
