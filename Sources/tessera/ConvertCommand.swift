@@ -29,8 +29,8 @@ struct ConvertCommand: AsyncParsableCommand {
       groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), .gguf. A Hugging Face \
       folder (config.json beside weights) into a folder takes settings and tokenizer along.
 
-      --lora merges adapters, --bake computes parametrized weights and --fold-sigma fixes the noise level \
-      of a one-step generator, in this order and before names change.
+      --lora merges adapters, --bake computes parametrized weights, --fold-sigma and --fold-timestep fix \
+      the noise level of a one-step generator, in this order and before names change.
 
       With -o FILE.onnx the input is a tokenizer, as `tokenize --tokenizer` takes it: its encoder is \
       written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes and latents. \

@@ -1,5 +1,5 @@
-import ArgumentParser
-import Conversion
+public import ArgumentParser
+public import Conversion
 import Readers
 
 /// What `convert` computes before it renames and writes: adapters, baked weights, a folded noise level.
@@ -23,6 +23,20 @@ struct GeneratorOptions: ParsableArguments {
     help: "Fold an EDM or SiD generator at this noise level (SiD: 2.5); it then takes z ~ N(0, 1)."
   )
   var foldSigma: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "Fold a generator of Stable Diffusion's kind (SiD-LSG: 625) at this time step, 0 to 999.",
+      discussion: """
+        The UNet has diffusers' names and the schedule of Stable Diffusion (scaled linear, 0.00085 to 0.012); \
+        --prediction says what it predicts.
+        """
+    )
+  )
+  var foldTimestep: Int?
+
+  @Option(help: "With --fold-timestep: epsilon (SD 1.5, 2.1-base) or v-prediction (SD 2.1).")
+  var prediction: TimestepFold.Prediction?
 
   @Option(
     help: "The data's standard deviation in EDM's preconditioning, where the file does not say it."
@@ -54,6 +68,19 @@ struct GeneratorOptions: ParsableArguments {
         )
       }
     }
+    if let foldTimestep {
+      guard TimestepFold.Constants.steps.contains(foldTimestep) else {
+        throw ValidationError("'--fold-timestep' is from 0 to 999.")
+      }
+      guard prediction != nil else {
+        throw ValidationError("'--fold-timestep' needs '--prediction': files do not say it.")
+      }
+      guard foldSigma == nil else {
+        throw ValidationError("'--fold-timestep' and '--fold-sigma' fold different networks.")
+      }
+    } else if prediction != nil {
+      throw ValidationError("'--prediction' belongs to '--fold-timestep'.")
+    }
     guard foldSigma != nil || sigmaData == nil else {
       throw ValidationError("'--sigma-data' belongs to '--fold-sigma'.")
     }
@@ -63,7 +90,7 @@ struct GeneratorOptions: ParsableArguments {
   }
 
   /// Whether nothing is to be computed.
-  var isEmpty: Bool { lora.isEmpty && bake.isEmpty && foldSigma == nil }
+  var isEmpty: Bool { lora.isEmpty && bake.isEmpty && foldSigma == nil && foldTimestep == nil }
 
   @Sendable private static func baking(_ argument: String) throws -> WeightBaking {
     guard let baking = WeightBaking(rawValue: argument) else {
@@ -121,6 +148,10 @@ struct GeneratorOptions: ParsableArguments {
       }
       result.checkpoint = folded.checkpoint
     }
+    if let foldTimestep, let prediction {
+      let constants = TimestepFold.Constants(timestep: foldTimestep, prediction: prediction)
+      result.checkpoint = try TimestepFold(of: result.checkpoint, constants: constants).checkpoint
+    }
     return result
   }
 
@@ -168,3 +199,5 @@ struct GeneratorOptions: ParsableArguments {
     }
   }
 }
+
+extension TimestepFold.Prediction: ExpressibleByArgument {}

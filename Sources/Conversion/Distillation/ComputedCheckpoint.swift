@@ -149,6 +149,21 @@ public struct ComputedCheckpoint: CheckpointReader {
 }
 
 extension CheckpointReader {
+  /// A tensor with all of its values multiplied.
+  func scaled(_ tensor: TensorInfo, by factor: Double) -> ComputedTensor {
+    let info = TensorInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.shape)
+    return ComputedTensor(info: info) { rows in
+      try floats(of: tensor, rows: rows).map { value in
+        let scaled = Float(Double(value) * factor)
+        guard scaled.isFinite || !value.isFinite else {
+          let cause = "the value \(value) times \(factor) does not fit F32"
+          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
+        }
+        return scaled
+      }
+    }
+  }
+
   /// Some rows of a tensor as float32, row-major.
   func floats(of tensor: TensorInfo, rows: Range<Int>) throws -> [Float] {
     let count = tensor.shape.elementCount ?? 0

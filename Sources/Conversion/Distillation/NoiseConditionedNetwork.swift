@@ -98,18 +98,13 @@ struct NoiseConditionedNetwork: Sendable {
     )
   }
 
-  /// A tensor with all of its values multiplied.
-  func scaled(_ tensor: TensorInfo, by factor: Double) -> ComputedTensor {
-    let info = TensorInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.shape)
-    return ComputedTensor(info: info) { [base] rows in
-      try base.floats(of: tensor, rows: rows).map { value in
-        let scaled = Float(Double(value) * factor)
-        guard scaled.isFinite || !value.isFinite else {
-          let cause = "the value \(value) times \(factor) does not fit F32"
-          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
-        }
-        return scaled
-      }
-    }
+  /// A linear layer of the network, by its name behind the prefix.
+  func layer(_ name: String) throws -> DenseLayer {
+    try DenseLayer(
+      prefix + "\(name).weight",
+      weight: tensor("\(name).weight"),
+      bias: tensor("\(name).bias"),
+      of: base
+    )
   }
 }

@@ -12,9 +12,9 @@ struct NoiseEmbedding: Sendable {
 
   init(of network: NoiseConditionedNetwork, noise: Double) throws {
     base = network.base
-    let first = try Layer(network, "map_layer0")
-    let second = try Layer(network, "map_layer1")
-    let label = try network.tensor("map_label.weight").map { _ in try Layer(network, "map_label") }
+    let first = try network.layer("map_layer0")
+    let second = try network.layer("map_layer1")
+    let label = try network.tensor("map_label.weight").map { _ in try network.layer("map_label") }
     labels = label?.inputs ?? 0
     let start = try NoiseEmbedding.start(network, channels: first.inputs, noise: noise)
     var embeddings: [[Double]] = []
@@ -84,13 +84,9 @@ struct NoiseEmbedding: Sendable {
 
   /// What a block's affine layer makes of the embedding of this noise level and a label.
   func values(of affine: NoiseConditionedNetwork.Affine, label: Int) throws -> [Double] {
-    let layer = Layer(
-      name: affine.bias.name,
-      weight: try base.floats(of: affine.weight),
-      bias: try base.floats(of: affine.bias),
-      outputs: affine.weight.shape[0]
+    try DenseLayer(affine.bias.name, weight: affine.weight, bias: affine.bias, of: base)(
+      embeddings[label]
     )
-    return try layer(embeddings[label])
   }
 
   /// A block's affine layer at this noise level.
@@ -108,73 +104,9 @@ struct NoiseEmbedding: Sendable {
       shape: isTable ? [labels, outputs] : [outputs]
     )
     return ComputedTensor(info: info) { [base, embeddings] rows in
-      let layer = Layer(
-        name: name,
-        weight: try base.floats(of: affine.weight),
-        bias: try base.floats(of: affine.bias),
-        outputs: outputs
-      )
+      let layer = try DenseLayer(name, weight: affine.weight, bias: affine.bias, of: base)
       guard isTable else { return try layer(embeddings[0])[rows].map { Float($0) } }
       return try rows.flatMap { try layer(embeddings[$0]).map { Float($0) } }
-    }
-  }
-
-  /// A linear layer in double precision.
-  private struct Layer: Sendable {
-    let name: String
-    let inputs: Int
-    let outputs: Int
-    /// [inputs, outputs]: the columns lie together, so that a sum runs over vectors.
-    private let columns: [Double]
-    private let bias: [Double]
-
-    init(_ network: NoiseConditionedNetwork, _ name: String) throws {
-      guard let weight = network.tensor("\(name).weight"), weight.shape.rank == 2,
-        !weight.shape.dimensions.contains(0)
-      else {
-        throw FoldError(tensor: network.prefix + name + ".weight", cause: "missing, or no matrix")
-      }
-      let bias = try network.tensor("\(name).bias").map { try network.base.floats(of: $0) }
-      self.init(
-        name: weight.name,
-        weight: try network.base.floats(of: weight),
-        bias: bias ?? [Float](repeating: 0, count: weight.shape[0]),
-        outputs: weight.shape[0]
-      )
-    }
-
-    init(name: String, weight: [Float], bias: [Float], outputs: Int) {
-      self.name = name
-      self.outputs = outputs
-      inputs = outputs == 0 ? 0 : weight.count / outputs
-      var columns = [Double](repeating: 0, count: weight.count)
-      for row in 0..<outputs {
-        for column in 0..<inputs {
-          columns[column * outputs + row] = Double(weight[row * inputs + column])
-        }
-      }
-      self.columns = columns
-      self.bias = bias.map(Double.init)
-    }
-
-    /// W x + b.
-    func callAsFunction(_ x: [Double]) throws -> [Double] {
-      guard x.count == inputs, bias.count == outputs else { throw mismatch(x.count) }
-      var result = bias
-      for (column, factor) in x.enumerated() {
-        let start = column * outputs
-        for row in 0..<outputs { result[row] += columns[start + row] * factor }
-      }
-      return result
-    }
-
-    /// One column times a factor, and the bias: W x + b for a one-hot x.
-    func column(_ index: Int, times factor: Double) -> [Double] {
-      (0..<outputs).map { columns[index * outputs + $0] * factor + bias[$0] }
-    }
-
-    func mismatch(_ count: Int) -> FoldError {
-      FoldError(tensor: name, cause: "maps \(inputs) to \(outputs) values, and \(count) are due")
     }
   }
 }

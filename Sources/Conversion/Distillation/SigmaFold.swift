@@ -60,10 +60,10 @@ public struct SigmaFold: Sendable {
     let embedding = try NoiseEmbedding(of: network, noise: constants.noise)
     var computed: [ComputedTensor] = []
     for tensor in network.firstConvolutions {
-      computed.append(network.scaled(tensor, by: constants.input * constants.sigma))
+      computed.append(base.scaled(tensor, by: constants.input * constants.sigma))
     }
     for tensor in network.lastConvolutions {
-      computed.append(network.scaled(tensor, by: constants.output))
+      computed.append(base.scaled(tensor, by: constants.output))
     }
     for affine in network.affines { computed.append(try embedding.folded(affine)) }
     let removed = network.embeddingNames.union(

@@ -94,7 +94,9 @@ struct AveragedWeights {
     let inside = names.compactMap { name in
       WeightWrapper.rest(of: name, under: prefix).map { (name: name, rest: $0) }
     }.filter { !counters.contains($0.rest) }
-    guard inside.allSatisfy({ !$0.rest.contains(".") && !$0.rest.contains("/") }) else { return [:] }
+    guard inside.allSatisfy({ !$0.rest.contains(".") && !$0.rest.contains("/") }) else {
+      return [:]
+    }
     let parent = WeightWrapper.parts(of: prefix).dropLast().joined(separator: ".")
     var originals: [String: Set<String>] = [:]
     for name in names where WeightWrapper.rest(of: name, under: prefix) == nil {

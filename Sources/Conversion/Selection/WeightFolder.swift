@@ -22,7 +22,8 @@ public enum WeightFolder {
     let found = candidates.filter { $0.role.score == score }
     guard found.count == 1, let only = found.first else {
       throw SelectionError(
-        cause: "--pick ema is ambiguous: \(found.count) files or folders in '\(folder)' have the score "
+        cause:
+          "--pick ema is ambiguous: \(found.count) files or folders in '\(folder)' have the score "
           + "\(score) (\(found[0].role.rawValue)); name one as the input",
         candidates: found.map(\.name)
       )
