@@ -14,6 +14,14 @@ struct GeneratorOptions: ParsableArguments {
   var lora: [String] = []
 
   @Option(
+    help: """
+      Of an adapter for several models, merge only this one's modules: unet, te1, te2, text_encoder, …; without it \
+      every module must be the input's.
+      """
+  )
+  var loraPart: String?
+
+  @Option(
     help: "Compute parametrized weights once: weight-norm, edm2 or edm-qkv; may be repeated.",
     transform: GeneratorOptions.baking
   )
@@ -84,6 +92,9 @@ struct GeneratorOptions: ParsableArguments {
     guard foldSigma != nil || sigmaData == nil else {
       throw ValidationError("'--sigma-data' belongs to '--fold-sigma'.")
     }
+    guard loraPart == nil || !lora.isEmpty else {
+      throw ValidationError("'--lora-part' belongs to '--lora'.")
+    }
     for argument in lora where Adapter(argument).path.isEmpty {
       throw ValidationError("'\(argument)': name the adapter's file.")
     }
@@ -127,6 +138,7 @@ struct GeneratorOptions: ParsableArguments {
       let merge = try AdapterMerge(
         of: adapter.path,
         strength: adapter.strength,
+        component: loraPart,
         into: result.checkpoint
       )
       result.checkpoint = merge.checkpoint

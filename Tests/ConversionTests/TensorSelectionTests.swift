@@ -68,7 +68,9 @@ import Testing
   }
 
   @Test func `candidates have their roles and scores`() {
-    let names = ["G.a", "G_ema.a", "G_ema.b", "D.a", "teacher.a", "x.copy_machine.a", "blocks.0.x_g.a"]
+    let names = [
+      "G.a", "G_ema.a", "G_ema.b", "D.a", "teacher.a", "x.copy_machine.a", "blocks.0.x_g.a",
+    ]
     let found = WeightCandidate.all(among: tensors(names))
     #expect(found.map(\.prefix) == ["G_ema", "G", "D", "teacher"])
     #expect(found.map(\.role) == [.generatorAverage, .student, .discriminator, .teacher])

@@ -240,3 +240,95 @@ def test_numbers_that_are_not_finite_are_named(tessera, tmp_path, change, messag
     )
     assert message in result.stderr and result.stderr.count("\n") == 1
     assert not (tmp_path / "out.safetensors").exists()
+
+
+def sdxl():
+    """A UNet and two text encoders with SDXL's parts, tiny."""
+    import diffusers
+    import transformers
+
+    torch.manual_seed(5)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8, block_out_channels=(16, 32, 64), layers_per_block=2, cross_attention_dim=24, attention_head_dim=(2, 4, 8),
+        transformer_layers_per_block=(1, 1, 2), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"), norm_num_groups=8, use_linear_projection=True,
+        addition_embed_type="text_time", addition_time_embed_dim=8, projection_class_embeddings_input_dim=48,
+    )  # fmt: skip
+    settings = lambda width: transformers.CLIPTextConfig(
+        vocab_size=30, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2, num_attention_heads=2, projection_dim=width
+    )  # fmt: skip
+    return unet, transformers.CLIPTextModel(settings(16)), transformers.CLIPTextModelWithProjection(settings(20))
+
+
+# Modules of SDXL as kohya's files name them, and as diffusers does: counted by hand from the original's `openaimodel.py`.
+ORIGINAL = {
+    "input_blocks_0_0": "conv_in", "input_blocks_1_0_in_layers_2": "down_blocks.0.resnets.0.conv1",
+    "input_blocks_2_0_emb_layers_1": "down_blocks.0.resnets.1.time_emb_proj", "input_blocks_3_0_op": "down_blocks.0.downsamplers.0.conv",
+    "input_blocks_4_0_skip_connection": "down_blocks.1.resnets.0.conv_shortcut",
+    "input_blocks_4_1_transformer_blocks_0_attn1_to_q": "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q",
+    "input_blocks_5_1_proj_in": "down_blocks.1.attentions.1.proj_in",
+    "input_blocks_8_1_transformer_blocks_1_ff_net_0_proj": "down_blocks.2.attentions.1.transformer_blocks.1.ff.net.0.proj",
+    "middle_block_0_out_layers_3": "mid_block.resnets.0.conv2",
+    "middle_block_1_transformer_blocks_1_attn2_to_out_0": "mid_block.attentions.0.transformer_blocks.1.attn2.to_out.0",
+    "middle_block_2_in_layers_2": "mid_block.resnets.1.conv1",
+    "output_blocks_0_1_transformer_blocks_0_attn2_to_k": "up_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k",
+    "output_blocks_2_2_conv": "up_blocks.0.upsamplers.0.conv", "output_blocks_5_2_conv": "up_blocks.1.upsamplers.0.conv",
+    "output_blocks_5_1_proj_out": "up_blocks.1.attentions.2.proj_out", "output_blocks_8_0_in_layers_2": "up_blocks.2.resnets.2.conv1",
+    "out_2": "conv_out", "time_embed_2": "time_embedding.linear_2", "label_emb_0_0": "add_embedding.linear_1",
+}
+
+
+def test_an_adapter_for_sdxl_is_merged_into_each_of_its_models(tessera, tmp_path):
+    """kohya's names: the original's for the UNet, transformers' for te1 and te2; every key ends in one of three files."""
+    models = dict(zip(("unet", "te1", "te2"), sdxl()))
+    adapter, expected = {}, {}
+    generator = torch.Generator().manual_seed(9)
+    for part, model in models.items():
+        state = {k: v.contiguous() for k, v in model.state_dict().items()}
+        save_file(state, tmp_path / f"{part}.safetensors")
+        expected[part] = {k: v.clone() for k, v in state.items()}
+        names = ORIGINAL
+        if part != "unet":
+            modules = [k.removesuffix(".weight") for k, v in state.items() if v.dim() == 2 and "embedding" not in k]
+            names = {m.replace(".", "_"): m for m in modules}
+            assert len(names) >= 12
+        for spelled, module in names.items():
+            weight = state[f"{module}.weight"]
+            down = torch.randn(3, *weight.shape[1:], generator=generator) * 0.2
+            up = torch.randn(weight.shape[0], 3, *[1] * (weight.dim() - 2), generator=generator) * 0.2
+            stem = f"lora_{part}_{spelled}"
+            adapter |= {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.alpha": torch.tensor(1.5)}
+            expected[part][f"{module}.weight"] += 0.5 * (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+    save_file(adapter, tmp_path / "sdxl.safetensors")
+    merged = 0
+    for part in models:
+        report = tessera(
+            "convert", tmp_path / f"{part}.safetensors", "-o", tmp_path / "out.safetensors", "--lora", tmp_path / "sdxl.safetensors",
+            "--lora-part", part, "--json", "--quiet",
+        )  # fmt: skip
+        merged += len(json.loads(report.stdout)["merged"])
+        compare(load_file(tmp_path / "out.safetensors"), expected[part])
+    assert merged == len(adapter) // 3
+    convert = ("convert", tmp_path / "unet.safetensors", "-o", tmp_path / "no.safetensors", "--lora", tmp_path / "sdxl.safetensors")
+    assert "--lora-part" in tessera(*convert, code=4).stderr
+    assert "te1, te2, unet" in tessera(*convert, "--lora-part", "transformer", code=4).stderr
+    assert not (tmp_path / "no.safetensors").exists()
+    tessera("convert", tmp_path / "unet.safetensors", "-o", tmp_path / "no.safetensors", "--lora-part", "unet", code=64)
+
+
+def test_the_original_names_are_those_that_diffusers_reads(tmp_path):
+    """The table above against diffusers' own reader of kohya's files for SDXL."""
+    from types import SimpleNamespace
+
+    from diffusers.loaders.lora_conversion_utils import _maybe_map_sgm_blocks_to_diffusers
+
+    kept = {k: v for k, v in ORIGINAL.items() if k.startswith(("input_blocks", "middle_block", "output_blocks")) and k != "input_blocks_0_0"}
+    state = {f"lora_unet_{k}.lora_down.weight": torch.full((1,), float(i)) for i, k in enumerate(kept)}
+    mapped = _maybe_map_sgm_blocks_to_diffusers(dict(state), SimpleNamespace(layers_per_block=2))
+    by_value = {int(v): k.removeprefix("lora_unet_").removesuffix(".lora_down.weight") for k, v in mapped.items()}
+    leaves = {"in_layers_2": "conv1", "out_layers_3": "conv2", "emb_layers_1": "time_emb_proj", "skip_connection": "conv_shortcut"}
+    for index, module in enumerate(kept.values()):
+        found = by_value[index]
+        for old, new in leaves.items():
+            found = found.replace(old, new)
+        assert found.replace("_op", "_conv") == module.replace(".", "_"), (found, module)

@@ -301,3 +301,13 @@ def test_kernel_refusals(hippo, kernel):
     kernel(path, "--method", "zoh", "--dt", 0.1, "--length", 0, code=5)
     growing = hippo("legt", 8, A=np.eye(8) * 1e4)[0]
     assert "explodes" in kernel(growing, "--method", "zoh", "--dt", 1e-2, "--length", 60, code=5)
+
+
+@pytest.mark.parametrize("layer, method", [("legs", "bilinear"), ("heads", "bilinear"), ("s4d", "zoh")])
+def test_kernels_are_those_of_the_repositorys_own_code(tessera, kernel, root, tmp_path, layer, method):
+    """fixtures/ssm: state dicts of state-spaces/s4 and the kernels that its module returned."""
+    path, raw = root / "fixtures/ssm/s4.safetensors", tmp_path / "raw.safetensors"
+    tessera("ssm", "rate", path, "--s4-checkpoint", "--factor", 1, "-o", raw)
+    expected = load_file(path)[f"{layer}.result"][0]
+    ours = kernel(raw, "--method", method, "--length", 64, "--s4", f"{layer}.layer.kernel")
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)

@@ -33,6 +33,9 @@ struct AdapterKey: Hashable {
   let part: Part
   /// The naming.
   let naming: Naming
+  /// Which of several models the module belongs to, such as `unet`, `te1` or `text_encoder_2`; nil
+  /// where the name does not say.
+  let component: String?
 
   private static let endings: [(ending: String, part: Part)] =
     [
@@ -68,19 +71,40 @@ struct AdapterKey: Hashable {
     var module = String(stem.dropLast(match.ending.count + 1))
     if let prefix = AdapterKey.underscored.first(where: { module.hasPrefix($0) }) {
       module = String(module.dropFirst(prefix.count))
-      self.init(module: module, part: match.part, naming: .kohya)
+      let words = prefix.split(separator: "_")
+      let component = words.count == 2 ? String(words[1]) : nil
+      self.init(module: module, part: match.part, naming: .kohya, component: component)
     } else if module.hasPrefix("base_model.model.") {
       module = String(module.dropFirst("base_model.model.".count))
       self.init(module: module, part: match.part, naming: .peft)
     } else {
-      self.init(module: module, part: match.part, naming: .diffusers)
+      let first = String(module.prefix { $0 != "." })
+      self.init(
+        module: module,
+        part: match.part,
+        naming: .diffusers,
+        component: AdapterKey.components.contains(first) ? first : nil
+      )
     }
   }
 
-  private init(module: String, part: Part, naming: Naming) {
+  /// What diffusers calls the models of a pipeline that adapters change.
+  private static let components: Set<String> = [
+    "unet", "transformer", "text_encoder", "text_encoder_2", "text_encoder_3",
+  ]
+
+  private init(module: String, part: Part, naming: Naming, component: String? = nil) {
     self.module = module
     self.part = part
     self.naming = naming
+    self.component = component
+  }
+
+  /// Whether the module belongs to a model as kohya or diffusers call it.
+  func belongs(to model: String) -> Bool {
+    let same = [["te", "te1", "text_encoder"], ["te2", "text_encoder_2"]]
+    guard let component else { return false }
+    return component == model || same.contains { $0.contains(component) && $0.contains(model) }
   }
 
   /// `….attn1.processor.to_q_lora.down`: the attention processors that diffusers once saved.

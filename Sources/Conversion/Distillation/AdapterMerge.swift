@@ -34,10 +34,17 @@ public struct AdapterMerge: Sendable {
   /// - Parameters:
   ///   - path: The adapter: a file, or a folder with peft's `adapter_config.json`.
   ///   - strength: The user's factor, 1 for the adapter as it was trained.
+  ///   - component: Which model's modules to merge of an adapter for several, such as `unet` or `te2`;
+  ///     nil where all of them are this checkpoint's.
   ///   - base: The checkpoint that holds the weights.
   /// - Throws: `AdapterError` where a tensor is no part of an adapter, matches no weight or several,
   ///   or where nothing says what the change is scaled by; what readers throw.
-  public init(of path: String, strength: Double = 1, into base: any CheckpointReader) throws {
+  public init(
+    of path: String,
+    strength: Double = 1,
+    component: String? = nil,
+    into base: any CheckpointReader
+  ) throws {
     let file = try Checkpoint.file(of: path)
     let adapter = try Checkpoint.open(file)
     let configuration = try AdapterConfiguration.beside(file)
@@ -45,7 +52,14 @@ public struct AdapterMerge: Sendable {
     var computed: [ComputedTensor] = []
     var modules: [Module] = []
     var used: [String: String] = [:]
-    for module in try AdapterMerge.modules(of: adapter, path: file) {
+    let all = try AdapterMerge.modules(of: adapter, path: file)
+    let chosen = component.map { component in all.filter { $0.key.belongs(to: component) } } ?? all
+    if let component, chosen.isEmpty {
+      let present = Set(all.compactMap(\.key.component)).sorted().joined(separator: ", ")
+      let cause = "changes nothing of '\(component)'; it says it changes: \(present)"
+      throw AdapterError(path: file, cause: cause)
+    }
+    for module in chosen {
       let weight = try AdapterMerge.weight(of: module, among: targets, base)
       if let other = used.updateValue(module.key.module, forKey: weight.name) {
         throw module.failure("changes '\(weight.name)', and so does '\(other)'")
@@ -82,6 +96,8 @@ public struct AdapterMerge: Sendable {
       files: adapter.files,
       attributes: ["tessera.lora": "\(name):\(strength)"],
       notes: ["merged \(modules.count) modules of \(name), strength \(strength)"]
+        + (all.count > chosen.count
+          ? ["\(all.count - chosen.count) modules of \(name) are of other models' files"] : [])
     )
   }
 
@@ -119,7 +135,7 @@ public struct AdapterMerge: Sendable {
       let example = base.tensors.first { $0.shape.rank >= 2 }?.name ?? "none"
       throw module.failure(
         "matches no weight of the checkpoint (which has names such as '\(example)'); "
-          + "an adapter for several models is merged into each one's file on its own"
+          + "of an adapter for several models, --lora-part takes one's"
       )
     default:
       let names = weights.prefix(3).map(\.name).joined(separator: ", ")

@@ -26,6 +26,16 @@ struct AdapterTargets {
         byUnderscores[spelling.replacing(".", with: "_"), default: []].append(tensor)
       }
     }
+    // Adapters for SDXL count a UNet's modules as the original code does.
+    let paths = byPath.flatMap { path, tensor in
+      AdapterTargets.unwrapped(path).map { (path: $0, tensor: tensor) }
+    }
+    if let names = LatentDiffusionNames(paths.map(\.path)) {
+      for (path, tensor) in paths {
+        guard let original = names.name(of: path) else { continue }
+        byUnderscores[original.replacing(".", with: "_"), default: []].append(tensor)
+      }
+    }
     self.byPath = byPath
     self.byUnderscores = byUnderscores
   }

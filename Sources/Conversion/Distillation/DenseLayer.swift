@@ -17,6 +17,7 @@ struct DenseLayer: Sendable {
   ///   - weight: [outputs, inputs]; nil where the checkpoint has none.
   ///   - bias: [outputs].
   ///   - base: Holds both.
+  /// - Throws: `FoldError` where there is no matrix; what the reader throws.
   init(
     _ name: String,
     weight: TensorInfo?,

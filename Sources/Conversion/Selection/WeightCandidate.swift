@@ -48,6 +48,7 @@ public struct WeightCandidate: Sendable, Hashable {
   /// averages, students or training are no candidates.
   ///
   /// - Parameter tensors: All tensors of a checkpoint.
+  /// - Returns: Each set once.
   public static func all(among tensors: [TensorInfo]) -> [WeightCandidate] {
     all(amongNames: tensors.map(\.name))
   }

@@ -9,6 +9,7 @@ public enum WeightFolder {
   /// The path of the one average in a folder; nil where no name says that it is one.
   ///
   /// - Parameter folder: A folder.
+  /// - Returns: A path in the folder.
   /// - Throws: `SelectionError` where several are averages of the same kind.
   public static func average(in folder: String) throws(SelectionError) -> String? {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []

@@ -50,6 +50,7 @@ public struct SelectiveSystem: Sendable {
   /// the factor of the input's own B.
   ///
   /// - Parameter step: Where to take dt from; nil exports A alone.
+  /// - Returns: A file of these arrays, labelled.
   /// - Throws: `StateSpaceError` where dt is not positive or missing, or A is not finite.
   public func file(step: Step?) throws -> StateSpaceFile {
     var file = StateSpaceFile(arrays: [:], metadata: [:])
