@@ -326,7 +326,8 @@ def test_the_original_names_are_those_that_diffusers_reads(tmp_path):
     state = {f"lora_unet_{k}.lora_down.weight": torch.full((1,), float(i)) for i, k in enumerate(kept)}
     mapped = _maybe_map_sgm_blocks_to_diffusers(dict(state), SimpleNamespace(layers_per_block=2))
     by_value = {int(v): k.removeprefix("lora_unet_").removesuffix(".lora_down.weight") for k, v in mapped.items()}
-    leaves = {"in_layers_2": "conv1", "out_layers_3": "conv2", "emb_layers_1": "time_emb_proj", "skip_connection": "conv_shortcut"}
+    # What its callers replace afterwards.
+    leaves = {"input_blocks": "down_blocks", "middle_block": "mid_block", "output_blocks": "up_blocks", "in_layers_2": "conv1", "out_layers_3": "conv2", "emb_layers_1": "time_emb_proj", "skip_connection": "conv_shortcut"}  # fmt: skip
     for index, module in enumerate(kept.values()):
         found = by_value[index]
         for old, new in leaves.items():

@@ -38,7 +38,7 @@ def recipe():
         rules.append({"left": f"{BLOCK}{name}__kernel", "right": f"{LAYER}{module}.weight", "shape": [inputs, outputs], "operations": ["transpose"]})
         rules.append({"left": f"{BLOCK}{name}__bias", "right": f"{LAYER}{module}.bias", "shape": [outputs]})
     return {"name": "mamba.typeseg-torch", "version": 1, "title": "typeseg's Mamba", "family": "mamba", "left": "typeseg", "right": "torch",
-            "rules": rules}  # fmt: skip
+            "sizes": {"r": "rank of dt", "n": "states a channel", "i": "inner width", "d": "width of the model"}, "rules": rules}  # fmt: skip
 
 
 class Layer(nn.Module):
