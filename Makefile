@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
-PACKAGES := libjpeg-dev libpng-dev libhdf5-dev liblapack-dev zlib1g-dev libzstd-dev libsentencepiece-dev pkg-config
+PACKAGES := libjpeg-dev libpng-dev libhdf5-dev liblapack-dev zlib1g-dev libzstd-dev libsnappy-dev libsentencepiece-dev pkg-config
 ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test
 SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest

@@ -29,6 +29,7 @@ let package = Package(
       providers: [.apt(["libhdf5-dev", "pkg-config"])]
     ),
     .target(name: "CHDF5", dependencies: ["CHDF5System"], cSettings: strictC),
+    .systemLibrary(name: "CSnappy", pkgConfig: "snappy", providers: [.apt(["libsnappy-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .target(name: "CChecksums", cSettings: strictC),
     .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapack-dev"])]),
@@ -57,7 +58,7 @@ let package = Package(
     .target(
       name: "Readers",
       dependencies: [
-        "CChecksums", "CHDF5", "CJPEG", "CKernels", "CPNG", "CZlib", "CZstd", "Tensors",
+        "CChecksums", "CHDF5", "CJPEG", "CKernels", "CPNG", "CSnappy", "CZlib", "CZstd", "Tensors",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),

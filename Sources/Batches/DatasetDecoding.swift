@@ -60,9 +60,9 @@ public struct DatasetDecoding: Sendable {
 
   /// Decodes one sample; of several views the first.
   ///
-  /// - Throws: `DatasetError`, `NPYError` or `QuantizerError` where its codes are damaged.
+  /// - Throws: `DatasetError` or `QuantizerError` where its codes are damaged.
   @concurrent @Sendable
-  public func picture(of sample: DatasetSample) async throws -> Picture {
+  public func picture(of sample: CodedSample) async throws -> Picture {
     let reconstruction = try tokenizer.decode(grid(of: sample))
     guard originals != nil else {
       return Picture(
@@ -94,10 +94,10 @@ public struct DatasetDecoding: Sendable {
   }
 
   /// The codes of a sample as the tokenizer gave them.
-  private func grid(of sample: DatasetSample) throws -> CodeGrid {
-    let tensor = try sample.tensor("codes.npy")
+  private func grid(of sample: CodedSample) throws -> CodeGrid {
+    let tensor = sample.codes
     func refusal(_ reason: String) -> DatasetError {
-      DatasetError(place: "\(sample.key).codes.npy", reason: reason)
+      DatasetError(place: "\(sample.key): codes", reason: reason)
     }
     guard (1...3).contains(tensor.shape.rank), let values = tensor.unsignedElements else {
       throw refusal(
@@ -108,7 +108,7 @@ public struct DatasetDecoding: Sendable {
     let isViews = augmentation.count > 1
     let extents =
       tensor.shape.rank == 1 || isViews
-      ? try sample.description().grid : Array(tensor.shape.dimensions.prefix(2))
+      ? try sample.describe().grid : Array(tensor.shape.dimensions.prefix(2))
     // One factor at a time: a file may state any shape whose product fits its size.
     let most = Self.mostPixels / (tokenizer.stride * tokenizer.stride)
     guard extents.count == 2, extents[0] > 0, extents[1] > 0, !values.isEmpty,
@@ -142,8 +142,8 @@ public struct DatasetDecoding: Sendable {
     )
   }
 
-  private func original(of sample: DatasetSample) throws -> RGBImage {
-    let description = try sample.description()
+  private func original(of sample: CodedSample) throws -> RGBImage {
+    let description = try sample.describe()
     guard let originals, SafePath.isInside(description.source) else {
       throw DatasetError(place: sample.key, reason: "its source is not below the folder")
     }

@@ -19,17 +19,14 @@ public struct DatasetPlan: Codable, Hashable, Sendable {
   public let locations: String
   /// The tokenizer as the user named it, for workers that have nothing but the plan.
   public let tokenizer: String
-  /// The text tokenizer's file and the file of documents, where sequences need them.
-  public let textTokenizer: String?
-  /// The file of documents.
-  public let documents: String?
+  /// The files that sequences are made with.
+  public let sequenceFiles: SequenceFiles
 
   /// Makes the plan of a list of inputs in one pass; `visit` sees each input once, in order.
   public init(
     settings: DatasetSettings,
     tokenizer: String,
-    textTokenizer: String? = nil,
-    documents: String? = nil,
+    sequenceFiles: SequenceFiles = SequenceFiles(),
     inputs: some Sequence<PlannedInput>,
     visit: (PlannedInput) throws -> Void = { _ in }
   ) throws {
@@ -45,8 +42,7 @@ public struct DatasetPlan: Codable, Hashable, Sendable {
     }
     self.settings = settings
     self.tokenizer = tokenizer
-    self.textTokenizer = textTokenizer
-    self.documents = documents
+    self.sequenceFiles = sequenceFiles
     self.inputs = count
     digest = identity.finalize().hexadecimal
     locations = places.finalize().hexadecimal

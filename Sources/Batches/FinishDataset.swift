@@ -42,11 +42,7 @@ extension DatasetFolder {
       return try writeManifest(of: plan, settings: plan.settings, into: path)
     }
     let sequence = try export.sequence.map { settings in
-      try SequenceStage(
-        settings: settings,
-        textTokenizer: plan.textTokenizer,
-        documents: plan.documents
-      )
+      try SequenceStage(settings: settings, files: plan.sequenceFiles)
     }
     return try DatasetExport(format: format, settings: export, sequence: sequence).run(
       TokenDataset(path: native),

@@ -56,7 +56,8 @@ struct SequenceRows: DatasetRows {
       stage.layout,
       tokenizer: stage.tokenizer,
       codeCount: manifest.settings.tokenizer.vocabularySize,
-      scheme: stage.scheme
+      scheme: stage.scheme,
+      vocabulary: stage.vocabulary
     )
     if stage.documents == nil, caption == nil, stage.layout.caption == .required {
       throw SequenceError(

@@ -11,6 +11,7 @@ public struct SequenceStage: Sendable {
   public let settings: SequenceSettings
   let layout: SequenceLayout
   let tokenizer: TextTokenizer?
+  let vocabulary: VocabularyMap?
   let documents: DocumentFile?
   let scheme: PositionScheme?
   let packing: SequencePacking
@@ -22,6 +23,8 @@ public struct SequenceStage: Sendable {
     public var layout: SequenceLayout
     /// The text tokenizer's file.
     public var textTokenizer: String?
+    /// The file with the ids of token names, a model's `config.json`.
+    public var vocabularyMap: String?
     /// How documents share rows.
     public var packing: SequencePacking
     /// The most tokens of a row.
@@ -37,6 +40,7 @@ public struct SequenceStage: Sendable {
     public init(
       layout: SequenceLayout,
       textTokenizer: String? = nil,
+      vocabularyMap: String? = nil,
       packing: SequencePacking = .none,
       length: Int? = nil,
       imageFirst: Bool = false,
@@ -45,6 +49,7 @@ public struct SequenceStage: Sendable {
     ) {
       self.layout = layout
       self.textTokenizer = textTokenizer
+      self.vocabularyMap = vocabularyMap
       self.packing = packing
       self.length = length
       self.imageFirst = imageFirst
@@ -59,6 +64,7 @@ public struct SequenceStage: Sendable {
   public init(_ request: Request) throws {
     layout = request.layout
     tokenizer = try request.textTokenizer.map { try TextTokenizer(opening: $0) }
+    vocabulary = try request.vocabularyMap.map { try VocabularyMap(path: $0) }
     documents = try request.documents.map { try DocumentFile(path: $0) }
     packing = request.packing
     imageFirst = request.imageFirst
@@ -66,6 +72,7 @@ public struct SequenceStage: Sendable {
     settings = try SequenceSettings(
       layout: layout,
       textTokenizer: tokenizer?.sha256,
+      vocabularyMap: vocabulary?.sha256,
       pack: packing.rawValue,
       length: request.length,
       order: imageFirst ? "image-first" : "caption-first",
@@ -78,25 +85,25 @@ public struct SequenceStage: Sendable {
   ///
   /// - Parameters:
   ///   - settings: What the plan fixed.
-  ///   - textTokenizer: The text tokenizer's file.
-  ///   - documents: The file of documents.
+  ///   - files: The files that the plan names.
   /// - Throws: As ``init(_:)``, and `DatasetError` where a file is no longer the one of the plan.
-  public init(settings: SequenceSettings, textTokenizer: String?, documents: String?) throws {
+  public init(settings: SequenceSettings, files: SequenceFiles) throws {
     try self.init(
       Request(
         layout: settings.layout(as: SequenceLayout.self),
-        textTokenizer: textTokenizer,
+        textTokenizer: files.textTokenizer,
+        vocabularyMap: files.vocabularyMap,
         packing: SequencePacking(rawValue: settings.pack) ?? .none,
         length: settings.length,
         imageFirst: settings.order == "image-first",
         positions: settings.positions,
-        documents: documents
+        documents: files.documents
       )
     )
     guard self.settings == settings else {
       throw DatasetError(
-        place: textTokenizer ?? documents ?? "the plan",
-        reason: "the text tokenizer or the documents changed since the plan was made"
+        place: files.textTokenizer ?? files.vocabularyMap ?? files.documents ?? "the plan",
+        reason: "the text tokenizer, its map or the documents changed since the plan was made"
       )
     }
   }
@@ -117,6 +124,27 @@ public struct SequenceStage: Sendable {
     rejected: RejectedDocuments
   ) throws -> any DatasetRows {
     try SequenceRows(self, source: source, manifest, seed: seed, rejected: rejected)
+  }
+}
+
+/// The files that sequences are made with beside the images, by path.
+public struct SequenceFiles: Codable, Hashable, Sendable {
+  /// The text tokenizer's file.
+  public var textTokenizer: String?
+  /// The file with the ids of token names.
+  public var vocabularyMap: String?
+  /// The file of documents.
+  public var documents: String?
+
+  /// Names files.
+  public init(
+    textTokenizer: String? = nil,
+    vocabularyMap: String? = nil,
+    documents: String? = nil
+  ) {
+    self.textTokenizer = textTokenizer
+    self.vocabularyMap = vocabularyMap
+    self.documents = documents
   }
 }
 

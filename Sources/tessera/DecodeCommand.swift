@@ -14,7 +14,7 @@ struct DecodeCommand: AsyncParsableCommand {
         tessera decode dataset -o decoded
         tessera decode dataset -o decoded --originals photos/ --json
 
-      Writes KEY.png for each sample, and contact-sheet.png of the first ones, beside their
+      Takes a dataset of any layout of ours that holds codes. Writes KEY.png for each sample, and contact-sheet.png of the first ones, beside their
       originals where these are given. --originals names the folder that was tokenized; each
       picture is compared with what the encoder saw of it (PSNR in dB over RGB).
       """
@@ -67,24 +67,23 @@ struct DecodeCommand: AsyncParsableCommand {
       tokenizer: openTokenizer(for: settings.tokenizer),
       originals: originals
     )
+    let samples = try CodedSamples(of: dataset, limit: limit ?? .max)
     let folder = try PictureFolder(output)
-    let total = min(limit ?? .max, dataset.manifest.samples)
     var line = ProgressLine(
       "decode",
       unit: "images",
-      total: total,
+      total: samples.count,
       isQuiet: outputOptions.quiet
     )
     var report = DecodeReport(isPrinting: outputOptions.json)
     var contacts = ContactSheet(capacity: sheet)
-    for shard in dataset.manifest.shards where report.decoded < total {
-      let samples = try dataset.samples(of: shard).prefix(total - report.decoded)
-      try await samples.mapInOrder(width: workers, decoding.picture) { picture in
-        try folder.write(picture.reconstruction, named: picture.key)
-        contacts.add(original: picture.original, reconstruction: picture.reconstruction)
-        if let warning = try report.add(picture) { outputOptions.note(warning) }
-        line.show(report.decoded)
-      }
+    try await (0..<samples.count).mapInOrder(width: workers) { index in
+      try await decoding.picture(of: samples.sample(index))
+    } consume: { picture in
+      try folder.write(picture.reconstruction, named: picture.key)
+      contacts.add(original: picture.original, reconstruction: picture.reconstruction)
+      if let warning = try report.add(picture) { outputOptions.note(warning) }
+      line.show(report.decoded)
     }
     if !contacts.isEmpty { try folder.write(contacts.image, named: folder.sheetName) }
     report.finish()

@@ -37,7 +37,7 @@ struct PlanOptions: ParsableArguments {
   @Option(
     help: """
       Where captions come from: none, sidecar (NAME.txt or NAME.json beside each image, or in its archive), \
-      or a .csv, .tsv or .jsonl with columns file_name and caption. (default: none)
+      or a .csv, .tsv, .jsonl or .parquet with columns file_name and caption. (default: none)
       """,
     completion: .file()
   )

@@ -31,6 +31,13 @@ struct SequenceOptions: ParsableArguments {
   )
   var textTokenizer: String?
 
+  @Option(
+    help:
+      "A model's config.json whose vocabulary_map names the ids of codes and marks, such as Chameleon's.",
+    completion: .file(extensions: ["json"])
+  )
+  var vocabularyMap: String?
+
   @Option(help: "How documents share rows. (default: none)")
   var pack: SequencePacking?
 
@@ -57,7 +64,8 @@ struct SequenceOptions: ParsableArguments {
   func validate() throws {
     guard sequence != nil || isDefault else {
       throw ValidationError(
-        "--text-tokenizer, --pack, --length, --order, --loss and --documents belong to --sequence"
+        "--text-tokenizer, --vocabulary-map, --pack, --length, --order, --loss and --documents belong to "
+          + "--sequence"
       )
     }
     if let length, !(1...1 << 28).contains(length) {
@@ -73,7 +81,8 @@ struct SequenceOptions: ParsableArguments {
 
   /// Whether nothing was set.
   var isDefault: Bool {
-    sequence == nil && textTokenizer == nil && pack == nil && length == nil && order == nil
+    sequence == nil && textTokenizer == nil && vocabularyMap == nil && pack == nil && length == nil
+      && order == nil
       && loss == nil && documents == nil
   }
 
@@ -86,6 +95,7 @@ struct SequenceOptions: ParsableArguments {
       SequenceStage.Request(
         layout: layout,
         textTokenizer: textTokenizer,
+        vocabularyMap: vocabularyMap,
         packing: pack ?? .none,
         length: length,
         imageFirst: order == .imageFirst,
@@ -95,8 +105,16 @@ struct SequenceOptions: ParsableArguments {
     )
   }
 
-  /// A path that other processes find, too.
-  static func absolute(_ path: String?) -> String? {
+  /// The files by paths that other processes find, too.
+  var files: SequenceFiles {
+    SequenceFiles(
+      textTokenizer: Self.absolute(textTokenizer),
+      vocabularyMap: Self.absolute(vocabularyMap),
+      documents: Self.absolute(documents)
+    )
+  }
+
+  private static func absolute(_ path: String?) -> String? {
     path.map { $0.hasPrefix("/") ? $0 : FileManager.default.currentDirectoryPath + "/" + $0 }
   }
 }

@@ -161,8 +161,7 @@ struct TokenizeCommand: AsyncParsableCommand {
         preprocessing: preprocessing
       ),
       tokenizer: plan.tokenizerLocation,
-      textTokenizer: SequenceOptions.absolute(sequences.textTokenizer),
-      documents: SequenceOptions.absolute(sequences.documents),
+      sequenceFiles: sequences.files,
       inputs: planned
     )
     if !resume, case .planned = try folder.content() {

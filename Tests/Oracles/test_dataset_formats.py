@@ -1,6 +1,7 @@
 """Every layout of `export`, read by the library that its trainers use: every array equal, equal bytes twice, and back."""
 
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -40,8 +41,6 @@ def tar_samples(folder):
 
 def arrays(members):
     """What a sample's members hold, under the names of columns."""
-    import io
-
     sample = {}
     for name, data in members.items():
         if name.endswith(".npy"):
@@ -68,8 +67,6 @@ CASES = [
 @pytest.fixture(scope="module")
 def source(tessera, tmp_path_factory):
     """A dataset as `tokenize` writes it: two resolutions and more, one code, long and empty captions, UTF-8."""
-    import io
-
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("formats")
@@ -561,6 +558,39 @@ def test_4m_refuses_codes_beyond_int16(tessera, source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_4m(tessera, source, samples, tmp_path):
+    """Folders of a modality each: int16 [crops, codes], and the crop as top, left, height, width, flip."""
+    few = tmp_path / "few"
+    (few / "shards").mkdir(parents=True)
+    told = json.loads((source / "dataset.json").read_text())
+    told["tokenizer"]["vocabulary_size"] = 1000
+    for shard in told["shards"]:
+        with tarfile.open(source / shard["name"]) as old, tarfile.open(few / shard["name"], "w") as new:
+            for member in old:
+                data = old.extractfile(member).read()
+                if member.name.endswith("codes.npy"):
+                    buffer = io.BytesIO()
+                    np.save(buffer, np.load(io.BytesIO(data)) % 1000)
+                    data = buffer.getvalue()
+                new.addfile(member, io.BytesIO(data))
+    (few / "dataset.json").write_text(json.dumps(told))
+    (few / "rejected.jsonl").write_bytes((source / "rejected.jsonl").read_bytes())
+    tessera("export", few, "-o", tmp_path / "out", "--format", "4m", "--quiet")
+    for key, sample in samples.items():
+        codes = np.load(tmp_path / "out" / "tok_rgb" / f"{key}.npy")
+        assert codes.dtype == np.int16 and codes.shape == (1, sample["codes"].size)
+        np.testing.assert_array_equal(codes[0], sample["codes"].ravel() % 1000)
+        left, top, right, bottom = sample["crop"]
+        crop = np.load(tmp_path / "out" / "crop_settings" / f"{key}.npy")
+        assert crop.tolist() == [[top, left, bottom - top, right - left, 0]]
+    tessera("export", tmp_path / "out", "-o", tmp_path / "back", "--format", "webdataset", "--quiet")
+    back = tar_samples(tmp_path / "back")
+    assert list(back) == list(samples)
+    for key, members in back.items():
+        np.testing.assert_array_equal(arrays(members)["codes"], samples[key]["codes"] % 1000)
+        assert arrays(members)["caption"] == samples[key]["caption"]
+
+
 def test_shuffle_is_the_seeds(tessera, source, samples, tmp_path):
     def keys(name, seed):
         tessera("export", source, "-o", tmp_path / name, "--format", "jsonl", "--shuffle", seed, "--quiet")
@@ -663,9 +693,69 @@ def test_damaged_files_end_in_one_line(tessera, exported, layout, tmp_path):
             assert not (tmp_path / f"out-{turn}").exists()
 
 
-def test_decode_names_the_remedy(tessera, exported, tmp_path):
-    result = tessera("decode", exported("parquet"), "-o", tmp_path / "out", code=3)
-    assert "export it to webdataset" in result.stderr
+@pytest.fixture(scope="module")
+def small(tessera, root, tmp_path_factory):
+    """A few photographs at 32 x 32 with soft codes, and their reconstructions."""
+    folder = tmp_path_factory.mktemp("small")
+    tessera("tokenize", root / "fixtures" / "photos" / "turned", "-o", folder / "dataset", "--quiet", "--resize",
+            "bicubic:exact=32x32", "--crop", "none", "--soft", "entmax:1.5", "--shard-samples", 2)
+    tessera("decode", folder / "dataset", "-o", folder / "decoded", "--quiet")
+    return folder
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_decode_takes_every_layout(tessera, root, small, layout, tmp_path):
+    tessera("export", small / "dataset", "-o", tmp_path / "out", "--format", layout, "--quiet")
+    result = tessera("decode", tmp_path / "out", "-o", tmp_path / "decoded", "--originals",
+                     root / "fixtures" / "photos" / "turned", "--json")
+    ours, wanted = tree(tmp_path / "decoded"), tree(small / "decoded")
+    # The sheet shows the originals, too.
+    assert ours.pop("contact-sheet.png") != wanted.pop("contact-sheet.png")
+    assert ours == wanted
+    # Streams keep what is known of the pictures in their list of samples.
+    assert json.loads(result.stdout)["compared"] == len(ours)
+
+
+def test_decode_takes_the_first_samples_and_needs_codes(tessera, small, tmp_path):
+    tessera("export", small / "dataset", "-o", tmp_path / "tokens", "--format", "litdata", "--variant", "tokens",
+            "--columns", "codes,grid", "--quiet")
+    tessera("decode", tmp_path / "tokens", "-o", tmp_path / "out", "--limit", 2, "--sheet", 0, "--quiet")
+    decoded, wanted = tree(tmp_path / "out"), tree(small / "decoded")
+    assert len(decoded) == 2 and decoded.items() <= wanted.items()
+    tessera("export", small / "dataset", "-o", tmp_path / "ids", "--format", "parquet", "--sequence", "llamagen", "--quiet")
+    result = tessera("decode", tmp_path / "ids", "-o", tmp_path / "no", code=3)
+    assert "codes" in result.stderr and result.stderr.count("\n") == 1 and not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("layout", VARYING)
+def test_soft_codes_are_kept_or_named(tessera, small, layout, tmp_path):
+    """Rows of probabilities survive every layout that has a place for them; the others say that they have none."""
+    told = tessera("export", small / "dataset", "-o", tmp_path / "out", "--format", layout)
+    tessera("export", tmp_path / "out", "-o", tmp_path / "back", "--format", "webdataset", "--quiet")
+    wanted, back = tar_samples(small / "dataset"), tar_samples(tmp_path / "back")
+    soft = ["soft_indices", "soft_indptr", "soft_values"]
+    kept = [name for name in soft if f"{name}.npy" in next(iter(back.values()))]
+    # Streams beside a list of samples hold no floats; bare streams hold nothing else.
+    assert kept == (soft[:2] if layout in LOSSY | {"megatron", "safetensors"} else soft)
+    lost = [name for name in soft if name not in kept]
+    assert all(name in told.stderr for name in lost) and ("no place for" in told.stderr or not lost)
+    for key, members in wanted.items():
+        for name in kept:
+            assert back[key][f"{name}.npy"] == members[f"{name}.npy"], (key, name)
+
+
+@pytest.mark.parametrize("offset", [0, 100000])
+def test_litdata_tokens_come_back(tessera, source, offset, tmp_path):
+    """Ids of 16 and of 32 bits, their shapes and what is known of the pictures."""
+    tessera("export", source, "-o", tmp_path / "out", "--format", "litdata", "--variant", "tokens", "--columns",
+            "codes,caption," + ",".join(METADATA), "--vocabulary-offset", offset, "--shard-samples", 4, "--quiet")
+    tessera("export", tmp_path / "out", "-o", tmp_path / "back", "--format", "webdataset", "--vocabulary-offset", 0, "--quiet")
+    wanted = tar_samples(source)
+    for members in wanted.values():
+        del members["positions.npy"]
+    assert tar_samples(tmp_path / "back") == wanted
+    result = tessera("export", source, "-o", tmp_path / "no", "--format", "litdata", "--variant", "tokens", code=4)
+    assert "'positions'" in result.stderr and "--columns" in result.stderr
 
 
 @pytest.mark.parametrize("options", [

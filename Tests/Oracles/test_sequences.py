@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from referencing import Registry, Resource
 
-from position_references import formula_ids, transformers_ids
+from position_references import transformers_ids
+from sequence_references import Reference
 
 SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
 CAPTIONS = {"a": "A cat, sitting.", "b": "zwei Hunde\nim Schnee", "c": "", "d": "猫が好き 🐱 </s>"}
@@ -143,7 +144,7 @@ def test_captions_that_are_refused(tessera, photos, tmp_path):
     for name, text, code, part in (
         ("a.csv", "x,y\n1,2\n", 3, "columns"), ("b.csv", 'image,caption\na.png,"x\n', 3, "quoted"),
         ("c.csv", "image,caption\na.png\n", 3, "fields"), ("d.jsonl", "{}\n", 3, "image"),
-        ("e.csv", "image,caption\na,1\na,2\n", 3, "already"), ("f.parquet", "PAR1", 3, "jsonl"), ("g.xls", "", 3, "csv"),
+        ("e.csv", "image,caption\na,1\na,2\n", 3, "already"), ("f.parquet", "PAR1", 3, "Parquet"), ("g.xls", "", 3, "csv"),
     ):
         (tmp_path / name).write_text(text)
         message = tessera("tokenize", photos, "-o", tmp_path / "e", "--captions", tmp_path / name, code=code).stderr
@@ -152,57 +153,6 @@ def test_captions_that_are_refused(tessera, photos, tmp_path):
 
 
 # --- sequences
-
-
-class Reference:
-    """The layouts again: (marks, codes, labels) written out from the notes, with the real text tokenizer."""
-
-    def __init__(self, path):
-        from tokenizers import Tokenizer
-
-        self.tokenizer = Tokenizer.from_file(str(path))
-        self.tokenizer.encode_special_tokens = True
-
-    def id(self, token):
-        return token if isinstance(token, int) else self.tokenizer.token_to_id(token)
-
-    def text(self, text):
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
-
-    def image(self, layout, codes):
-        """ids, and which of them are of the grid."""
-        height, width = codes.shape
-        ids = [self.id(token) for token in layout.get("begin_of_image", [])]
-        size = layout.get("size", {})
-        if "text" in size:
-            ids += self.text(size["text"].format(height=height, width=width))
-        elif size:
-            for side in (height, width):
-                number = size["base"] + side // size["divisor"]
-                ids.append(self.id(size["token"].replace("{}", f"{number:0{size['digits']}}")))
-        ids += [self.id(token) for token in layout.get("begin_of_codes", [])]
-        start, line = len(ids), layout.get("end_of_line")
-        for row in range(height):
-            ids += [int(code) + layout["codes"]["offset"] for code in codes[row]]
-            if line and (row < height - 1 or line["policy"] == "every"):
-                ids.append(self.id(line["token"]))
-        end = len(ids)
-        ids += [self.id(token) for token in layout.get("end_of_frame", []) + layout.get("end_of_image", [])]
-        return ids, start, end
-
-    def document(self, layout, parts):
-        ids = [self.id(token) for token in layout.get("begin_of_document", [])]
-        spans, grids = [], []
-        for part in parts:
-            if isinstance(part, str):
-                ids += self.text(part)
-            else:
-                image, start, end = self.image(layout, part)
-                spans.append([len(ids) + start, len(ids) + end])
-                grids.append([1, *part.shape])
-                ids += image
-        ids += [self.id(token) for token in layout.get("end_of_document", [])]
-        return ids, spans, grids
 
 
 EMU3 = {
@@ -329,6 +279,55 @@ def test_codes_by_name(tessera, dataset, tmp_path):
         if layout == "emu3.5":
             lines = (sample["input_ids.npy"][start:end] == vocabulary["<|extra_200|>"]).sum()
             assert lines == codes["a"].shape[0] - 1
+
+
+def test_codes_of_a_configuration(tessera, dataset, photos, tmp_path):
+    """transformers' ChameleonConfig keeps the ids of codes and marks in `vocabulary_map`, in no order."""
+    from transformers import ChameleonConfig
+
+    codes, order = _codes(dataset), np.random.default_rng(3).permutation(64_000)
+    names = ["<pad>", "<s>", "</s>", "<racm3:break>", "<eoss>", "<image>", "cat"]
+    vocabulary = {token: index for index, token in enumerate(names)}
+    vocabulary |= {"IMGIMG" + "".join(chr(65 + int(c)) for c in str(code)) + "Z": len(names) + place
+                   for place, code in enumerate(order)}
+    ChameleonConfig(vocabulary_map=vocabulary).save_pretrained(tmp_path / "model")
+    options = ["--sequence", "chameleon", "--vocabulary-map", tmp_path / "model" / "config.json"]
+    tessera("export", dataset, "-o", tmp_path / "out", "--format", "webdataset", *options, "--columns",
+            "input_ids,image_spans", "--documents", _pictures(tmp_path))
+    places = np.empty(64_000, np.int64)
+    places[order] = np.arange(64_000) + len(names)
+    samples = _samples(tmp_path / "out")
+    assert len(samples) == 4
+    for sample, key in zip(samples.values(), "abcd"):
+        assert sample["input_ids.npy"].tolist() == [1, 3, *places[codes[key].ravel()], 4, 2]
+    recorded = _manifest(tmp_path / "out")["export"]["sequence"]["vocabulary_map"]
+    assert recorded == hashlib.sha256((tmp_path / "model" / "config.json").read_bytes()).hexdigest()
+    # tokenize keeps the file's place in its plan.
+    tessera("tokenize", photos, "-o", tmp_path / "direct", "--resize", "none", "--crop", "none", *options, "--quiet")
+    assert _samples(tmp_path / "direct")["a"]["input_ids.npy"].tolist() == samples["document-00000001"]["input_ids.npy"].tolist()
+    for text, code, part in (
+        ("{}", 3, "vocabulary_map"), ('{"vocabulary_map": {"<s>": "one"}}', 3, "vocabulary_map"),
+        ('{"vocabulary_map": {"<s>": 1, "</s>": 1}}', 3, "twice"), ('{"vocabulary_map": {"<s>": 4294967296}}', 5, "int32"),
+        ('{"vocabulary_map": {"<s>": 1}}', 4, "'</s>'"),
+        (json.dumps({"vocabulary_map": {name: index for name, index in vocabulary.items() if index != 70}}), 4, "63999 of the 64000"),
+    ):
+        (tmp_path / "config.json").write_text(text)
+        failed = tessera("export", dataset, "-o", tmp_path / "no", "--format", "jsonl", *options[:3], tmp_path / "config.json",
+                         code=code)
+        assert part in failed.stderr and failed.stderr.count("\n") == 1, failed.stderr
+    tessera("export", dataset, "-o", tmp_path / "no", "--format", "jsonl", *options[:3], tmp_path / "absent.json", code=6)
+
+
+def _pictures(folder):
+    """Documents of a picture each."""
+    path = folder / "pictures.jsonl"
+    path.write_text("".join(json.dumps([{"image": f"{name}.png"}]) + "\n" for name in CAPTIONS))
+    return path
+
+
+def test_names_that_two_files_contradict(export, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"vocabulary_map": {"<s>": 7000}}))
+    assert "take both of one model" in export(LUMINA, "--vocabulary-map", tmp_path / "config.json", code=4)
 
 
 # --- packing

@@ -1,7 +1,15 @@
 import CZlib
 
-/// Unpacks a raw deflate stream piece by piece through zlib.
+/// Unpacks a deflate stream piece by piece through zlib.
 @safe struct Inflation: ~Copyable {
+  /// What stands around the deflated data.
+  enum Wrapper: Int32 {
+    /// Nothing, as in zip.
+    case none = -15
+    /// The header and checksum of gzip.
+    case gzip = 31
+  }
+
   private let stream: UnsafeMutablePointer<z_stream>
   private var isAtEnd = false
   private let name: String
@@ -9,14 +17,13 @@ import CZlib
   private var output = [UInt8](repeating: 0, count: 1 << 18)
 
   /// Starts a stream; `name` stands in errors.
-  init(name: String) throws(ArchiveError) {
+  init(name: String, wrapper: Wrapper = .none) throws(ArchiveError) {
     self.name = name
     unsafe stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     unsafe stream.initialize(to: z_stream())
-    // Negative window bits: no zlib header around the data.
     let status = unsafe inflateInit2_(
       stream,
-      -MAX_WBITS,
+      wrapper.rawValue,
       ZLIB_VERSION,
       Int32(MemoryLayout<z_stream>.size)
     )

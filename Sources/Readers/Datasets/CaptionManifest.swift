@@ -1,6 +1,6 @@
 import Foundation
 
-/// A list of images and what is said of them: CSV, TSV or JSON Lines.
+/// A list of images and what is said of them: CSV, TSV, JSON Lines or Parquet.
 struct CaptionManifest {
   /// The captions by image, as the list names it.
   private(set) var captions: [String: String] = [:]
@@ -34,7 +34,8 @@ struct CaptionManifest {
   }
 
   private func fault(_ line: Int, _ reason: String) -> DatasetError {
-    DatasetError(place: "\(path): line \(line)", reason: reason)
+    let unit = path.lowercased().hasSuffix(".parquet") ? "row" : "line"
+    return DatasetError(place: "\(path): \(unit) \(line)", reason: reason)
   }
 
   private mutating func add(_ image: String, _ caption: String, line: Int) throws {
@@ -67,13 +68,7 @@ struct CaptionManifest {
     let names = header.fields.map { $0.lowercased() }
     guard let image = Self.images.lazy.compactMap({ names.firstIndex(of: $0) }).first,
       let text = Self.texts.lazy.compactMap({ names.firstIndex(of: $0) }).first
-    else {
-      throw fault(
-        1,
-        "no columns of images (\(Self.images.joined(separator: ", "))) and captions "
-          + "(\(Self.texts.joined(separator: ", ")))"
-      )
-    }
+    else { throw fault(1, Self.noColumns) }
     while let row = reader.next() {
       if row.fields == [""] { continue }
       guard row.fields.count == names.count else {
@@ -85,13 +80,23 @@ struct CaptionManifest {
     }
   }
 
+  /// The first column of each list of names that the file has.
   private mutating func readParquet() throws {
-    throw DatasetError(
-      place: path,
-      reason:
-        "a Parquet file of captions is not read; write it as .jsonl (duckdb: COPY … TO 'captions.jsonl')"
-    )
+    let file = try ParquetTexts(path: path)
+    var names: [String: String] = [:]
+    for column in file.columns { names[column.name.lowercased()] = column.name }
+    guard let image = Self.images.lazy.compactMap({ names[$0] }).first,
+      let text = Self.texts.lazy.compactMap({ names[$0] }).first
+    else { throw DatasetError(place: path, reason: Self.noColumns) }
+    try file.forEach([image, text]) { row, texts in
+      guard let image = texts[0] else { throw fault(row, "no image") }
+      try add(image, texts[1] ?? "", line: row)
+    }
   }
+
+  private static let noColumns =
+    "no columns of images (\(images.joined(separator: ", "))) and captions "
+    + "(\(texts.joined(separator: ", ")))"
 }
 
 /// Rows of fields between separators, quoted as RFC 4180 has it.

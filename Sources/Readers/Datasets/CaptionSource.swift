@@ -24,8 +24,8 @@ public struct CaptionSource: Sendable {
     self.kind = kind
   }
 
-  /// Reads a list of captions: CSV, TSV or JSON Lines with a column of images (`file_name`, `image`,
-  /// `path`, `source` or `key`) and one of texts (`caption` or `text`).
+  /// Reads a list of captions: CSV, TSV, JSON Lines or Parquet with a column of images (`file_name`,
+  /// `image`, `path`, `source` or `key`) and one of texts (`caption` or `text`).
   ///
   /// - Throws: `FileError`, ``DatasetError`` that names the line.
   public init(manifest path: String) throws {

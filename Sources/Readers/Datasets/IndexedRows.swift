@@ -1,4 +1,4 @@
-/// Rows by name, in any order: they are written into a file without a name first, so that memory grows
+/// Rows by name or number, in any order: they are written into a file without a name first, so that memory grows
 /// with the names alone.
 public struct IndexedRows: Sendable {
   /// The columns of every row.
@@ -7,25 +7,40 @@ public struct IndexedRows: Sendable {
   private let offsets: [UInt64]
   private let places: [String: Int]
 
-  /// Reads all rows once.
+  /// How many there are.
+  public var count: Int { offsets.count - 1 }
+
+  /// Ends the reading where enough rows were read.
+  private struct Enough: Error {}
+
+  /// Reads rows once.
   ///
-  /// - Parameter source: Rows, found again by key and by their column `source`.
+  /// - Parameters:
+  ///   - source: Rows, found again by key and by their column `source`.
+  ///   - limit: How many of them.
   /// - Throws: What the source throws, and `FileError`.
-  public init(_ source: any DatasetRows) throws {
+  public init(_ source: any DatasetRows, limit: Int = .max) throws {
     table = source.table
     let sourceColumn = table.index(of: "source")
     var offsets: [UInt64] = [0]
     var places: [String: Int] = [:]
-    spool = try FileRegion(temporaryFor: "the images of documents") { append in
-      try source.forEach { row in
+    spool = try FileRegion(temporaryFor: "the images of documents") { write in
+      var pending: [UInt8] = []
+      func append(_ row: DatasetRow) throws {
+        guard offsets.count <= limit else { throw Enough() }
         let bytes = ShuffledRows.bytes(of: row)
         let index = offsets.count - 1
         if let sourceColumn { places[row.cells[sourceColumn].text] = index }
         // A path is what people write; a key counts where no path is equal.
         if places[row.key] == nil { places[row.key] = index }
         offsets.append((offsets.last ?? 0) + UInt64(bytes.count))
-        try append(bytes[...])
+        pending += bytes
+        guard pending.count >= 1 << 20 else { return }
+        try write(pending[...])
+        pending.removeAll(keepingCapacity: true)
       }
+      do { try source.forEach(append) } catch is Enough {}
+      try write(pending[...])
     }
     self.offsets = offsets
     self.places = places
@@ -36,7 +51,13 @@ public struct IndexedRows: Sendable {
   /// - Throws: `FileError`.
   public func row(named name: String) throws -> DatasetRow? {
     let plain = name.hasPrefix("./") ? String(name.dropFirst(2)) : name
-    guard let index = places[plain] else { return nil }
+    return try places[plain].map(row)
+  }
+
+  /// The row of a number, which is below ``count``.
+  ///
+  /// - Throws: `FileError`.
+  public func row(at index: Int) throws -> DatasetRow {
     let bytes = try spool.bytes(Int(offsets[index])..<Int(offsets[index + 1]))
     return ShuffledRows.row(of: bytes, columns: table.columns.count)
   }

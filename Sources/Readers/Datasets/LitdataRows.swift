@@ -9,27 +9,58 @@ package enum LitdataChunk {
 
   /// The number of a type; nil for one that the format lacks.
   package static func number(of type: ElementType) -> Int? { types.firstIndex(of: type) }
+
+  /// The type of token ids below a number, and the number that torch's tensors of it have.
+  package static func tokenType(vocabularySize: Int) -> (type: ElementType, tensor: Int) {
+    vocabularySize <= 1 << 16
+      ? (.uint16, 20) : vocabularySize <= 1 << 31 ? (.int32, 16) : (.int64, 18)
+  }
 }
 
-/// The samples of Lightning's chunks, whose items are dictionaries.
+/// The samples of Lightning's chunks, whose items are dictionaries, or ids alone.
 struct LitdataRows: DatasetRows {
   let table: DatasetTable
+  private let folder: String
   private let files: [(path: String, samples: Int)]
+  /// How the table divides where items are ids alone.
+  private let tokens: FlatLayout?
 
   private static let largestItem = 1 << 31
 
   init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
-    guard dataset.manifest.settings.export?.variant != "tokens" else {
-      throw DatasetError(
-        place: dataset.path,
-        reason: "litdata's tokens have no keys; export from the dataset they were made of"
-      )
-    }
     table = record.table
+    folder = dataset.path
+    let isTokens = dataset.manifest.settings.export?.variant == "tokens"
+    tokens = isTokens ? FlatLayout(table) : nil
+    guard !isTokens || tokens != nil else {
+      throw DatasetError(place: folder, reason: "its table has no tokens")
+    }
     files = dataset.manifest.shards.map { ("\(dataset.path)/\($0.name)", $0.samples) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {
+    guard let tokens else {
+      return try forEachItem { item, place in try body(row(of: item, place: place)) }
+    }
+    var lines = try SampleLines(folder: folder, layout: tokens, table: table)
+    let (type, _) = LitdataChunk.tokenType(vocabularySize: table.vocabularySize)
+    try forEachItem { item, place in
+      guard let next = try lines.next(), type.byteCount(elements: next.count) == item.count else {
+        throw DatasetError(place: place, reason: "an item of another size than samples.jsonl says")
+      }
+      var row = next.row
+      row.cells[tokens.token] = DatasetCell(
+        shape: next.tokens,
+        bytes: try item.converted(from: type, to: table.columns[tokens.token], place: place)
+      )
+      try body(row)
+    }
+    guard try lines.next() == nil else {
+      throw DatasetError(place: folder, reason: "fewer items than samples.jsonl says")
+    }
+  }
+
+  private func forEachItem(_ body: ([UInt8], String) throws -> Void) throws {
     for (path, samples) in files {
       var file = try FileStream(path: path)
       guard try Int(file.integer(UInt32.self)) == samples, samples < file.length / 4 else {
@@ -43,7 +74,7 @@ struct LitdataRows: DatasetRows {
       for (start, end) in zip(offsets, offsets.dropFirst()) {
         guard start <= end else { throw file.damage("an item ends before it starts") }
         let item = try file.next(Int(end - start))
-        try body(row(of: item, place: "\(path): byte \(start)"))
+        try body(item, "\(path): byte \(start)")
       }
     }
   }

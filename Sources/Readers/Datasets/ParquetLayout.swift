@@ -4,9 +4,17 @@ package import Tensors
 package enum ParquetLayout {
   /// The first and the last four bytes of a file.
   package static let magic = Array("PAR1".utf8)
-  /// The codec of pages that are not compressed, and that of zstd.
+  /// The codecs of pages that are not compressed, and of those that are.
   package static let plainCodec = 0
+  static let snappyCodec = 1
+  static let gzipCodec = 2
   package static let zstdCodec = 6
+
+  /// What a codec is called.
+  static func codecName(_ codec: Int) -> String {
+    let names = ["none", "snappy", "gzip", "LZO", "brotli", "LZ4", "zstd", "LZ4"]
+    return names.indices.contains(codec) ? names[codec] : "codec \(codec)"
+  }
   /// The name of the column of keys.
   package static let key = "key"
 

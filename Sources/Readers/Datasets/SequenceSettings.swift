@@ -4,6 +4,8 @@ public struct SequenceSettings: Codable, Hashable, Sendable {
   package var layout: JSONValue
   /// The SHA-256 of the text tokenizer's file; nil where no text is written.
   public var textTokenizer: String?
+  /// The SHA-256 of the configuration with the vocabulary map; nil where none was named.
+  public var vocabularyMap: String?
   /// How documents share rows: `none`, `concatenate`, `best-fit` or `fixed`.
   public var pack: String
   /// The most tokens of a row.
@@ -18,6 +20,7 @@ public struct SequenceSettings: Codable, Hashable, Sendable {
   enum CodingKeys: String, CodingKey {
     case layout, pack, length, order, positions, documents
     case textTokenizer = "text_tokenizer"
+    case vocabularyMap = "vocabulary_map"
   }
 
   /// Creates settings.
@@ -26,6 +29,7 @@ public struct SequenceSettings: Codable, Hashable, Sendable {
   public init(
     layout: some Encodable,
     textTokenizer: String?,
+    vocabularyMap: String? = nil,
     pack: String,
     length: Int?,
     order: String,
@@ -34,6 +38,7 @@ public struct SequenceSettings: Codable, Hashable, Sendable {
   ) throws {
     self.layout = try JSONValue(encoding: layout)
     self.textTokenizer = textTokenizer
+    self.vocabularyMap = vocabularyMap
     self.pack = pack
     self.length = length
     self.order = order

@@ -31,10 +31,8 @@ struct CodeMap: Sendable {
       table = try look.ids(ids.map { .id($0) })
       greatest = table?.max() ?? 0
     case .names(let prefix, let suffix, let letters):
-      guard let tokenizer = look.tokenizer else {
-        throw SequenceError("\(look.layout) names its codes: name a --text-tokenizer")
-      }
-      table = try Self.table(tokenizer, prefix, suffix, letters, count, look.layout)
+      let found = try look.numberedTokens(prefix: prefix, suffix: suffix, letters: letters)
+      table = try Self.table(found, "\(prefix)…\(suffix)", count, look.layout)
       greatest = table?.max() ?? 0
     case .separate(let placeholder):
       isSeparate = true
@@ -47,21 +45,18 @@ struct CodeMap: Sendable {
   }
 
   private static func table(
-    _ tokenizer: TextTokenizer,
-    _ prefix: String,
-    _ suffix: String,
-    _ letters: Bool,
+    _ found: [Int: Int32],
+    _ name: String,
     _ count: Int,
     _ layout: String
   ) throws(SequenceError) -> [Int32] {
-    let found = tokenizer.numberedTokens(prefix: prefix, suffix: suffix, letters: letters)
     var table: [Int32] = []
     table.reserveCapacity(count)
     for code in 0..<count {
       guard let id = found[code] else {
         throw SequenceError(
-          "\(layout): the text tokenizer has no token '\(prefix)…\(suffix)' of code \(code); it has "
-            + "\(found.count) of the \(count) codes"
+          "\(layout): the vocabulary has no token '\(name)' of code \(code); it has \(found.count) of the "
+            + "\(count) codes"
         )
       }
       table.append(id)

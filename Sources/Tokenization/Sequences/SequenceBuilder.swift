@@ -24,7 +24,7 @@ public struct SequenceBuilder: Sendable {
   private let beginOfDocument, endOfDocument, beginOfImage, beginOfCodes, endOfFrame,
     endOfImage: [Int32]
   private let endOfLine: Int32?
-  private let tokenizer: TextTokenizer?
+  private let look: TokenLookup
 
   /// Looks up a layout's names.
   ///
@@ -33,19 +33,21 @@ public struct SequenceBuilder: Sendable {
   ///   - tokenizer: The text tokenizer; nil where only images are written.
   ///   - codeCount: How many codes the image tokenizer has.
   ///   - scheme: The scheme of the position ids, or nil for none.
+  ///   - vocabulary: Ids of a model's configuration, which count before the text tokenizer's.
   /// - Throws: `SequenceError` for a name that is not there, or ids beyond int32.
   public init(
     _ layout: SequenceLayout,
     tokenizer: TextTokenizer?,
     codeCount: Int,
-    scheme: PositionScheme?
+    scheme: PositionScheme?,
+    vocabulary: VocabularyMap? = nil
   ) throws(SequenceError) {
     self.layout = layout
-    self.tokenizer = tokenizer
     self.codeCount = codeCount
     self.scheme = scheme
     encoder = tokenizer?.makeEncoder()
-    let look = TokenLookup(layout: layout.name, tokenizer: tokenizer)
+    let look = TokenLookup(layout: layout.name, tokenizer: tokenizer, map: vocabulary)
+    self.look = look
     beginOfDocument = try look.ids(layout.beginOfDocument)
     endOfDocument = try look.ids(layout.endOfDocument)
     beginOfImage = try look.ids(layout.beginOfImage)
@@ -63,7 +65,8 @@ public struct SequenceBuilder: Sendable {
       beginOfDocument, endOfDocument, beginOfImage, beginOfCodes, endOfFrame, endOfImage,
     ].joined()
     let all = Array(marks) + [endOfLine, pad].compactMap(\.self) + [map.greatest]
-    let needed = max(tokenizer?.vocabularySize ?? 0, Int(all.max() ?? 0) + 1)
+    let named = Int(vocabulary?.ids.values.max() ?? -1) + 1
+    let needed = max(tokenizer?.vocabularySize ?? 0, named, Int(all.max() ?? 0) + 1)
     if let size = layout.vocabularySize, needed > size {
       throw SequenceError(
         "\(layout.name): an id of \(needed - 1) is beyond its vocabulary of \(size); its codes or "
@@ -220,7 +223,6 @@ public struct SequenceBuilder: Sendable {
         text.replacing("{height}", with: "\(height)").replacing("{width}", with: "\(width)")
       )
     }
-    let look = TokenLookup(layout: layout.name, tokenizer: tokenizer)
     var ids: [Int32] = []
     for side in [height, width] {
       let divisor = size.divisor ?? 1

@@ -4,6 +4,8 @@ internal import Tensors
 struct TokenLookup {
   let layout: String
   let tokenizer: TextTokenizer?
+  /// Ids of a model's configuration, which count first.
+  let map: VocabularyMap?
 
   func ids(_ tokens: [SequenceLayout.Token]) throws(SequenceError) -> [Int32] {
     var ids: [Int32] = []
@@ -19,16 +21,42 @@ struct TokenLookup {
       }
       return id
     case .name(let name):
-      guard let tokenizer else {
+      guard tokenizer != nil || map != nil else {
         throw SequenceError("\(layout) names the token '\(name)': name a --text-tokenizer")
       }
-      guard let id = tokenizer.id(of: name) else {
+      let (own, other) = (map?.ids[name], tokenizer?.id(of: name).map { Int32($0) })
+      guard let id = own ?? other else {
+        let place = tokenizer == nil ? "the vocabulary map" : "the text tokenizer"
         throw SequenceError(
-          "\(layout): the text tokenizer has no token '\(name)'; take the model's own tokenizer, or "
+          "\(layout): \(place) has no token '\(name)'; take the model's own tokenizer, or "
             + "a layout file with other tokens"
         )
       }
-      return Int32(id)
+      guard other ?? id == id else {
+        throw SequenceError(
+          "\(layout): '\(name)' is \(id) in the vocabulary map and \(other ?? id) in the text "
+            + "tokenizer; take both of one model"
+        )
+      }
+      return id
     }
+  }
+
+  /// The ids of the codes that are named by numbers.
+  func numberedTokens(
+    prefix: String,
+    suffix: String,
+    letters: Bool
+  ) throws(SequenceError) -> [Int: Int32] {
+    if let map {
+      let names = NumberedNames(prefix: prefix, suffix: suffix, letters: letters)
+      return map.numberedTokens(names)
+    }
+    guard let tokenizer else {
+      throw SequenceError(
+        "\(layout) names its codes: name a --text-tokenizer, or a --vocabulary-map"
+      )
+    }
+    return tokenizer.numberedTokens(prefix: prefix, suffix: suffix, letters: letters)
   }
 }

@@ -65,19 +65,10 @@ public struct TextTokenizer: Sendable {
   /// - Returns: Ids by number; none where the file is a SentencePiece model.
   public func numberedTokens(prefix: String, suffix: String, letters: Bool) -> [Int: Int32] {
     guard case .file(let file) = kind else { return [:] }
-    let (start, end) = (Array(prefix.utf8), Array(suffix.utf8))
-    let zero = letters ? UInt8(ascii: "A") : UInt8(ascii: "0")
+    let names = NumberedNames(prefix: prefix, suffix: suffix, letters: letters)
     var found: [Int: Int32] = [:]
     file.vocabulary.names.forEach { name, id in
-      guard name.count > start.count + end.count, name.count < start.count + end.count + 12,
-        name.starts(with: start), name.suffix(end.count).elementsEqual(end)
-      else { return }
-      var number = 0
-      for digit in name.dropFirst(start.count).dropLast(end.count) {
-        guard digit >= zero, digit < zero + 10 else { return }
-        number = number * 10 + Int(digit - zero)
-      }
-      found[number] = id
+      if let number = names.number(of: name) { found[number] = id }
     }
     return found
   }

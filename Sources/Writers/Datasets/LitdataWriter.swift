@@ -2,7 +2,7 @@ import Readers
 import Tensors
 
 /// Lightning's chunks: `chunk-0-0.bin` and `index.json`; items are dictionaries of the columns, or
-/// with the variant `tokens` the ids alone for its `TokensLoader`.
+/// with the variant `tokens` the ids alone for its `TokensLoader`, and `samples.jsonl` beside them.
 struct LitdataWriter: DatasetWriter {
   private let stored: StoredTable
   private let options: DatasetExportSettings
@@ -10,6 +10,8 @@ struct LitdataWriter: DatasetWriter {
   private let leaves: [Leaf]
   private let index: StagedFile
   private let isTokens: Bool
+  /// What else is known of each sample where items are ids alone.
+  private var list: SampleList?
   private var items: [UInt8] = []
   private var sizes: [UInt32] = []
   private var tokens = 0
@@ -28,23 +30,35 @@ struct LitdataWriter: DatasetWriter {
     self.options = options
     self.stage = stage
     isTokens = options.variant == "tokens"
-    leaves = try isTokens ? Self.tokens(of: stored) : Self.tree(of: stored)
+    if isTokens {
+      let layout = try Self.layout(of: stored)
+      leaves = [Self.tokens(stored.columns[layout.token], table)]
+      list = try SampleList(layout, into: stage)
+    } else {
+      leaves = try Self.tree(of: stored)
+    }
     index = try stage.create("index.json")
     try index.write(Array("{\"chunks\": [".utf8))
   }
 
-  /// The one leaf of the tokens variant: uint16 where the vocabulary allows, as its readers widen.
-  private static func tokens(of stored: StoredTable) throws -> [Leaf] {
-    guard let token = stored.table.tokenColumn, stored.table.columns.count == 1 else {
-      throw stored.refusal("the variant 'tokens' takes one column of tokens; name it by --columns")
+  /// How a table divides in the tokens variant, which has no place beside the ids but a list of samples.
+  private static func layout(of stored: StoredTable) throws -> FlatLayout {
+    guard let layout = FlatLayout(stored.table) else {
+      throw stored.refusal("the variant 'tokens' takes a column of tokens; name it by --columns")
     }
-    let size = stored.table.vocabularySize
-    let type: ElementType = size <= 1 << 16 ? .uint16 : size <= 1 << 31 ? .int32 : .int64
-    let number = type == .uint16 ? 20 : type == .int32 ? 16 : 18
-    let column = stored.columns[token]
-    return [
-      Leaf(name: column.name, stored: column, format: "no_header_tensor:\(number)", type: type)
-    ]
+    let others = layout.aligned + [layout.positions?.column].compactMap(\.self)
+    if let lost = (others + layout.omitted(of: stored.table)).min() {
+      throw stored.refusal(
+        "the variant 'tokens' has no place for '\(stored.columns[lost].name)'; leave it out by --columns"
+      )
+    }
+    return layout
+  }
+
+  /// The one leaf of the tokens variant: uint16 where the vocabulary allows, as its readers widen.
+  private static func tokens(_ column: StoredTable.Column, _ table: DatasetTable) -> Leaf {
+    let (type, number) = LitdataChunk.tokenType(vocabularySize: table.vocabularySize)
+    return Leaf(name: column.name, stored: column, format: "no_header_tensor:\(number)", type: type)
   }
 
   private static func tree(of stored: StoredTable) throws -> [Leaf] {
@@ -99,6 +113,7 @@ struct LitdataWriter: DatasetWriter {
     items += body
     sizes.append(UInt32(size))
     tokens += stored.tokens(of: row)
+    try list?.append(row)
   }
 
   private func append(_ leaf: Leaf, of row: DatasetRow, to body: inout [UInt8]) throws {
@@ -159,6 +174,7 @@ struct LitdataWriter: DatasetWriter {
       )
     )
     stage.add(try index.finish())
+    if let list { stage.add(try list.finish()) }
   }
 
   /// The tree of an item as torch's pytree writes it: a leaf, or a dictionary of leaves.
