@@ -697,7 +697,7 @@ def test_damaged_files_end_in_one_line(tessera, exported, layout, tmp_path):
 def small(tessera, root, tmp_path_factory):
     """A few photographs at 32 x 32 with soft codes, and their reconstructions."""
     folder = tmp_path_factory.mktemp("small")
-    tessera("tokenize", root / "fixtures" / "photos" / "turned", "-o", folder / "dataset", "--quiet", "--resize",
+    tessera("tokenize", root / "fixtures" / "photos", "-o", folder / "dataset", "--quiet", "--resize",
             "bicubic:exact=32x32", "--crop", "none", "--soft", "entmax:1.5", "--shard-samples", 2)
     tessera("decode", folder / "dataset", "-o", folder / "decoded", "--quiet")
     return folder
@@ -707,7 +707,7 @@ def small(tessera, root, tmp_path_factory):
 def test_decode_takes_every_layout(tessera, root, small, layout, tmp_path):
     tessera("export", small / "dataset", "-o", tmp_path / "out", "--format", layout, "--quiet")
     result = tessera("decode", tmp_path / "out", "-o", tmp_path / "decoded", "--originals",
-                     root / "fixtures" / "photos" / "turned", "--json")
+                     root / "fixtures" / "photos", "--json")
     ours, wanted = tree(tmp_path / "decoded"), tree(small / "decoded")
     # The sheet shows the originals, too.
     assert ours.pop("contact-sheet.png") != wanted.pop("contact-sheet.png")
@@ -758,6 +758,33 @@ def test_litdata_tokens_come_back(tessera, source, offset, tmp_path):
     assert "'positions'" in result.stderr and "--columns" in result.stderr
 
 
+@pytest.mark.parametrize("verb, options, code", [
+    ("export", ("--format", "webdataset", "--vocabulary-offset", 5), 3),
+    ("export", ("--format", "jsonl", "--sequence", "llamagen"), 3), ("decode", (), 3),
+])
+def test_codes_beyond_the_vocabulary(tessera, source, tmp_path, verb, options, code):
+    """A dataset whose manifest speaks of fewer codes than its shards hold: named, and nothing written."""
+    few = tmp_path / "few"
+    (few / "shards").mkdir(parents=True)
+    told = json.loads((source / "dataset.json").read_text())
+    if verb == "export":
+        told["tokenizer"]["vocabulary_size"] = 1000
+    for shard in told["shards"]:
+        data = (source / shard["name"]).read_bytes()
+        if verb == "decode":  # the tokenizer's vocabulary is fixed: codes of 16 bits above its 64,000
+            with tarfile.open(source / shard["name"]) as archive:
+                for member in archive:
+                    if member.name.endswith("codes.npy"):
+                        end = member.offset_data + member.size
+                        data = data[: end - 2] + b"\xff\xff" + data[end:]
+        (few / shard["name"]).write_bytes(data)
+    (few / "dataset.json").write_text(json.dumps(told))
+    (few / "rejected.jsonl").write_bytes((source / "rejected.jsonl").read_bytes())
+    result = tessera(verb, few, "-o", tmp_path / "out", *options, "--quiet", code=code)
+    assert "vocabulary" in result.stderr or "beyond the tokenizer's 1000" in result.stderr, result.stderr
+    assert result.stderr.count("\n") == 1 and not list(tmp_path.glob("out/*.png"))
+
+
 @pytest.mark.parametrize("options", [
     ("--columns", "nothing"), ("--rename", "nothing=a"), ("--rename", "codes=positions"), ("--rename", "codes=size"),
 ])
@@ -795,7 +822,7 @@ def test_the_training_script_of_the_readme(tessera, root, tmp_path):
         tessera("export", tmp_path / "dataset", "-o", tmp_path / layout, "--format", layout, "--quiet")
     blocks = (root / "README.md").read_text().split("```python\n")[1:]
     [script] = [block.split("```")[0] for block in blocks if "optimizer.step()" in block]
-    assert len(script.splitlines()) <= 22
+    assert len(script.splitlines()) <= 20
     environment = dict(os.environ, HF_HOME=str(tmp_path / "cache"), OMP_NUM_THREADS="1")
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]

@@ -66,7 +66,7 @@ struct ParquetFooter {
     return columns
   }
 
-  /// The chunks of a group by the path of their column, its parts joined by dots.
+  /// The chunks of a group by the name of their column; of one with parts, that of the last part.
   func chunks(of group: ThriftValue) throws -> [String: ThriftValue] {
     var chunks: [String: ThriftValue] = [:]
     for chunk in group[1]?.list ?? [] {
@@ -76,10 +76,9 @@ struct ParquetFooter {
       guard chunk[1] == nil else {
         throw DatasetError(place: name, reason: "its columns lie in other files, which is not read")
       }
-      let parts = path.map { part in
-        if case .binary(let bytes) = part { String(decoding: bytes, as: UTF8.self) } else { "" }
+      if case .binary(let name) = path[0] {
+        chunks[String(decoding: name, as: UTF8.self)] = metadata
       }
-      chunks[parts.joined(separator: ".")] = metadata
     }
     return chunks
   }

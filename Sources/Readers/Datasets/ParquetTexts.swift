@@ -22,6 +22,7 @@ struct ParquetTexts {
   /// - Parameters:
   ///   - names: Columns of the file.
   ///   - body: Takes the number of the row, from 1, and a text a column.
+  /// - Throws: `FileError`, ``DatasetError`` where pages are damaged, and what `body` throws.
   func forEach(_ names: [String], _ body: (Int, [String?]) throws -> Void) throws {
     for name in names {
       let column = columns.first { $0.name == name }
