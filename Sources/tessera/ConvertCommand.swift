@@ -150,8 +150,26 @@ struct ConvertCommand: AsyncParsableCommand {
       return print(description.table)
     }
     guard let output else { return }
-    let path = try outputPath(output)
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
+    let files = try await write(prepared, of: source, to: output, progress)
+    let summary = ConversionReport(
+      prepared,
+      files: files,
+      merged: source.merged,
+      seconds: progress.seconds
+    )
+    for line in summary.lines { report.note(line) }
+    try report.report(summary)
+  }
+
+  /// Writes the result and what belongs beside it; returns the paths of all files.
+  private func write(
+    _ prepared: PreparedConversion,
+    of source: SourceCheckpoint,
+    to output: String,
+    _ progress: ByteProgress
+  ) async throws -> [String] {
+    let path = try outputPath(output)
     var conversion = prepared.conversion(
       of: source,
       besides: companions(of: output, from: source.path),
@@ -163,31 +181,21 @@ struct ConvertCommand: AsyncParsableCommand {
     }
     let rounded = keepExact ? prepared.rounded : [:]
     if !rounded.isEmpty { conversion.additionalMetadata = ExactOriginals.link(from: path) }
-    var files = try await conversion.write(
+    let files = try await conversion.write(
       to: path,
       format: outputFormat,
       shardByteLimit: shardSize?.bytes,
       quantized: prepared.quantized,
       progress: progress.show
     )
-    if !rounded.isEmpty {
-      let result = files.first { $0.hasSuffix(".index.json") } ?? path
-      let kept = try await ExactOriginals.write(
-        rounded,
-        of: source.checkpoint,
-        beside: result,
-        toolVersion: Tessera.version
-      )
-      files.append(kept)
-    }
-    let summary = ConversionReport(
-      prepared,
-      files: files,
-      merged: source.merged,
-      seconds: progress.seconds
+    guard !rounded.isEmpty else { return files }
+    let kept = try await ExactOriginals.write(
+      rounded,
+      of: source.checkpoint,
+      beside: files.first { $0.hasSuffix(".index.json") } ?? path,
+      toolVersion: Tessera.version
     )
-    for line in summary.lines { report.note(line) }
-    try report.report(summary)
+    return files + [kept]
   }
 
   /// Plans: selection, layout, types, ties, in this order.

@@ -9,24 +9,31 @@ struct VerifyCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract:
-      "Check a conversion: do two checkpoints hold the same weights, under a layout or recipe?",
+      "Check a conversion (two checkpoints, under a layout or recipe) or a dataset (hashes, codes).",
     discussion: """
       EXAMPLE
         tessera verify model.keras model.safetensors --to torch
+        tessera verify dataset --originals photos/
 
       The first checkpoint is converted again, tile by tile, into the types of the second, and \
       compared with it; then the second is brought back into the types of the first. Ends with exit \
       code 4 where a tensor is missing, too much, of another shape, or differs by more than \
       --tolerance. Differences on the way back are errors unless an operation or type rounds; what \
       one side does not have by its recipe is no error there.
+
+      With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json says, \
+      and the totals agree. With --originals, samples spread over the dataset are encoded again and must \
+      have the same codes. Exit code 4 where anything differs.
       """
   )
 
-  @Argument(help: "The checkpoint that was converted.", completion: .file())
+  @Argument(help: "The checkpoint that was converted, or a dataset's folder.", completion: .file())
   var first: String
 
-  @Argument(help: "The result.", completion: .file())
-  var second: String
+  @Argument(help: "The result; none for a dataset.", completion: .file())
+  var second: String?
+
+  @OptionGroup(title: "Datasets") var dataset: DatasetVerificationOptions
 
   @Option(help: "The layout of the result, as for convert.")
   var to: ConversionTarget?
@@ -49,9 +56,13 @@ struct VerifyCommand: AsyncParsableCommand {
     guard tolerance >= 0 else { throw ValidationError("--tolerance: not negative.") }
     try to?.validate()
     try keras.check(to)
+    guard second == nil || dataset.isDefault else {
+      throw ValidationError("--originals, --samples and --tokenizer belong to a dataset.")
+    }
   }
 
   func run() async throws {
+    guard let second else { return try await dataset.verify(first, report) }
     var source = try SourceCheckpoint(
       path: first,
       opaqueAs: opaqueDtype?.elementType,

@@ -295,3 +295,57 @@ def test_every_bad_jpeg_is_counted(tessera, shared_data, tmp_path, validator):
     keys = [s["__key__"] for s in samples_of(tmp_path / "out")]
     assert len(keys) == len(set(keys)) == summary["samples"]
     assert sorted(line["source"] for line in lines) == sorted({line["source"] for line in lines})
+
+
+# What `verify` says of a dataset -----------------------------------------------------------------------------
+
+
+def test_verify_confirms_a_dataset_and_finds_what_changed(tessera, root, tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for path in sorted((root / "fixtures/photos").glob("*.jpg"))[:5]:
+        shutil.copy(path, photos)
+    data = tmp_path / "dataset"
+    tessera("tokenize", photos, "-o", data, "--shard-samples", 2, "--resize", "bicubic:exact=64x64", "--vocabulary-offset", 100, "--quiet")
+    schema = json.loads((root / "schemas/verify-dataset.schema.json").read_text())
+
+    def verify(*arguments, code=0):
+        report = json.loads(tessera("verify", data, "--json", *arguments, code=code).stdout)
+        jsonschema.validate(report, schema)
+        assert report["verified"] == (code == 0)
+        return report
+
+    report = verify("--originals", photos)
+    assert report["samples"] == report["encoded"] == 5 and len(report["files"]) == 3 and report["problems"] == []
+    assert verify("--originals", photos, "--samples", 2)["encoded"] == 2
+    assert "encoded" not in verify()
+    # An original that is another file, then one that is gone.
+    first, second = sorted(photos.iterdir())[:2]
+    first.write_bytes(second.read_bytes())
+    assert "another file" in verify("--originals", photos, code=4)["problems"][0]
+    first.unlink()
+    assert len(verify("--originals", photos, code=4)["problems"]) == 1
+    # Codes that are others than the original's, in a shard whose hash is right again.
+    manifest = json.loads((data / "dataset.json").read_text())
+    shard = data / manifest["shards"][1]["name"]
+    whole = bytearray(shard.read_bytes())
+    at = whole.index(b"\x93NUMPY")
+    start = at + 10 + int.from_bytes(whole[at + 8 : at + 10], "little")
+    whole[start] ^= 1
+    shard.write_bytes(whole)
+    assert "SHA-256" in verify(code=4)["files"][1]["problem"]
+    manifest["shards"][1]["sha256"] = hashlib.sha256(whole).hexdigest()
+    (data / "dataset.json").write_text(json.dumps(manifest))
+    verify()
+    problems = verify("--originals", photos, code=4)["problems"]
+    assert any("1 of 64 codes differ" in problem for problem in problems)
+    shard.write_bytes(whole[:-512])
+    assert "bytes where the manifest says" in verify(code=4)["files"][1]["problem"]
+    shard.unlink()
+    assert "cannot be read" in verify(code=4)["files"][1]["problem"]
+    # Totals, and what is no dataset.
+    (data / "rejected.jsonl").write_text('{"source": "x", "stage": "read", "reason": "y"}\n')
+    assert any("rejected.jsonl" in problem for problem in verify(code=4)["problems"])
+    assert "no finished dataset" in tessera("verify", photos, code=3).stderr
+    tessera("verify", data, "--samples", 3, code=64)
+    tessera("verify", data, data, "--originals", photos, code=64)

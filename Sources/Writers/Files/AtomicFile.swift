@@ -78,6 +78,14 @@ public struct AtomicFile: ~Copyable {
       }
       done += count
     }
+    if buffer.count >= AtomicFile.leastStarted { startWriting(buffer.count, at: offset) }
+  }
+
+  /// The disk is told of writes of this size at once, so that it works while the next are computed.
+  private static let leastStarted = 1 << 20
+
+  private func startWriting(_ count: Int, at offset: Int) {
+    cfiles_start_writing(descriptor, Int64(offset), Int64(count))
   }
 
   /// Writes bytes at an offset, without moving the position.
@@ -108,6 +116,7 @@ public struct AtomicFile: ~Copyable {
       if copied <= 0 { break }
       done += copied
     }
+    startWriting(done, at: offset)
     return done
   }
 
