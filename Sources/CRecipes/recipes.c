@@ -55,33 +55,36 @@ static const unsigned char recipe_16[] = {
 #embed "recipes/rwkv6.hf-gguf.json"
 };
 static const unsigned char recipe_17[] = {
-#embed "recipes/rwkv6.pth-hf.json"
+#embed "recipes/rwkv6.pth-fla.json"
 };
 static const unsigned char recipe_18[] = {
-#embed "recipes/rwkv7.pth-fla.json"
+#embed "recipes/rwkv6.pth-hf.json"
 };
 static const unsigned char recipe_19[] = {
-#embed "recipes/rwkv7.pth-gguf.json"
+#embed "recipes/rwkv7.pth-fla.json"
 };
 static const unsigned char recipe_20[] = {
-#embed "recipes/s4.v3-v4.json"
+#embed "recipes/rwkv7.pth-gguf.json"
 };
 static const unsigned char recipe_21[] = {
-#embed "recipes/s5.jax-torch-layers.json"
+#embed "recipes/s4.v3-v4.json"
 };
 static const unsigned char recipe_22[] = {
-#embed "recipes/s5.jax-torch.json"
+#embed "recipes/s5.jax-torch-layers.json"
 };
 static const unsigned char recipe_23[] = {
-#embed "recipes/var.split-fused.json"
+#embed "recipes/s5.jax-torch.json"
 };
 static const unsigned char recipe_24[] = {
-#embed "recipes/vq.taming-diffusers.json"
+#embed "recipes/var.split-fused.json"
 };
 static const unsigned char recipe_25[] = {
-#embed "recipes/vq.taming-janus.json"
+#embed "recipes/vq.taming-diffusers.json"
 };
 static const unsigned char recipe_26[] = {
+#embed "recipes/vq.taming-janus.json"
+};
+static const unsigned char recipe_27[] = {
 #embed "recipes/vq.taming-llamagen.json"
 };
 
@@ -103,16 +106,17 @@ static const struct tessera_recipe recipes[] = {
     {"rwkv4.pth-hf.json", recipe_14, sizeof(recipe_14)},
     {"rwkv5.pth-hf.json", recipe_15, sizeof(recipe_15)},
     {"rwkv6.hf-gguf.json", recipe_16, sizeof(recipe_16)},
-    {"rwkv6.pth-hf.json", recipe_17, sizeof(recipe_17)},
-    {"rwkv7.pth-fla.json", recipe_18, sizeof(recipe_18)},
-    {"rwkv7.pth-gguf.json", recipe_19, sizeof(recipe_19)},
-    {"s4.v3-v4.json", recipe_20, sizeof(recipe_20)},
-    {"s5.jax-torch-layers.json", recipe_21, sizeof(recipe_21)},
-    {"s5.jax-torch.json", recipe_22, sizeof(recipe_22)},
-    {"var.split-fused.json", recipe_23, sizeof(recipe_23)},
-    {"vq.taming-diffusers.json", recipe_24, sizeof(recipe_24)},
-    {"vq.taming-janus.json", recipe_25, sizeof(recipe_25)},
-    {"vq.taming-llamagen.json", recipe_26, sizeof(recipe_26)},
+    {"rwkv6.pth-fla.json", recipe_17, sizeof(recipe_17)},
+    {"rwkv6.pth-hf.json", recipe_18, sizeof(recipe_18)},
+    {"rwkv7.pth-fla.json", recipe_19, sizeof(recipe_19)},
+    {"rwkv7.pth-gguf.json", recipe_20, sizeof(recipe_20)},
+    {"s4.v3-v4.json", recipe_21, sizeof(recipe_21)},
+    {"s5.jax-torch-layers.json", recipe_22, sizeof(recipe_22)},
+    {"s5.jax-torch.json", recipe_23, sizeof(recipe_23)},
+    {"var.split-fused.json", recipe_24, sizeof(recipe_24)},
+    {"vq.taming-diffusers.json", recipe_25, sizeof(recipe_25)},
+    {"vq.taming-janus.json", recipe_26, sizeof(recipe_26)},
+    {"vq.taming-llamagen.json", recipe_27, sizeof(recipe_27)},
 };
 
 const size_t tessera_recipe_count = sizeof(recipes) / sizeof(recipes[0]);

@@ -553,3 +553,55 @@ def test_recipes_list_show_check_and_invert(tmp_path):
         back = json.loads(twice.read_text())
         assert back["left"] == json.loads(run("recipes", "show", name, "--json"))["left"]
         assert back["name"] == name
+
+
+def rwkv6_file(path, width=64, heads=2, layers=2, hidden=96, mixing=6, decay=10):
+    """A small RWKV-6 under BlinkDL's names."""
+    generator = torch.Generator().manual_seed(6)
+    draw = lambda *shape: torch.randn(shape, generator=generator) * 0.1
+    state = {"emb.weight": draw(50, width), "head.weight": draw(50, width)}
+    for name in ["blocks.0.ln0", "ln_out"]:
+        state |= {f"{name}.weight": 1 + draw(width), f"{name}.bias": draw(width)}
+    for layer in range(layers):
+        att, ffn = f"blocks.{layer}.att.", f"blocks.{layer}.ffn."
+        for name in ["ln1", "ln2", "att.ln_x"]:
+            state |= {f"blocks.{layer}.{name}.weight": 1 + draw(width), f"blocks.{layer}.{name}.bias": draw(width)}
+        state |= {f"{att}time_maa_{x}": draw(1, 1, width) for x in "xwkvrg"}
+        state |= {f"{att}time_maa_w1": draw(width, 5 * mixing), f"{att}time_maa_w2": draw(5, mixing, width)}
+        state |= {f"{att}time_decay": draw(1, 1, width), f"{att}time_decay_w1": draw(width, decay)}
+        state |= {f"{att}time_decay_w2": draw(decay, width), f"{att}time_faaaa": draw(heads, width // heads)}
+        state |= {f"{att}{x}.weight": draw(width, width) for x in ["receptance", "key", "value", "gate", "output"]}
+        state |= {f"{ffn}time_maa_{x}": draw(1, 1, width) for x in "kr"}
+        state |= {f"{ffn}key.weight": draw(hidden, width), f"{ffn}value.weight": draw(width, hidden)}
+        state[f"{ffn}receptance.weight"] = draw(width, width)
+    torch.save(state, path)
+    return state
+
+
+def test_rwkv6_mixes_in_fla_as_blinkdl_mixes(tmp_path):
+    """fla's class takes the names and shapes, and its modules mix as the published code does: w, k, v, r, g there, r first here."""
+    from fla.models import RWKV6Config, RWKV6ForCausalLM
+
+    state = rwkv6_file(tmp_path / "rwkv6.pth")
+    run("convert", tmp_path / "rwkv6.pth", "-o", f"{tmp_path}/fla/", "--to", "fla")
+    settings = json.loads((tmp_path / "fla/config.json").read_text())
+    assert settings["num_heads"] == 2 and settings["proj_low_rank_dim"] == 6 and settings["expand_k"] == 1
+    model = RWKV6ForCausalLM(RWKV6Config(**{k: v for k, v in settings.items() if k not in ("model_type", "architectures")}))
+    model.load_state_dict(load_file(tmp_path / "fla/model.safetensors"))
+    attention, old = model.model.layers[1].attn, {k.removeprefix("blocks.1.att."): v for k, v in state.items()}
+    x, shifted = torch.randn(2, 7, 64), torch.randn(2, 7, 64)
+    delta = shifted - x
+    with torch.no_grad():
+        base = torch.tanh((x + delta * old["time_maa_x"]) @ old["time_maa_w1"]).view(14, 5, -1).transpose(0, 1)
+        mixed = torch.bmm(base, old["time_maa_w2"]).view(5, 2, 7, 64)
+        inside = attention.x_proj[0](x, delta).view(2, 7, -1, 6)
+        found = torch.einsum("btnr,hnr->btnh", attention.x_proj[1](inside), attention.x_proj[2].weight.view(64, 5, -1)) + attention.x_bias
+        for index, name in enumerate("rwkvg"):
+            expected = old[f"time_maa_{name}"] + mixed["wkvrg".index(name)]
+            assert torch.allclose(found[:, :, index], expected, atol=1e-6), name
+        mu = old["time_maa_w"] + mixed[0]
+        decay = old["time_decay"] + torch.tanh((x + delta * mu) @ old["time_decay_w1"]) @ old["time_decay_w2"]
+        assert torch.allclose(attention.w_proj(x, found[:, :, 1], delta), decay, atol=1e-6)
+    run("convert", tmp_path / "fla", "-o", tmp_path / "back.pth", "--to", "pth")
+    after = torch.load(tmp_path / "back.pth", weights_only=True)
+    assert after.keys() == state.keys() and all(torch.equal(after[name], state[name]) for name in state)
