@@ -130,7 +130,7 @@ VIEWS = {
     "documents": ["--sequence", "layout.json", "--text-tokenizer", "tokenizer.json", "--positions", "mrope",
                   "--documents", "documents.jsonl"],
 }
-VIEWS["packs"] = [*VIEWS["documents"], "--pack", "best-fit", "--length", 2000]
+VIEWS["packs"] = [*VIEWS["documents"], "--pack", "best-fit", "--length", 1400]
 
 
 @pytest.fixture(scope="module")
