@@ -28,6 +28,14 @@ def saved(model, folder):
     return folder
 
 
+def respelled(folder, theta):
+    """Transformers before 5 kept the rotary base at the top of config.json."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    assert config.pop("rope_parameters")["rope_theta"] == theta
+    path.write_text(json.dumps(config | {"rope_theta": theta}))
+
+
 def logits(model, vocabulary=50):
     tokens = (torch.arange(12) * 7 % vocabulary)[None]
     with torch.no_grad():
@@ -357,10 +365,15 @@ def test_qwen3_next_gated_delta_net_in_gguf_order(tmp_path):
         num_key_value_heads=2, head_dim=8, linear_num_value_heads=4, linear_num_key_heads=2,
         linear_key_head_dim=6, linear_value_head_dim=10, moe_intermediate_size=12,
         shared_expert_intermediate_size=12, num_experts=4, num_experts_per_tok=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e7, "partial_rotary_factor": 0.25},
     )  # fmt: skip
     model = transformers.Qwen3NextForCausalLM(settings)
     saved(model, tmp_path / "hf")
     run("convert", tmp_path / "hf", "-o", tmp_path / "next.gguf", "--to", "gguf")
+    assert GGUFReader(tmp_path / "next.gguf").fields["qwen3next.rope.freq_base"].contents() == 1e7
+    respelled(tmp_path / "hf", 1e7)
+    run("convert", tmp_path / "hf", "-o", tmp_path / "respelled.gguf", "--to", "gguf")
+    assert GGUFReader(tmp_path / "respelled.gguf").fields["qwen3next.rope.freq_base"].contents() == 1e7
     tensors = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "next.gguf").tensors}
     layer = model.model.layers[0].linear_attn
     # The module itself says which rows are q, k, v and z.
@@ -404,6 +417,33 @@ def test_llama_rows_are_those_of_transformers(tmp_path):
     message = run("convert", out, "-o", tmp_path / "x.safetensors", "--recipe", "rope.half-adjacent",
                   "--set", "h=4", code=4)  # fmt: skip
     assert "already" in message
+
+
+@pytest.mark.parametrize("spelling", ["rope_parameters", "rope_theta"])
+def test_the_rotary_base_is_kept_in_both_spellings(spelling, tmp_path):
+    import transformers
+    from gguf import GGUFReader
+
+    theta = 500000.0
+    settings = transformers.LlamaConfig(
+        vocab_size=50, hidden_size=32, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4,
+        rope_parameters={"rope_type": "default", "rope_theta": theta},
+    )  # fmt: skip
+    saved(transformers.LlamaForCausalLM(settings), tmp_path / "hf")
+    if spelling == "rope_theta":
+        respelled(tmp_path / "hf", theta)
+    for layout in ["meta", "gguf"]:
+        there = f"{tmp_path}/model.gguf" if layout == "gguf" else f"{tmp_path}/{layout}/"
+        run("convert", tmp_path / "hf", "-o", there, "--to", layout)
+        run("convert", there, "-o", f"{tmp_path}/back-{layout}/", "--to", "hf")
+        back = transformers.LlamaForCausalLM.from_pretrained(f"{tmp_path}/back-{layout}")
+        assert back.config.rope_parameters["rope_theta"] == theta
+        assert torch.equal(logits(back), logits(transformers.LlamaForCausalLM.from_pretrained(tmp_path / "hf")))
+        # What we wrote holds both spellings; it is one entry of a GGUF file again.
+        run("convert", f"{tmp_path}/back-{layout}", "-o", f"{tmp_path}/again-{layout}.gguf", "--to", "gguf")
+        fields = GGUFReader(f"{tmp_path}/again-{layout}.gguf").fields
+        assert fields["llama.rope.freq_base"].contents() == theta
+    assert json.loads((tmp_path / "meta/config.json").read_text())["rope_theta"] == theta
 
 
 def vq_model():

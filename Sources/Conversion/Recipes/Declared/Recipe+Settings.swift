@@ -38,6 +38,8 @@ extension Recipe {
           let cause = "'\(value.spelled ?? "?")' is no \(key.type.rawValue)"
           throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
         }
+        // Two keys of the source may be two spellings of one; the later one is the newer.
+        rules.metadata.removeAll { $0.key == name }
         rules.metadata.append(MetadataEntry(name, typed))
       } else {
         Recipe.set(value, at: name.split(separator: ".").map(String.init)[...], in: &object)
