@@ -53,12 +53,7 @@ public struct AdapterMerge: Sendable {
     var modules: [Module] = []
     var used: [String: String] = [:]
     let all = try AdapterMerge.modules(of: adapter, path: file)
-    let chosen = component.map { component in all.filter { $0.key.belongs(to: component) } } ?? all
-    if let component, chosen.isEmpty {
-      let present = Set(all.compactMap(\.key.component)).sorted().joined(separator: ", ")
-      let cause = "changes nothing of '\(component)'; it says it changes: \(present)"
-      throw AdapterError(path: file, cause: cause)
-    }
+    let chosen = try AdapterMerge.modules(of: component, among: all, path: file)
     for module in chosen {
       let weight = try AdapterMerge.weight(of: module, among: targets, base)
       if let other = used.updateValue(module.key.module, forKey: weight.name) {
@@ -120,6 +115,20 @@ public struct AdapterMerge: Sendable {
       modules[name] = module
     }
     return modules.sorted { $0.key < $1.key }.map(\.value)
+  }
+
+  /// The modules of one model; all where none is named.
+  private static func modules(
+    of component: String?,
+    among modules: [AdapterModule],
+    path: String
+  ) throws(AdapterError) -> [AdapterModule] {
+    guard let component else { return modules }
+    let chosen = modules.filter { $0.key.belongs(to: component) }
+    guard chosen.isEmpty else { return chosen }
+    let present = Set(modules.compactMap(\.key.component)).sorted().joined(separator: ", ")
+    let cause = "changes nothing of '\(component)'; it says it changes: \(present)"
+    throw AdapterError(path: path, cause: cause)
   }
 
   /// The one weight that a module means.

@@ -69,21 +69,7 @@ public struct TimestepFold: Sendable {
   /// - Throws: `FoldError` where the names are others, or the embedding depends on more than time.
   public init(of base: any CheckpointReader, constants: Constants) throws {
     let table = Dictionary(base.tensors.map { ($0.name, $0) }) { first, _ in first }
-    for name in [
-      "conv_in.weight", "conv_out.weight", "conv_out.bias", "time_embedding.linear_1.weight",
-    ]
-    where table[name] == nil {
-      let cause =
-        "missing: a time step is folded into a UNet2DConditionModel with diffusers' names; EDM's networks "
-        + "are folded by --fold-sigma"
-      throw FoldError(tensor: name, cause: cause)
-    }
-    if let other = base.tensors.map(\.name).first(where: { name in
-      TimestepFold.otherEmbeddings.contains { name.hasPrefix($0) }
-    }) {
-      let cause = "the embedding depends on more than the time step; nothing is folded exactly"
-      throw FoldError(tensor: other, cause: cause)
-    }
+    try TimestepFold.check(table)
     let embedding = try TimestepFold.embedding(of: base, table, timestep: constants.timestep)
     var computed: [ComputedTensor] = []
     var removed: Set<String> = []
@@ -116,6 +102,25 @@ public struct TimestepFold: Sendable {
           + "z ~ N(0, 1), without an embedding of time; not reversible"
       ]
     )
+  }
+
+  /// Refuses networks whose names are others, or whose embedding is not of time alone.
+  private static func check(_ table: [String: TensorInfo]) throws(FoldError) {
+    for name in [
+      "conv_in.weight", "conv_out.weight", "conv_out.bias", "time_embedding.linear_1.weight",
+    ]
+    where table[name] == nil {
+      let cause =
+        "missing: a time step is folded into a UNet2DConditionModel with diffusers' names; EDM's networks "
+        + "are folded by --fold-sigma"
+      throw FoldError(tensor: name, cause: cause)
+    }
+    if let other = table.keys.sorted().first(where: { name in
+      TimestepFold.otherEmbeddings.contains { name.hasPrefix($0) }
+    }) {
+      let cause = "the embedding depends on more than the time step; nothing is folded exactly"
+      throw FoldError(tensor: other, cause: cause)
+    }
   }
 
   /// SiLU of the embedding of a time step: what every block projects.

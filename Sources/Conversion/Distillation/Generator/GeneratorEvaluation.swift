@@ -95,6 +95,28 @@ struct GeneratorEvaluation {
     return ranked.sorted { $0.key < $1.key }.map(\.module)
   }
 
+  /// G(z) = D(σ z; σ) for one latent, rounded once.
+  func generated(
+    _ latent: [Float],
+    label: Int,
+    _ constants: SigmaFold.Constants
+  ) throws -> [Float] {
+    let image = FeatureMap(
+      channels: channels,
+      height: resolution,
+      width: resolution,
+      values: latent.map { Double($0) * constants.sigma }
+    )
+    let result = try self(image.mapped { $0 * constants.input }, label: label)
+    guard result.values.count == latent.count else {
+      let cause = "makes \(result.channels) channels of the image's \(channels)"
+      throw FoldError(tensor: "", cause: cause)
+    }
+    return zip(result.values, image.values).map { value, noisy in
+      Float(constants.output * value + constants.skip * noisy)
+    }
+  }
+
   /// F(x) for one image and one label, as the network computes it.
   func callAsFunction(_ image: FeatureMap, label: Int) throws -> FeatureMap {
     var skips: [FeatureMap] = []

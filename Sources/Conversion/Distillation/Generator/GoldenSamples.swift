@@ -52,21 +52,8 @@ public struct GoldenSamples: Sendable {
     for index in 0..<count {
       let drawn = NormalNumbers(seed: seed, sample: UInt64(index)).first(size)
       let label = network.labels == 0 ? 0 : index % network.labels
-      let image = FeatureMap(
-        channels: channels,
-        height: side,
-        width: side,
-        values: drawn.map { Double($0) * constants.sigma }
-      )
-      let result = try network(image.mapped { $0 * constants.input }, label: label)
-      guard result.values.count == size else {
-        let cause = "makes \(result.channels) channels of the image's \(channels)"
-        throw FoldError(tensor: "", cause: cause)
-      }
       latents += drawn
-      outputs += zip(result.values, image.values).map { value, noisy in
-        Float(constants.output * value + constants.skip * noisy)
-      }
+      outputs += try network.generated(drawn, label: label, constants)
     }
     guard outputs.allSatisfy(\.isFinite) else {
       let cause = "the generator's output is not finite; its weights are damaged, or overflow"
