@@ -17,12 +17,10 @@ static inline ptrdiff_t blocks_of(ptrdiff_t channels) { return (channels + LANES
 static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
-/// Tiles of 4x4 outputs that `convolve_winograd` transforms at a time, in steps of the microkernel's 8 rows.
-///
-/// The weights pass once for each such group, which costs more than transforms that leave the second-level
-/// cache; 2.5 MiB of these is where it turns.
+/// Tiles of 4x4 outputs that `convolve_winograd` transforms at a time: what keeps their transforms in
+/// the second-level cache, in steps of the microkernel's 8 rows.
 static inline ptrdiff_t winograd_tiles(ptrdiff_t in_channels) {
-  ptrdiff_t fitting = (ptrdiff_t)(2560 * 1024) / (36 * 4 * LANES * blocks_of(in_channels));
+  ptrdiff_t fitting = (ptrdiff_t)(640 * 1024) / (36 * 4 * LANES * blocks_of(in_channels));
   return smaller(64, larger(16, fitting / 8 * 8));
 }
 
