@@ -183,6 +183,19 @@ def test_two_adapters_are_merged_one_after_the_other(tessera, tmp_path):
     compare(converted(tessera, tmp_path, *options), expected)
 
 
+def refused(tessera, folder, change, message, code):
+    """An adapter of zeros for base.safetensors, changed, ends in one line and no file."""
+    adapter = {"q_proj.lora_A.weight": torch.zeros(4, 24), "q_proj.lora_B.weight": torch.zeros(40, 4)}
+    change(adapter)
+    save_file(adapter, folder / "adapter.safetensors")
+    result = tessera(
+        "convert", folder / "base.safetensors", "-o", folder / "out.safetensors",
+        "--lora", folder / "adapter.safetensors", code=code,
+    )
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert not (folder / "out.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
@@ -196,15 +209,7 @@ def test_two_adapters_are_merged_one_after_the_other(tessera, tmp_path):
 def test_what_does_not_fit_is_named(tessera, tmp_path, change, message):
     base = {k: v.clone() for k, v in randomised(Model(), 8).state_dict().items()}
     save_file(base, tmp_path / "base.safetensors")
-    adapter = {"q_proj.lora_A.weight": torch.zeros(4, 24), "q_proj.lora_B.weight": torch.zeros(40, 4)}
-    change(adapter)
-    save_file(adapter, tmp_path / "adapter.safetensors")
-    result = tessera(
-        "convert", tmp_path / "base.safetensors", "-o", tmp_path / "out.safetensors",
-        "--lora", tmp_path / "adapter.safetensors", code=4,
-    )
-    assert message in result.stderr and result.stderr.count("\n") == 1
-    assert not (tmp_path / "out.safetensors").exists()
+    refused(tessera, tmp_path, change, message, 4)
 
 
 def test_a_peft_file_without_its_configuration_is_refused(tessera, tmp_path):
@@ -231,15 +236,7 @@ def test_numbers_that_are_not_finite_are_named(tessera, tmp_path, change, messag
     base = {k: v.clone() for k, v in randomised(Model(), 8).state_dict().items()}
     base["q_proj.weight"][0] = 0
     save_file(base, tmp_path / "base.safetensors")
-    adapter = {"q_proj.lora_A.weight": torch.zeros(4, 24), "q_proj.lora_B.weight": torch.zeros(40, 4)}
-    change(adapter)
-    save_file(adapter, tmp_path / "adapter.safetensors")
-    result = tessera(
-        "convert", tmp_path / "base.safetensors", "-o", tmp_path / "out.safetensors",
-        "--lora", tmp_path / "adapter.safetensors", code=5,
-    )
-    assert message in result.stderr and result.stderr.count("\n") == 1
-    assert not (tmp_path / "out.safetensors").exists()
+    refused(tessera, tmp_path, change, message, 5)
 
 
 def sdxl():
