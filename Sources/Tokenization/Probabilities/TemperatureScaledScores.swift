@@ -1,7 +1,7 @@
 import Tensors
 
 /// Scores below the largest of their row, divided by a temperature, and the distributions that maps make of them.
-struct TemperedScores {
+struct TemperatureScaledScores {
   typealias Entry = (index: Int, probability: Double)
 
   /// The row.
