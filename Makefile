@@ -82,7 +82,8 @@ bench: build oracles
 	$(ORACLES)/bin/python scripts/bench_network.py --shape chameleon --size 512 --memory
 	$(ORACLES)/bin/python scripts/bench_convert.py .build/release/tessera
 	$(ORACLES)/bin/python scripts/bench_ssm.py .build/release/tessera
-	$(ORACLES)/bin/python scripts/bench_datasets.py .build/release/tessera
+	$(ORACLES)/bin/python scripts/bench_datasets.py .build/release/tessera --folder /dev/shm
+	$(ORACLES)/bin/python scripts/bench_text.py .build/release/tessera
 	$(ORACLES)/bin/python scripts/bench_checkpoints.py .build/release/tessera
 
 clean:

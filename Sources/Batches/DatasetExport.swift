@@ -74,7 +74,7 @@ public struct DatasetExport {
     let stage = try publication.begin()
     var writer = try format.writer(for: rows.table, settings: settings, into: stage)
     var samples = 0
-    try rows.forEach { row in
+    try ReadAheadRows(rows).forEach { row in
       try check(row, rows.table)
       try writer.append(row)
       samples += 1

@@ -17,7 +17,7 @@ mkdir -p $out/objects
 sources=(Sources/Readers/Archives/{ArchiveError,Inflation,LittleEndianBytes,TarMembers,ZipArchive,ZipDirectory}.swift
   Sources/Readers/Files/{ByteInput,FileError,FileRegion,JSONScanner}.swift
   Sources/Readers/Datasets/TarHeader.swift
-  $(ls Sources/Readers/Weights/*.swift | grep -v -E '/(HDF5|Keras|Opaque|Checkpoint\.swift|CheckpointContent|JSONValue)')
+  $(find Sources/Readers/Weights -name '*.swift' | sort | grep -v -E '/(HDF5|Keras|Opaque|Checkpoint\.swift|CheckpointContent|JSONValue)')
   Tests/Fuzzing/FuzzReaders.swift)
 if [[ ! -x $out/fuzz || -n $(find "${sources[@]}" Sources/Tensors -newer $out/fuzz -name '*.swift') ]]; then
   flags=(-O -swift-version 6 -parse-as-library -wmo -package-name tessera -sanitize=fuzzer

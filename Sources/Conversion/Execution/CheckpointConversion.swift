@@ -95,10 +95,11 @@ public struct CheckpointConversion: Sendable {
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> [String] {
     let sharding = SafetensorsSharding(tensors(in: format), byteLimit: shardByteLimit)
-    // One core hashes the source while another copies; the header waits for the hash.
+    // One core hashes the source while another copies; the headers wait for the hash.
     async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
     var set = AtomicFileSet()
-    var files: [String] = []
+    var open: [OpenShard] = []
+    var finished = 0
     var done = 0
     let outputs = Dictionary(uniqueKeysWithValues: plan.outputs.map { ($0.tensor.name, $0) })
     let buffers = TransferBuffers(reading: checkpoint)
@@ -108,32 +109,60 @@ public struct CheckpointConversion: Sendable {
       let layout = try format.layout(of: tensors, metadata: draft, gguf: options)
       let file = sharding.path(of: number, under: path)
       var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
-      for index in shard.entries.indices {
-        let tensor = shard.entries[index].tensor
-        guard let output = outputs[tensor.name], tensor.aliasOf == nil else { continue }
-        try fill(index, of: &shard, with: output, buffers) { count in
-          done += count
-          progress(done)
-        }
+      try fill(&shard, with: outputs, buffers) { count in
+        done += count
+        progress(done)
       }
+      open.append(OpenShard(shard))
+      guard open.count - finished == OpenShard.most else { continue }
+      try set.add(open[finished].finished(metadata: metadata(sourceHash: try await sourceHash)))
+      finished += 1
+    }
+    for shard in open[finished...] {
       try set.add(shard.finished(metadata: metadata(sourceHash: try await sourceHash)))
-      files.append(file)
     }
-    if let indexPath = sharding.indexPath(under: path) {
-      var index = try AtomicFile(path: indexPath, reading: sourceFiles)
-      try index.write(Array(sharding.index(under: path).utf8))
-      try set.add(index)
-      files.append(indexPath)
+    let files = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
+    let others = try add(sharding.index(under: path), at: sharding.indexPath(under: path), to: &set)
+    let beside = try addCompanions(besides: path, to: &set)
+    try set.commit()
+    return files + others + beside
+  }
+
+  private func fill(
+    _ shard: inout CheckpointFile,
+    with outputs: [String: ConversionPlan.Output],
+    _ buffers: borrowing TransferBuffers,
+    _ progress: (Int) -> Void
+  ) throws {
+    for index in shard.entries.indices {
+      let tensor = shard.entries[index].tensor
+      guard let output = outputs[tensor.name], tensor.aliasOf == nil else { continue }
+      try fill(index, of: &shard, with: output, buffers, progress)
     }
-    let slash = path.lastIndex(of: "/")
-    let folder = slash.map { String(path[...$0]) } ?? ""
+  }
+
+  /// Adds the index of several shards, where there is one.
+  private func add(
+    _ index: @autoclosure () -> String,
+    at path: String?,
+    to set: inout AtomicFileSet
+  ) throws -> [String] {
+    guard let path else { return [] }
+    var file = try AtomicFile(path: path, reading: sourceFiles)
+    try file.write(Array(index().utf8))
+    try set.add(file)
+    return [path]
+  }
+
+  private func addCompanions(besides path: String, to set: inout AtomicFileSet) throws -> [String] {
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    var files: [String] = []
     for companion in companions {
       var file = try AtomicFile(path: folder + companion.name, reading: sourceFiles)
       try companion.write(to: &file)
       try set.add(file)
       files.append(folder + companion.name)
     }
-    try set.commit()
     return files
   }
 
@@ -215,6 +244,22 @@ extension TensorExpression {
     TensorTransfer.all(of: self).contains { part in
       encoding.byteCount(elements: part.outputOffset, of: elementType) == nil
     }
+  }
+}
+
+/// A file with all its data, whose header waits.
+private final class OpenShard {
+  /// How many are open at a time: far fewer than any system's limit of open files.
+  static let most = 64
+
+  private var file: CheckpointFile?
+
+  init(_ file: consuming CheckpointFile) { self.file = consume file }
+
+  /// Completes the file, once.
+  func finished(metadata: [String: String]) throws -> AtomicFile {
+    guard let file = file.take() else { preconditionFailure("a shard is finished once") }
+    return try file.finished(metadata: metadata)
   }
 }
 

@@ -20,6 +20,6 @@ extension CheckpointReader {
       try unsafe read(start..<end, of: tensor, into: part)
       unsafe hash.update(bufferPointer: UnsafeRawBufferPointer(part))
     }
-    return hash.finalize().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    return hash.finalize().hexadecimal
   }
 }

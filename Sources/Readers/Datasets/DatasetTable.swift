@@ -161,13 +161,15 @@ public struct DatasetCell: Hashable, Sendable {
 
   /// The elements as numbers of a type that the column has.
   public func elements<Element: TensorElement>(as type: Element.Type = Element.self) -> [Element] {
-    unsafe bytes.withUnsafeBytes { bytes in
-      (0..<bytes.count / MemoryLayout<Element>.size).map { index in
-        unsafe bytes.loadUnaligned(
-          fromByteOffset: index * MemoryLayout<Element>.size,
-          as: Element.self
+    let count = bytes.count / MemoryLayout<Element>.size
+    return unsafe [Element](unsafeUninitializedCapacity: count) { elements, initialized in
+      unsafe bytes.withUnsafeBytes { bytes in
+        let whole = unsafe UnsafeRawBufferPointer(
+          rebasing: bytes[..<(count * MemoryLayout<Element>.size)]
         )
+        unsafe UnsafeMutableRawBufferPointer(elements).copyMemory(from: whole)
       }
+      initialized = count
     }
   }
 }

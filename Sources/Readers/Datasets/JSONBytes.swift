@@ -106,27 +106,29 @@ package enum JSONBytes {
     to line: inout [UInt8]
   ) {
     let width = Value.bitWidth / 8
-    // 20 digits, a sign and a comma at most.
-    line.reserveCapacity(line.count + bytes.count / width * (Value.bitWidth / 3 + 3))
-    unsafe bytes.withUnsafeBytes { bytes in
-      for offset in stride(from: 0, to: bytes.count, by: width) {
-        if offset > 0 { line.append(UInt8(ascii: ",")) }
-        let value = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: Value.self)
-        if value < 0 { line.append(UInt8(ascii: "-")) }
-        appendDigits(UInt64(value.magnitude), to: &line)
+    let count = bytes.count / width
+    // The digits, a sign and a comma at most.
+    let longest = Value.bitWidth / 3 + 3
+    unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: count * longest) { text in
+      var first = text.count
+      func put(_ byte: UInt8) {
+        first -= 1
+        unsafe text[first] = byte
       }
-    }
-  }
-
-  /// Appends a number in decimal.
-  package static func appendDigits(_ value: UInt64, to line: inout [UInt8]) {
-    var power: UInt64 = 1
-    while value / power >= 10 { power *= 10 }
-    var rest = value
-    while power > 0 {
-      line.append(UInt8(ascii: "0") + UInt8(rest / power))
-      rest %= power
-      power /= 10
+      unsafe bytes.withUnsafeBytes { bytes in
+        // From the last digit to the first, as division yields them.
+        for index in (0..<count).reversed() {
+          let value = unsafe bytes.loadUnaligned(fromByteOffset: index * width, as: Value.self)
+          var rest = value.magnitude
+          repeat {
+            put(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
+            rest /= 10
+          } while rest > 0
+          if value < 0 { put(UInt8(ascii: "-")) }
+          if index > 0 { put(UInt8(ascii: ",")) }
+        }
+      }
+      unsafe line.append(contentsOf: UnsafeBufferPointer(rebasing: text[first...]))
     }
   }
 

@@ -13,6 +13,18 @@ package struct MetadataJSON: Sendable {
     let cells: [Int]
     let type: ColumnType
     let shape: [Int?]
+    /// The name in quotes and the colon.
+    let head: [UInt8]
+
+    init(name: String, cells: [Int], type: ColumnType, shape: [Int?]) {
+      self.name = name
+      self.cells = cells
+      self.type = type
+      self.shape = shape
+      var head: [UInt8] = []
+      JSONBytes.appendQuoted(Array(name.utf8), to: &head)
+      self.head = head + [UInt8(ascii: ":")]
+    }
   }
 
   /// The columns of an image's description; the key is none of them.
@@ -81,8 +93,7 @@ package struct MetadataJSON: Sendable {
       guard position < fields.count else { break }
       if position > 0 || keyPosition == 0 { line.append(UInt8(ascii: ",")) }
       let field = fields[position]
-      JSONBytes.appendQuoted(Array(field.name.utf8), to: &line)
-      line.append(UInt8(ascii: ":"))
+      line += field.head
       append(field, of: row, to: &line)
     }
     line += "}\n".utf8

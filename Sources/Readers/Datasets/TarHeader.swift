@@ -38,19 +38,26 @@ package struct TarHeader {
     func put(_ text: String, at offset: Int) {
       block.replaceSubrange(offset..<offset + text.utf8.count, with: text.utf8)
     }
+    func put(octal value: Int, digits: Int, at offset: Int) {
+      var rest = value
+      for place in (offset..<offset + digits).reversed() {
+        block[place] = UInt8(ascii: "0") + UInt8(rest & 7)
+        rest >>= 3
+      }
+    }
     put(name, at: 0)
     put("0000644", at: 100)
     put("0000000", at: 108)
     put("0000000", at: 116)
-    put(Self.octal(size, digits: 11), at: 124)
+    put(octal: size, digits: 11, at: 124)
     // 2000-01-01: GNU tar warns of "an implausibly old time stamp" where this is 0.
-    put(Self.octal(946_684_800, digits: 11), at: 136)
+    put(octal: 946_684_800, digits: 11, at: 136)
     // The checksum is summed with its own field full of spaces.
     put("        ", at: 148)
     block[156] = kind
     put("ustar", at: 257)
     put("00", at: 263)
-    put(Self.octal(Self.checksum(block[...]), digits: 6), at: 148)
+    put(octal: Self.checksum(block[...]), digits: 6, at: 148)
     block[154] = 0
     return block
   }
@@ -82,11 +89,6 @@ package struct TarHeader {
 
   private static func checksum(_ block: ArraySlice<UInt8>) -> Int {
     block.reduce(0) { $0 + Int($1) }
-  }
-
-  private static func octal(_ value: Int, digits: Int) -> String {
-    let text = String(value, radix: 8)
-    return String(repeating: "0", count: digits - text.utf8.count) + text
   }
 
   private static func text(_ field: ArraySlice<UInt8>) -> String {

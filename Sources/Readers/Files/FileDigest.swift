@@ -1,4 +1,4 @@
-import Crypto
+package import Crypto
 import Foundation
 
 /// Whole files: their SHA-256, streamed, or their bytes up to a cap.
@@ -18,7 +18,7 @@ public enum FileDigest {
       try unsafe file.read(at: offset, into: piece)
       unsafe hash.update(bufferPointer: UnsafeRawBufferPointer(piece))
     }
-    return hexadecimal(hash.finalize())
+    return hash.finalize().hexadecimal
   }
 
   /// The SHA-256 of one file; of several, that of their digests in order, a line each.
@@ -40,7 +40,7 @@ public enum FileDigest {
 
   /// The SHA-256 of bytes in memory as 64 hexadecimal digits.
   public static func sha256(of bytes: [UInt8]) -> String {
-    hexadecimal(SHA256.hash(data: bytes))
+    SHA256.hash(data: bytes).hexadecimal
   }
 
   /// The bytes of a regular file that holds at most `maximumBytes`.
@@ -53,8 +53,11 @@ public enum FileDigest {
     }
     return try file.bytes(0..<file.length)
   }
+}
 
-  private static func hexadecimal(_ digest: some Sequence<UInt8>) -> String {
-    digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+extension Digest {
+  /// The digest as lower-case hexadecimal digits.
+  package var hexadecimal: String {
+    map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 }

@@ -62,7 +62,7 @@ struct ArrowWriter: DatasetWriter {
     for column in batch { column.collect(rows: batchRows, into: &nodes, &buffers) }
     let message = ArrowMessage.batch(rows: batchRows, nodes: nodes, buffers: buffers.map(\.count))
     try Self.write(message, body: buffers, to: file)
-    batch = columns.map { ArrowBatchColumn($0) }
+    for index in batch.indices { batch[index].removeAll() }
     batchRows = 0
   }
 
@@ -137,6 +137,15 @@ struct ArrowBatchColumn {
   }
 
   var byteCount: Int { values.count }
+
+  /// Empties the buffers and keeps their memory.
+  mutating func removeAll() {
+    values.removeAll(keepingCapacity: true)
+    for axis in offsets.indices {
+      offsets[axis].removeAll(keepingCapacity: true)
+      offsets[axis].append(0)
+    }
+  }
 
   mutating func append(text: [UInt8]) {
     values += text

@@ -19,6 +19,11 @@ public final class DatasetStage {
     return try StagedFile(name: name, folder: folder, digests: digests)
   }
 
+  /// Creates a file that helps to make another and is discarded before the end.
+  func spool(_ name: String) throws -> StagedFile {
+    try StagedFile(name: ".spool-\(name)", folder: folder, digests: nil)
+  }
+
   /// Makes a folder and those above it.
   func makeFolder(_ name: String) throws {
     let path = "\(folder)/\(name)"

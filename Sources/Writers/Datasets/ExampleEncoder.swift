@@ -83,10 +83,19 @@ struct ExampleEncoder {
   }
 
   private static func varints(_ numbers: [Int64]) -> [UInt8] {
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(numbers.count * 3)
-    for number in numbers { bytes.appendVarint(UInt64(bitPattern: number)) }
-    return bytes
+    let longest = 10
+    return unsafe [UInt8](unsafeUninitializedCapacity: numbers.count * longest) { bytes, count in
+      for number in numbers {
+        var rest = UInt64(bitPattern: number)
+        while rest >= 0x80 {
+          unsafe bytes[count] = UInt8(truncatingIfNeeded: rest) | 0x80
+          count += 1
+          rest >>= 7
+        }
+        unsafe bytes[count] = UInt8(rest)
+        count += 1
+      }
+    }
   }
 
   /// A feature of one list of one field.

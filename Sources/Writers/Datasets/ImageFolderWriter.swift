@@ -42,7 +42,7 @@ struct ImageFolderWriter: DatasetWriter {
       throw stored.refusal("it keeps a crop box of each view: tokenize without --augment")
     }
     list = try SampleList(layout, into: stage)
-    if format == .llamagen { labels = try stage.create(".spool-labels") }
+    if format == .llamagen { labels = try stage.spool("labels") }
   }
 
   /// The views of each image: the first extent of codes [views, tokens]; that of a grid is open.

@@ -29,7 +29,7 @@ struct MegatronWriter: DatasetWriter {
       throw stored.refusal("the dataset has no tokens; name their column with --columns")
     }
     list = try SampleList(layout, into: stage)
-    lengths = try stage.create(".spool-lengths")
+    lengths = try stage.spool("lengths")
     try add("tokens", layout.token, MegatronIndex.tokenType(vocabularySize: table.vocabularySize))
     if let positions = layout.positions {
       for axis in 0..<positions.axes {

@@ -5,7 +5,7 @@ import Tensors
 struct NPYFolderWriter: DatasetWriter {
   private let stored: StoredTable
   private let stage: DatasetStage
-  private let members: [(name: String, column: StoredTable.Column)]
+  private var members: [(name: String, column: StoredTable.Column, head: NPYHead)]
   private var list: SampleList
   private var folders: Set<String> = []
 
@@ -22,22 +22,17 @@ struct NPYFolderWriter: DatasetWriter {
     members = stored.columns.filter { !layout.described.contains($0.index) }.map { column in
       var renamed = column.column
       renamed.name = column.name
-      return (WebDatasetRows.member(of: renamed), column)
+      return (WebDatasetRows.member(of: renamed), column, NPYHead())
     }
   }
 
   mutating func append(_ row: DatasetRow) throws {
     try makeFolder(of: row.key)
-    for (member, column) in members {
+    for index in members.indices {
+      let column = members[index].column
       let cell = row.cells[column.index]
-      var data = cell.bytes
-      if let type = column.type.elementType {
-        guard let header = NPYHeader(elementType: type, shape: cell.shape)?.encoded else {
-          throw stored.refusal("no .npy file holds \(type.rawValue) ('\(column.name)')")
-        }
-        data = header + data
-      }
-      try SmallFile.write(data, to: "\(stage.folder)/data/\(row.key).\(member)")
+      let data = try members[index].head.bytes(of: cell, column, stored) + cell.bytes
+      try SmallFile.write(data, to: "\(stage.folder)/data/\(row.key).\(members[index].name)")
     }
     try list.append(row)
   }

@@ -10,6 +10,8 @@ struct ParquetWriter: DatasetWriter {
   private let columns: [ParquetColumn]
   private let features: String
   private var file: File?
+  /// The values of the current row group; their memory is used again for the next.
+  private var chunks: [ParquetChunk]
 
   /// The most bytes of values that a row group holds before it is written.
   private static let rowGroupBytes = 1 << 24
@@ -17,7 +19,6 @@ struct ParquetWriter: DatasetWriter {
   /// A file being written.
   private struct File {
     let file: StagedFile
-    var chunks: [ParquetChunk]
     var groups: [ThriftCompactWriter] = []
     var groupRows = 0
     var rows = 0
@@ -31,6 +32,7 @@ struct ParquetWriter: DatasetWriter {
     try stored.check { ParquetLayout.kind(of: $0) != nil }
     let key = ParquetColumn(name: ParquetLayout.key, kind: nil, rank: 0, stored: nil)
     columns = [key] + stored.columns.map { ParquetColumn($0) }
+    chunks = columns.map { ParquetChunk(rank: $0.rank) }
     features = HuggingFaceFeatures.json(columns.map { ($0.name, $0.kind, $0.rank) })
   }
 
@@ -40,19 +42,19 @@ struct ParquetWriter: DatasetWriter {
     var size = 0
     for (index, column) in columns.enumerated() {
       guard let source = column.stored else {
-        file.chunks[index].append(text: Array(row.key.utf8))
+        chunks[index].append(text: Array(row.key.utf8))
         continue
       }
       let cell = row.cells[source.index]
       if column.kind == nil {
-        file.chunks[index].append(text: cell.bytes)
+        chunks[index].append(text: cell.bytes)
       } else {
         let type = source.column.type.elementType ?? .uint8
         let wanted = ParquetLayout.kind(of: column.kind)?.stored ?? .int32
         let values = try stored.convert(cell.bytes, type, wanted, row.key, column.name)
-        file.chunks[index].append(values, shape: cell.shape, width: wanted.bitWidth / 8)
+        chunks[index].append(values, shape: cell.shape, width: wanted.bitWidth / 8)
       }
-      size += file.chunks[index].byteCount
+      size += chunks[index].byteCount
     }
     file.groupRows += 1
     file.rows += 1
@@ -65,16 +67,16 @@ struct ParquetWriter: DatasetWriter {
   private func makeFile() throws -> File {
     let file = try stage.create("data/train-\(shardDigits(stage.shards.count)).parquet")
     try file.write(ParquetLayout.magic)
-    return File(file: file, chunks: columns.map { ParquetChunk(rank: $0.rank) })
+    return File(file: file)
   }
 
-  private func closeGroup(of file: inout File) throws {
+  private mutating func closeGroup(of file: inout File) throws {
     guard file.groupRows > 0 else { return }
     var total = 0
-    var chunks: [ThriftCompactWriter] = []
+    var described: [ThriftCompactWriter] = []
     for (index, column) in columns.enumerated() {
       let start = file.file.position
-      let page = file.chunks[index].page(level: options.compression)
+      let page = chunks[index].page(level: options.compression)
       try file.file.write(page.header)
       try file.file.write(page.data)
       let rawSize = page.header.count + page.rawSize
@@ -93,12 +95,12 @@ struct ParquetWriter: DatasetWriter {
       var chunk = ThriftCompactWriter()
       chunk.long(2, start)
       chunk.structure(3, metadata)
-      chunks.append(chunk)
+      described.append(chunk)
       total += rawSize
-      file.chunks[index].removeAll()
+      chunks[index].removeAll()
     }
     var group = ThriftCompactWriter()
-    group.structures(1, chunks)
+    group.structures(1, described)
     group.long(2, total)
     group.long(3, file.groupRows)
     file.groups.append(group)
@@ -252,9 +254,10 @@ struct ParquetChunk {
   func page(
     level: Int?
   ) -> (header: [UInt8], data: [UInt8], rawSize: Int, values: Int) {
+    let levels = (rank > 0 ? [repetitions, definitions] : [definitions]).map(\.finished)
     var data: [UInt8] = []
-    for levels in rank > 0 ? [repetitions, definitions] : [definitions] {
-      let runs = levels.finished
+    data.reserveCapacity(levels.reduce(values.count) { $0 + 4 + $1.count })
+    for runs in levels {
       data.appendLittleEndian(UInt32(runs.count))
       data += runs
     }

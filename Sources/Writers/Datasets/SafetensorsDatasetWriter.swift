@@ -26,11 +26,11 @@ struct SafetensorsDatasetWriter: DatasetWriter {
       throw stored.refusal("the dataset has no tokens; name their column with --columns")
     }
     list = try SampleList(layout, into: stage)
-    offsets = try stage.create(".spool-offsets")
+    offsets = try stage.spool("offsets")
     try offsets.write(Int64(0))
     tokenType = table.vocabularySize <= 1 << 31 ? .int32 : .int64
     func spool(_ name: String, _ index: Int, _ type: ElementType, axes: Int?) throws {
-      let files = try (0..<(axes ?? 1)).map { try stage.create(".spool-\(index)-\($0)") }
+      let files = try (0..<(axes ?? 1)).map { try stage.spool("\(index)-\($0)") }
       spools.append(
         Spool(
           name: name,

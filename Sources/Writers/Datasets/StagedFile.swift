@@ -16,7 +16,7 @@ struct FinishedFile {
   let sha1: String?
 }
 
-/// A file in a stage, written from start to end through one buffer, hashed on the way.
+/// A file in a stage, written from start to end through one buffer, hashed on the way by other threads.
 final class StagedFile {
   /// The path in the dataset's folder.
   let name: String
@@ -27,22 +27,26 @@ final class StagedFile {
 
   private let descriptor: Int32
   private var buffer: [UInt8] = []
-  private var sha256 = SHA256()
-  private var md5: Insecure.MD5?
-  private var sha1: Insecure.SHA1?
+  private let sha256: BackgroundDigest<SHA256>?
+  private let md5: BackgroundDigest<Insecure.MD5>?
+  private let sha1: BackgroundDigest<Insecure.SHA1>?
 
   private static let chunk = 1 << 18
 
-  init(name: String, folder: String, digests: Set<FileDigestKind>) throws(FileError) {
+  /// Creates the file.
+  ///
+  /// - Parameter digests: The digests beside SHA-256; nil for a spool, which needs none at all.
+  init(name: String, folder: String, digests: Set<FileDigestKind>?) throws(FileError) {
     self.name = name
     path = "\(folder)/\(name)"
+    sha256 = digests == nil ? nil : BackgroundDigest()
+    md5 = digests?.contains(.md5) == true ? BackgroundDigest() : nil
+    sha1 = digests?.contains(.sha1) == true ? BackgroundDigest() : nil
     descriptor = unsafe open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
       throw FileError(operation: "create the file", path: path, code: errno)
     }
-    if digests.contains(.md5) { md5 = Insecure.MD5() }
-    if digests.contains(.sha1) { sha1 = Insecure.SHA1() }
-    buffer.reserveCapacity(2 * Self.chunk)
+    buffer.reserveCapacity(Self.chunk)
   }
 
   deinit { _ = close(descriptor) }
@@ -74,8 +78,8 @@ final class StagedFile {
   /// Appends all that another file holds.
   func append(contentsOf other: StagedFile) throws(FileError) {
     try other.flush()
-    for start in stride(from: 0, to: other.position, by: 1 << 20) {
-      try write(try other.read(start, min(1 << 20, other.position - start)))
+    for start in stride(from: 0, to: other.position, by: Self.chunk) {
+      try write(try other.read(start, min(Self.chunk, other.position - start)))
     }
   }
 
@@ -106,9 +110,9 @@ final class StagedFile {
     return FinishedFile(
       name: name,
       bytes: position,
-      sha256: sha256.finalize().hexadecimal,
-      md5: md5?.finalize().hexadecimal,
-      sha1: sha1?.finalize().hexadecimal
+      sha256: sha256?.hexadecimal() ?? "",
+      md5: md5?.hexadecimal(),
+      sha1: sha1?.hexadecimal()
     )
   }
 
@@ -122,9 +126,13 @@ final class StagedFile {
   }
 
   private func put(_ bytes: [UInt8]) throws(FileError) {
-    sha256.update(data: bytes)
-    md5?.update(data: bytes)
-    sha1?.update(data: bytes)
+    sha256?.update(bytes)
+    md5?.update(bytes)
+    sha1?.update(bytes)
+    // Large pieces are the caller's, who fills them again: held on to, they would be copied.
+    defer {
+      if bytes.count > Self.chunk { [sha256?.wait, md5?.wait, sha1?.wait].forEach { $0?() } }
+    }
     let code = unsafe bytes.withUnsafeBytes { bytes -> Int32 in
       var done = 0
       while done < bytes.count {
@@ -140,9 +148,10 @@ final class StagedFile {
   }
 
   private func read(_ start: Int, _ count: Int) throws(FileError) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: count)
-    let got = unsafe bytes.withUnsafeMutableBytes { buffer in
-      unsafe pread(descriptor, buffer.baseAddress, count, off_t(start))
+    var got = 0
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      got = unsafe pread(descriptor, buffer.baseAddress, count, off_t(start))
+      initialized = max(0, got)
     }
     guard got == count else {
       throw FileError(operation: "read", path: path, code: got < 0 ? errno : EIO)

@@ -46,7 +46,7 @@ struct TokenStreamWriter: DatasetWriter {
       file = try stage.create(Self.streamName)
       ends = try stage.create("\(Self.streamName).index")
       if !layout.aligned.isEmpty { loss = try stage.create("\(Self.streamName).loss") }
-    case .llmc: file = try stage.create(".spool-tokens")
+    case .llmc: file = try stage.spool("tokens")
     default: file = try stage.create("train.bin")
     }
   }
@@ -96,7 +96,7 @@ struct TokenStreamWriter: DatasetWriter {
     try whole.append(contentsOf: file)
     file.discard()
     stage.add(try whole.finish(), samples: samples, tokens: tokens)
-    file = try stage.create(".spool-tokens")
+    file = try stage.spool("tokens")
     files += 1
     (samples, tokens) = (0, 0)
   }

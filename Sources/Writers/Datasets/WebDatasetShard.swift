@@ -71,10 +71,3 @@ public struct WebDatasetShard: ~Copyable {
     try file.write(bytes)
   }
 }
-
-extension Digest {
-  /// The digest as lower-case hexadecimal digits.
-  package var hexadecimal: String {
-    map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-  }
-}

@@ -13,10 +13,17 @@ struct WebDatasetWriter: DatasetWriter {
   private let stage: DatasetStage
   private let metadata: MetadataJSON
   /// The columns that are members of their own, sorted by extension, the JSON among them as nil.
-  private let members: [(member: String, column: StoredTable.Column?)]
+  private var members: [Member]
   private let longestMember: Int
   private var shard: Shard?
   private var index = WebDatasetIndex()
+
+  /// One member of every sample.
+  private struct Member {
+    let name: String
+    let column: StoredTable.Column?
+    var head = NPYHead()
+  }
 
   /// A shard being written.
   private struct Shard {
@@ -32,12 +39,13 @@ struct WebDatasetWriter: DatasetWriter {
     var renamed = table
     for column in stored.columns { renamed.columns[column.index].name = column.name }
     metadata = MetadataJSON(renamed)
-    var members: [(String, StoredTable.Column?)] = [("json", nil)]
+    var members = [Member(name: "json", column: nil)]
     for column in stored.columns where !column.column.isMetadata {
-      members.append((WebDatasetRows.member(of: renamed.columns[column.index]), column))
+      let name = WebDatasetRows.member(of: renamed.columns[column.index])
+      members.append(Member(name: name, column: column))
     }
-    self.members = members.sorted { $0.0 < $1.0 }
-    longestMember = members.map(\.0.utf8.count).max() ?? 0
+    self.members = members.sorted { $0.name < $1.name }
+    longestMember = members.map(\.name.utf8.count).max() ?? 0
   }
 
   mutating func append(_ row: DatasetRow) throws {
@@ -51,36 +59,25 @@ struct WebDatasetWriter: DatasetWriter {
       )
     }
     shard.offsets.append(shard.file.position)
-    for (member, column) in members {
+    for index in members.indices {
+      var head: [UInt8] = []
       var data: [UInt8] = []
-      if let column {
-        data = try Self.member(row.cells[column.index], column)
+      if let column = members[index].column {
+        let cell = row.cells[column.index]
+        head = try members[index].head.bytes(of: cell, column, stored)
+        data = cell.bytes
       } else {
         metadata.append(row, to: &data)
       }
-      try shard.file.write(TarHeader(name: "\(row.key).\(member)", size: data.count).bytes)
+      let name = "\(row.key).\(members[index].name)"
+      try shard.file.write(TarHeader(name: name, size: head.count + data.count).bytes)
+      try shard.file.write(head)
       try shard.file.write(data)
       try shard.file.pad(to: TarHeader.blockSize)
     }
     shard.tokens += stored.tokens(of: row)
     self.shard = shard
     if shard.offsets.count == options.shardSamples { try closeShard() }
-  }
-
-  /// The data of one member.
-  private static func member(
-    _ cell: DatasetCell,
-    _ column: StoredTable.Column
-  ) throws -> [UInt8] {
-    guard let type = column.type.elementType else { return cell.bytes }
-    guard let header = NPYHeader(elementType: type, shape: cell.shape)?.encoded else {
-      throw DatasetWriterError(
-        format: .webdataset,
-        place: column.name,
-        reason: "no .npy file holds \(type.rawValue)"
-      )
-    }
-    return header + cell.bytes
   }
 
   private mutating func closeShard() throws {

@@ -7,9 +7,9 @@ struct BenchCommand: AsyncParsableCommand {
     abstract: "Measure this machine: each stage alone, medians of repeated runs.",
     shouldDisplay: false,
     subcommands: [
-      BenchConvertCommand.self, BenchImagesCommand.self, BenchKernelsCommand.self,
-      BenchNetworkCommand.self, BenchQuantizerCommand.self, BenchTextCommand.self,
-      BenchTokenizeCommand.self,
+      BenchConvertCommand.self, BenchExportCommand.self, BenchImagesCommand.self,
+      BenchKernelsCommand.self, BenchNetworkCommand.self, BenchQuantizerCommand.self,
+      BenchTextCommand.self, BenchTokenizeCommand.self,
     ]
   )
 }
