@@ -12,6 +12,8 @@ struct NAME(product) {
   ptrdiff_t tap_count, channels, block_stride;
   /// Panels [columns / 32][taps * channels][32].
   const float *right;
+  /// The panel that another product will begin with, to be fetched in time; null where none follows.
+  const float *following;
   /// One value a column, or null for zero.
   const float *bias;
   /// Blocked: column c of row r lies at (c / 16) * output_block + r * 16 + c % 16.
@@ -25,8 +27,8 @@ typedef struct NAME(product) NAME(product_type);
 
 /// One tile of the product in registers: `rows` x (`vectors` * WIDTH) sums, both compile-time constants.
 INLINE void NAME(tile)(const int rows, const int vectors, const product_type *p,
-                       const float *const *left, const float *right, ptrdiff_t row,
-                       ptrdiff_t column) {
+                       const float *const *left, const float *right, const float *next,
+                       ptrdiff_t share, ptrdiff_t row, ptrdiff_t column) {
   vector sums[ROWS][VECTORS];
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; ++r)
@@ -36,11 +38,10 @@ INLINE void NAME(tile)(const int rows, const int vectors, const product_type *p,
     ptrdiff_t place = p->taps[tap];
     for (ptrdiff_t rest = p->channels; rest > 0; rest -= LANES, place += p->block_stride) {
       ptrdiff_t end = place + smaller(rest, LANES);
-      for (ptrdiff_t k = place; k < end; ++k, right += PANEL) {
+      for (ptrdiff_t k = place; k < end; ++k, right += PANEL, next += share) {
         vector weights[VECTORS];
-        // Weights pass once an image and come from memory: 24 rows ahead hides most of the way.
         __builtin_prefetch(right + 24 * PANEL);
-        __builtin_prefetch(right + 24 * PANEL + LANES);
+        __builtin_prefetch(next, 0, 2);
 #pragma clang loop unroll(full)
         for (int v = 0; v < vectors; ++v) weights[v] = load(right + v * WIDTH);
 #pragma clang loop unroll(full)
@@ -70,10 +71,10 @@ INLINE void NAME(tile)(const int rows, const int vectors, const product_type *p,
 
 /// A tile of any number of rows up to ROWS.
 INLINE void NAME(rows)(ptrdiff_t rows, const int vectors, const product_type *p,
-                       const float *const *left, const float *right, ptrdiff_t row,
-                       ptrdiff_t column) {
+                       const float *const *left, const float *right, const float *next,
+                       ptrdiff_t share, ptrdiff_t row, ptrdiff_t column) {
 #define TILE(count) \
-  case count: NAME(tile)(count, vectors, p, left, right, row, column); break;
+  case count: NAME(tile)(count, vectors, p, left, right, next, share, row, column); break;
   switch (rows) {
     TILE(1) TILE(2) TILE(3) TILE(4)
 #if ROWS >= 6
@@ -88,24 +89,33 @@ INLINE void NAME(rows)(ptrdiff_t rows, const int vectors, const product_type *p,
 
 /// The whole product. Rows go in groups of 64, so that their left side stays in the cache while the
 /// panels pass, and each group in tiles of nearly equal height.
+///
+/// Panels come from memory or a far cache. Every tile fetches its share of the panel that follows the
+/// current one, so that the way is spread over the whole time that the current one takes.
 static void NAME(multiply)(const product_type *p) {
-  enum { GROUP = 64, COLUMNS = VECTORS * WIDTH };
+  enum { GROUP = 64, COLUMNS = VECTORS * WIDTH, PARTS = PANEL / COLUMNS };
   const ptrdiff_t depth = p->tap_count * p->channels;
   for (ptrdiff_t first = 0; first < p->rows; first += GROUP) {
     const ptrdiff_t last = smaller(first + GROUP, p->rows);
+    const ptrdiff_t passes = (last - first + ROWS - 1) / ROWS * PARTS;
+    const ptrdiff_t share = (PANEL + passes - 1) / passes;
     for (ptrdiff_t column = 0; column < p->columns; column += COLUMNS) {
-      const float *right = p->right + column / PANEL * depth * PANEL + column % PANEL;
+      const float *panel = p->right + column / PANEL * depth * PANEL;
+      const float *right = panel + column % PANEL, *next = panel + depth * PANEL;
+      if (p->following && column / PANEL * PANEL + PANEL >= p->columns) next = p->following;
       ptrdiff_t tiles = (last - first + ROWS - 1) / ROWS;
-      for (ptrdiff_t row = first; row < last; --tiles) {
+      ptrdiff_t pass = column % PANEL / COLUMNS * tiles;
+      for (ptrdiff_t row = first; row < last; --tiles, ++pass) {
         const ptrdiff_t count = (last - row + tiles - 1) / tiles;
         const float *left[ROWS];
         for (ptrdiff_t r = 0; r < count; ++r)
           left[r] = p->left + (row + r) / p->line * p->line_stride +
                     (row + r) % p->line * p->row_stride;
+        const float *part = next + pass * share * depth;
         if (COLUMNS == PANEL && column + LANES == p->columns)
-          NAME(rows)(count, VECTORS > 1 ? VECTORS / 2 : 1, p, left, right, row, column);
+          NAME(rows)(count, VECTORS > 1 ? VECTORS / 2 : 1, p, left, right, part, share, row, column);
         else
-          NAME(rows)(count, VECTORS, p, left, right, row, column);
+          NAME(rows)(count, VECTORS, p, left, right, part, share, row, column);
         row += count;
       }
     }

@@ -146,14 +146,19 @@ static void NAME(convolve_winograd)(const ckernels_convolution *c, bool upsample
     for (ptrdiff_t column = 0; column < columns; column += WINOGRAD_COLUMNS) {
       const ptrdiff_t count = smaller(WINOGRAD_COLUMNS, columns - column);
       const ptrdiff_t product_plane = winograd_plane(count / LANES, t.count);
-      for (ptrdiff_t point = 0; point < 36; ++point)
+      const ptrdiff_t depth = c->in_channels * PANEL;
+      const float *weights = c->weights + column / PANEL * depth;
+      for (ptrdiff_t point = 0; point < 36; ++point, weights += panels * depth) {
+        const float *following = weights + panels * depth;
+        if (point == 35)
+          following = c->weights + (column + count < columns ? (column + count) / PANEL * depth : 0);
         multiply(&(product_type){
             .left = scratch + point * plane, .rows = t.count, .line = t.count, .row_stride = LANES,
             .taps = &here, .tap_count = 1, .channels = c->in_channels,
-            .block_stride = t.count * LANES,
-            .right = c->weights + (point * panels + column / PANEL) * c->in_channels * PANEL,
+            .block_stride = t.count * LANES, .right = weights, .following = following,
             .output = products + point * product_plane, .columns = count,
             .output_block = t.count * LANES});
+      }
       NAME(transform_outputs)(t, count / LANES, products, product_plane, c->bias + column,
                               output + column * height * width, accumulate);
     }
