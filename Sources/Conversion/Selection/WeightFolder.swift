@@ -40,7 +40,7 @@ public enum WeightFolder {
   }
 
   private static func isWeights(_ name: String, in folder: String) -> Bool {
-    if name.hasPrefix(".") { return false }
+    if name.hasPrefix(".") || name.hasSuffix(Checkpoint.originalsEnding) { return false }
     return Checkpoint.isFolder("\(folder)/\(name)")
       || Checkpoint.endings.contains { name.hasSuffix($0) }
   }
