@@ -220,6 +220,34 @@ import Writers
     #expect(text.contains("x") && text.contains("v") && text.contains("axis 0"), "\(text)")
   }
 
+  @Test(arguments: [
+    (#"{"left": "v", "right": "w", "shape": ["h*e", 2]}"#, "also in the rule for 'x'"),
+    (
+      #"{"left": "v", "right": "w", "operations": [{"reshape": ["h", "8/h"]}]}"#,
+      "no shape of this rule"
+    ),
+    (#"{"left": "v", "right": "w", "shape": ["k*e", 2]}"#, "does not follow from k*e = 4"),
+  ])
+  func `a size that rules share must be declared, which the error says`(
+    rule: String,
+    cause: String
+  ) throws {
+    let recipe = try Recipe(
+      parsing: text(#"{"left": "x", "right": "y", "shape": ["h", 3]}, "# + rule),
+      file: "r.json"
+    )
+    let stored = try StoredTensors([
+      "x": Tensor(shape: [2, 3], floats: Array(repeating: 0, count: 6)),
+      "v": Tensor(shape: [4, 2], floats: Array(repeating: 0, count: 8)),
+    ])
+    let error = #expect(throws: RecipeError.self) {
+      try ConversionPlan([recipe], of: stored.checkpoint)
+    }
+    let text = error?.description ?? ""
+    #expect(text.contains(cause) && text.contains("under 'sizes'"), "\(text)")
+    #expect(text.contains(rule.contains("k*e") ? "'k'" : "'h'"), "\(text)")
+  }
+
   @Test func `a size that nothing gives is asked for by name`() throws {
     let rule =
       #"{"left": "x", "right": "y", "shape": [6], "operations": [{"reshape": ["d", "6/d"]}]}"#

@@ -27,7 +27,13 @@ indirect enum RecipeOperation: Hashable, Sendable {
   ) throws(RecipeError) -> TensorOperation {
     func value(_ expression: SizeExpression) throws(RecipeError) -> Int {
       guard let value = expression.value(sizes), value >= 0 else {
-        throw RecipeError("the size '\(expression)' is not known or not whole", kind: .mismatch)
+        let missing = expression.names.first { sizes[$0] == nil }
+        let hint = missing.map {
+          ": '\($0)' follows from no shape of this rule; rules share the sizes that the recipe declares "
+            + "under 'sizes', and --set \($0)=N gives one of those"
+        }
+        let cause = "the size '\(expression)' is not known or not whole\(hint ?? "")"
+        throw RecipeError(cause, kind: .mismatch)
       }
       return value
     }

@@ -101,7 +101,7 @@ struct RecipeSizes {
       }
       for (axis, extent) in shape.enumerated() {
         guard let value = extent.value(sizes) else {
-          throw failure(tensor, unknown(extent, sizes, tensor.shape[axis]))
+          throw failure(tensor, unknown(extent, sizes, tensor.shape[axis], in: match))
         }
         if value != tensor.shape[axis] { throw failure(tensor, mismatch(axis, extent, value)) }
       }
@@ -124,21 +124,31 @@ struct RecipeSizes {
   private func unknown(
     _ extent: SizeExpression,
     _ sizes: [String: Int],
-    _ found: Int
+    _ found: Int,
+    in match: RecipeMatching.Match
   ) -> String {
     let missing = extent.names.filter { sizes[$0] == nil }
     guard let first = missing.first else {
       return "an extent of \(found) is not \(extent)" + given(extent, sizes)
     }
-    let size = recipe.sizes.first { $0.name == first }
-    let meaning = size.map { " (\($0.meaning))" } ?? ""
-    if missing.count == 1, known.isEmpty == false, extent.names.count > 1 {
-      let others = extent.names.filter { sizes[$0] != nil }
-      if !others.isEmpty, size == nil {
-        return "an extent of \(found) is not \(extent)" + given(extent, sizes)
-      }
+    if let size = recipe.sizes.first(where: { $0.name == first }) {
+      return "the size '\(first)' (\(size.meaning)) stands in no shape and no setting: "
+        + "give --set \(first)=N"
     }
-    return "the size '\(first)'\(meaning) stands in no shape and no setting: give --set \(first)=N"
+    if missing.count == 1, extent.names.count > 1 {
+      return "an extent of \(found) is not \(extent)" + given(extent, sizes)
+    }
+    let other = recipe.rules.first { rule in
+      rule.label != match.rule.label
+        && (rule.definition.shapes ?? []).joined().contains { $0.names.contains(first) }
+    }
+    if let other {
+      return "the size '\(first)' in \(extent) = \(found) is also in the rule for "
+        + "'\(other.label)', but rules share only sizes that the recipe declares: declare "
+        + "'\(first)' under 'sizes'"
+    }
+    return "the size '\(first)' does not follow from \(extent) = \(found): declare it under "
+      + "'sizes' of the recipe, then another shape, a setting or --set can give it"
   }
 
   private func given(_ extent: SizeExpression, _ sizes: [String: Int]) -> String {
