@@ -53,6 +53,20 @@ import Testing
     #expect(try bytes("y", of: result) == permuted(source, shape, axes, width: 4))
   }
 
+  @Test func `what is computed of a list is computed of each of its tensors`() async throws {
+    let stored = try store([4, 3, 2])
+    let result = try await convert(
+      stored,
+      [.split(axis: 0, sizes: [2, 2]), .viewComplex, .conjugatePairs(axis: 0)],
+      to: ["y", "z"]
+    )
+    let source = try bytes("x", of: stored.checkpoint)
+    for (name, part) in [("y", source.prefix(48)), ("z", source.suffix(48))] {
+      let turned = part.enumerated().map { $0.offset % 8 == 7 ? $0.element ^ 0x80 : $0.element }
+      #expect(try bytes(name, of: result) == Array(part) + turned)
+    }
+  }
+
   @Test(
     arguments: [
       [.permute([2, 0, 1])],

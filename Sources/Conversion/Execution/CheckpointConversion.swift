@@ -218,15 +218,7 @@ extension CheckpointConversion {
     _ buffers: borrowing TransferBuffers,
     _ progress: (Int) -> Void
   ) throws {
-    let tensor = file.entries[index].tensor
-    var whole = [UInt8](repeating: 0, count: tensor.byteCount ?? 0)
-    try unsafe whole.withUnsafeMutableBytes { whole in
-      try unsafe buffers.perform(expression) { bytes, offset in
-        unsafe UnsafeMutableRawBufferPointer(rebasing: whole[offset..<offset + bytes.count])
-          .copyMemory(from: bytes)
-        progress(bytes.count)
-      }
-    }
+    let whole = try buffers.whole(expression, progress)
     try unsafe whole.withUnsafeBytes { bytes in
       // Blocks of 32 floats: a piece is a whole number of them.
       for start in stride(from: 0, to: bytes.count, by: TransferBuffers.pieceSize) {
@@ -240,7 +232,7 @@ extension CheckpointConversion {
 
 extension TensorExpression {
   /// Whether a part begins inside of a block of the encoding.
-  fileprivate func cutsBlocks(of encoding: CheckpointEncoding) -> Bool {
+  func cutsBlocks(of encoding: CheckpointEncoding) -> Bool {
     TensorTransfer.all(of: self).contains { part in
       encoding.byteCount(elements: part.outputOffset, of: elementType) == nil
     }

@@ -39,9 +39,8 @@ public struct MemoryForecast: Sendable, Hashable {
       source = max(source, sizes.source)
       output = max(output, sizes.output)
       whole = max(whole, result.wholeByteCount)
-      guard quantized.contains(result.tensor.name) else { continue }
-      let isMoved = result.streaming != .bytes
-      whole = max(whole, isMoved ? result.byteCount + result.wholeByteCount : 0)
+      guard quantized.contains(result.tensor.name), result.isPutTogether else { continue }
+      whole = max(whole, result.byteCount + result.wholeByteCount)
     }
     buffers += source + output + whole
     let isChunked = checkpoint.format.contains("h5") || checkpoint.format.hasPrefix("keras")
@@ -62,6 +61,12 @@ extension TensorInfo {
 }
 
 extension ConversionPlan.Output {
+  /// Whether the result, as blocks, is put together in memory before it is written.
+  fileprivate var isPutTogether: Bool {
+    guard case .expression(let expression) = content else { return false }
+    return streaming != .bytes || expression.cutsBlocks(of: .q8_0)
+  }
+
   /// How much of the two buffers of a conversion this result touches.
   fileprivate var bufferSizes: (source: Int, output: Int) {
     guard case .expression(let expression) = content else {

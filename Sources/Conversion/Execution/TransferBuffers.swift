@@ -49,26 +49,40 @@ import Tensors
     if let value = computation.fill {
       let form = computation.form
       let element = value.bytes(as: form.elementType)
-      let bytes = (0..<(form.shape.elementCount ?? 0)).flatMap { _ in element }
+      var bytes: [UInt8] = []
+      bytes.reserveCapacity(form.byteCount)
+      for _ in 0..<(form.shape.elementCount ?? 0) { bytes += element }
       return Tensor(elementType: form.elementType, shape: form.shape, bytes: bytes)
     }
-    var operands: [Tensor] = []
-    for expression in computation.operands {
-      var bytes = [UInt8](repeating: 0, count: expression.form.byteCount)
-      try unsafe perform(expression) { part, offset in
-        unsafe bytes.replaceSubrange(offset..<offset + part.count, with: part)
-      }
-      operands.append(
-        Tensor(elementType: expression.elementType, shape: expression.shape, bytes: bytes)
-      )
+    guard let expression = computation.operand else {
+      preconditionFailure("a computed tensor has an operand or one value")
     }
-    guard let operation = computation.operation else { return operands[0] }
+    let operand = Tensor(
+      elementType: expression.elementType,
+      shape: expression.shape,
+      bytes: try whole(expression)
+    )
+    guard let operation = computation.operation else { return operand }
     do {
-      return try operation.evaluate(operands, to: computation.form)
+      return try operation.evaluate(operand, to: computation.form)
     } catch {
-      let name = computation.operands.first?.parts.first?.source.name ?? ""
+      let name = expression.parts.first?.source.name ?? ""
       throw PlanError(tensor: name, cause: error.description)
     }
+  }
+
+  /// All bytes of an expression, put together in memory; `progress` is told how many have come.
+  func whole(_ expression: TensorExpression, _ progress: (Int) -> Void = { _ in }) throws -> [UInt8]
+  {
+    var bytes = [UInt8](repeating: 0, count: expression.form.byteCount)
+    try unsafe bytes.withUnsafeMutableBytes { bytes in
+      try unsafe perform(expression) { part, offset in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + part.count])
+          .copyMemory(from: part)
+        progress(part.count)
+      }
+    }
+    return bytes
   }
 
   /// Reads a range of the source's elements.

@@ -63,9 +63,8 @@ struct TensorExpression: Sendable {
         let wholes = results.map { TensorExpression(TensorComputation(of: $0)) }
         results = try apply(operation, to: wholes) ?? []
       } else {
-        let operands = results
-        results = expected.enumerated().map { index, form in
-          TensorExpression(TensorComputation(operation, operands, result: index, form))
+        results = zip(results, expected).map { operand, form in
+          TensorExpression(TensorComputation(operation, operand, form))
         }
       }
       precondition(results.map(\.form) == expected, "views have the shapes that were foreseen")

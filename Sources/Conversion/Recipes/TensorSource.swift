@@ -26,15 +26,15 @@ enum TensorSource: Sendable {
   var name: String {
     switch self {
     case .stored(let tensor): tensor.name
-    case .computed(let computation): computation.operands.first?.parts.first?.source.name ?? ""
+    case .computed(let computation): computation.operand?.parts.first?.source.name ?? ""
     }
   }
 
-  /// The memory that whole tensors take until this one is there, in bytes.
+  /// The most memory that whole tensors take until this one is there, itself included, in bytes.
   var wholeByteCount: Int {
     switch self {
     case .stored: 0
-    case .computed(let computation): computation.byteCount
+    case .computed(let computation): computation.peakByteCount
     }
   }
 }
@@ -43,38 +43,41 @@ enum TensorSource: Sendable {
 final class TensorComputation: Sendable {
   /// What is done; nil brings the operand into memory as it is.
   let operation: TensorOperation?
-  let operands: [TensorExpression]
-  /// Which of the operation's results this is.
-  let result: Int
+  /// What the operation applies to; nil where every element has one value.
+  let operand: TensorExpression?
   /// Extents and type of the result.
   let form: TensorForm
-  /// The memory it takes, its operands included.
-  let byteCount: Int
+  /// The most memory that is held at a time, in bytes.
+  ///
+  /// First the operand with what it is made from, then the operand with the result. What the
+  /// operation only sees differently is the operand's own bytes.
+  let peakByteCount: Int
   /// The value of every element, where nothing is computed.
   let fill: ImpliedTensor.Value?
 
-  convenience init(of expression: TensorExpression) {
-    self.init(nil, [expression], result: 0, expression.form)
-  }
+  /// A tensor in memory as it is.
+  convenience init(of expression: TensorExpression) { self.init(nil, expression, expression.form) }
 
+  /// A tensor of one value.
   convenience init(filling form: TensorForm, with value: ImpliedTensor.Value) {
-    self.init(nil, [], result: 0, form, fill: value)
+    self.init(nil, nil, form, fill: value)
   }
 
+  /// The result of an operation on one tensor.
   init(
     _ operation: TensorOperation?,
-    _ operands: [TensorExpression],
-    result: Int,
+    _ operand: TensorExpression?,
     _ form: TensorForm,
     fill: ImpliedTensor.Value? = nil
   ) {
     self.fill = fill
     self.operation = operation
-    self.operands = operands
-    self.result = result
+    self.operand = operand
     self.form = form
-    let inputs = operands.reduce(0) { $0 + $1.form.byteCount + $1.wholeByteCount }
-    byteCount = operation == nil && fill == nil ? inputs : inputs + form.byteCount
+    let input = operand.map { (held: $0.form.byteCount, peak: $0.wholeByteCount) } ?? (0, 0)
+    let isShared = operand != nil && operation?.keepsBytes ?? true
+    let result = isShared ? 0 : form.byteCount
+    peakByteCount = input.held + max(input.peak, result)
   }
 }
 
@@ -86,24 +89,34 @@ extension TensorForm {
 }
 
 extension TensorOperation {
-  /// The result of an operation on whole tensors.
+  /// Whether the bytes of a whole tensor are those of the result.
+  fileprivate var keepsBytes: Bool {
+    switch self {
+    case .conjugatePairs, .conjugateHalf, .deduplicate, .repeat: false
+    default: true
+    }
+  }
+
+  /// The result of an operation on a whole tensor.
   ///
-  /// - Throws: `OperationError` where their values do not have the structure that it needs.
-  func evaluate(_ tensors: [Tensor], to form: TensorForm) throws(OperationError) -> Tensor {
-    guard let tensor = tensors.first else { throw refusal([TensorForm](), "needs a tensor") }
+  /// - Throws: `OperationError` where its values do not have the structure that it needs.
+  func evaluate(_ tensor: Tensor, to form: TensorForm) throws(OperationError) -> Tensor {
     let bytes: [UInt8]
     switch self {
     case .conjugatePairs(let axis):
-      bytes = AxisBlocks(tensor, axis: axis).mapped { $0 + AxisBlocks.conjugate($0, tensor) }
+      bytes = AxisBlocks(tensor, axis: axis).mapped(into: form) { block, result in
+        result += block
+        result += AxisBlocks.conjugate(block, tensor)
+      }
     case .conjugateHalf(let axis):
       let blocks = AxisBlocks(tensor, axis: axis)
       guard
         blocks.allSatisfy({ block in
-          let half = block.count / 2
-          return Array(block[half...]) == AxisBlocks.conjugate(Array(block[..<half]), tensor)
+          let (first, second) = (block.prefix(block.count / 2), block.suffix(block.count / 2))
+          return second.elementsEqual(AxisBlocks.conjugate(first, tensor))
         })
       else { throw refusal([tensor.shape], "the second half is not the conjugate of the first") }
-      bytes = blocks.mapped { Array($0[..<($0.count / 2)]) }
+      bytes = blocks.mapped(into: form) { $1 += $0.prefix($0.count / 2) }
     case .deduplicate(let axis, let count):
       let blocks = AxisBlocks(tensor, axis: axis)
       guard
@@ -112,10 +125,10 @@ extension TensorOperation {
           return block.dropFirst(size).elementsEqual(block.dropLast(size))
         })
       else { throw refusal([tensor.shape], "the parts along the axis are not equal") }
-      bytes = blocks.mapped { Array($0[..<($0.count / count)]) }
+      bytes = blocks.mapped(into: form) { $1 += $0.prefix($0.count / count) }
     case .repeat(let axis, let count):
-      bytes = AxisBlocks(tensor, axis: axis).mapped { block in
-        (0..<count).flatMap { _ in block }
+      bytes = AxisBlocks(tensor, axis: axis).mapped(into: form) { block, result in
+        for _ in 0..<count { result += block }
       }
     default: bytes = tensor.bytes
     }
@@ -134,20 +147,27 @@ private struct AxisBlocks {
     size = max(inner * tensor.elementType.bitWidth / 8, 1)
   }
 
-  func mapped(_ change: ([UInt8]) -> [UInt8]) -> [UInt8] {
-    stride(from: 0, to: bytes.count, by: size).flatMap { change(Array(bytes[$0..<$0 + size])) }
+  /// The bytes of a result to which each run adds its part; memory for them is taken once.
+  func mapped(into form: TensorForm, _ add: (ArraySlice<UInt8>, inout [UInt8]) -> Void) -> [UInt8] {
+    var result: [UInt8] = []
+    result.reserveCapacity(form.byteCount)
+    for start in stride(from: 0, to: bytes.count, by: size) {
+      add(bytes[start..<start + size], &result)
+    }
+    return result
   }
 
-  func allSatisfy(_ isTrue: ([UInt8]) -> Bool) -> Bool {
-    stride(from: 0, to: bytes.count, by: size).allSatisfy { isTrue(Array(bytes[$0..<$0 + size])) }
+  func allSatisfy(_ isTrue: (ArraySlice<UInt8>) -> Bool) -> Bool {
+    stride(from: 0, to: bytes.count, by: size).allSatisfy { isTrue(bytes[$0..<$0 + size]) }
   }
 
   /// Little-endian elements with the sign of the imaginary part turned; real ones are unchanged.
-  static func conjugate(_ bytes: [UInt8], _ tensor: Tensor) -> [UInt8] {
-    guard [.complex64, .complex128].contains(tensor.elementType) else { return bytes }
-    var turned = bytes
-    let width = tensor.elementType.bitWidth / 8
-    for last in stride(from: width - 1, to: bytes.count, by: width) { turned[last] ^= 0x80 }
-    return turned
+  static func conjugate(_ bytes: ArraySlice<UInt8>, _ tensor: Tensor) -> some Sequence<UInt8> {
+    let isComplex = [.complex64, .complex128].contains(tensor.elementType)
+    let last = isComplex ? tensor.elementType.bitWidth / 8 - 1 : bytes.count
+    let period = isComplex ? last + 1 : max(bytes.count, 1)
+    return bytes.enumerated().lazy.map { place, byte in
+      place % period == last ? byte ^ 0x80 : byte
+    }
   }
 }
