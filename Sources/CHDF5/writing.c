@@ -145,7 +145,6 @@ bool chdf5_add_dataset(
 }
 
 bool chdf5_add_group(hid_t file, const char *name) {
-  if (H5Lexists(file, name, H5P_DEFAULT) > 0) return true;
   hid_t links = make_link_creation();
   if (links < 0) return false;
   hid_t group = H5Gcreate2(file, name, links, H5P_DEFAULT, H5P_DEFAULT);

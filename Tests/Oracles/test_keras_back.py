@@ -33,6 +33,21 @@ def datasets(path):
     return found
 
 
+def groups(path):
+    """The groups of a file with their attributes: names, values and the types of these."""
+    found = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Group):
+            attributes = item.attrs
+            types = {key: (attributes.get_id(key).dtype, attributes.get_id(key).shape) for key in attributes}
+            found[name] = {key: (attributes[key], *types[key]) for key in attributes}
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return found
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_outputs_equal_torch(name, tessera, tmp_path):
     layer, shape, make, around = CASES[name]
@@ -78,6 +93,32 @@ def test_keras_there_and_back_is_the_same_file_of_weights(name, tessera, tmp_pat
     assert sorted(mine) == sorted(keras_own)
     for key, value in keras_own.items():
         assert mine[key].dtype == value.dtype and mine[key].tobytes() == value.tobytes(), key
+    assert groups(back) == groups(tmp_path / "model.weights.h5")
+
+
+@pytest.mark.parametrize("ending", ["keras", "weights.h5"])
+def test_groups_have_the_names_that_keras_gives_them(ending, tessera, tmp_path):
+    """Also those of layers without variables; an optimizer's state, and the groups for it, are Keras' alone."""
+    inner = keras.Sequential([keras.Input((8,)), layers.Dense(6, name="a"), layers.Dropout(0.5), layers.Flatten(name="flat")], name="inner")
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(8, name="first"), inner], name="the_model")
+    model.save_weights(tmp_path / "own.weights.h5")
+    model.compile(optimizer="adam", loss="mse")
+    model.fit(np.zeros((2, 5)), np.zeros((2, 6)), verbose=0)
+    model.save_weights(tmp_path / "fitted.weights.h5")
+    like = tmp_path / f"like.{ending}"
+    model.save_weights(like) if ending == "weights.h5" else model.save(like)
+    module = nn.Sequential(nn.Linear(5, 8), nn.Linear(8, 6))
+    torch.save(module.state_dict(), tmp_path / "t.pt")
+    named = ["--module", "first=0", "--module", "inner.a=1"]
+    out, copy = tmp_path / "o.weights.h5", tmp_path / "copy.weights.h5"
+    tessera("convert", tmp_path / "t.pt", "-o", out, "--to", "keras", "--like", like, *named)
+    own = groups(tmp_path / "own.weights.h5")
+    assert groups(out) == own and own["vars"]["name"][0] == "the_model"
+    assert any(path.endswith("flatten/vars") and found["name"][0] == "flat" for path, found in own.items())
+    model.load_weights(out)
+    # Without a change of layout everything comes along, the optimizer's too.
+    tessera("convert", like, "-o", copy)
+    assert groups(copy) == groups(tmp_path / "fitted.weights.h5") and "optimizer/vars" in groups(copy)
 
 
 @pytest.fixture(scope="module")

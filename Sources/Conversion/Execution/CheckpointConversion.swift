@@ -106,7 +106,12 @@ public struct CheckpointConversion: Sendable {
     for (number, tensors) in sharding.shards.enumerated() {
       let draft = metadata(sourceHash: SourceHash.placeholder)
       let options = GGUFOptions(values: plan.metadata, quantized: quantized)
-      let layout = try format.layout(of: tensors, metadata: draft, gguf: options)
+      let layout = try format.layout(
+        of: tensors,
+        metadata: draft,
+        gguf: options,
+        kerasNames: plan.kerasNames
+      )
       let file = sharding.path(of: number, under: path)
       var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
       try fill(&shard, with: outputs, buffers) { count in

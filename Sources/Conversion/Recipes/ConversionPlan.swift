@@ -69,6 +69,8 @@ public struct ConversionPlan: Sendable {
   public private(set) var configuration: String?
   /// Typed values that the result carries beside its tensors, for formats that have them.
   public private(set) var metadata: [MetadataEntry]
+  /// What Keras calls the holders of the result's variables, by the path of their group.
+  public private(set) var kerasNames: [String: String]
   /// Files that stand beside the result in its folder: name and text.
   public private(set) var companions: [String: String]
   /// The family and layout of the result, such as `mamba.hf`; nil where no recipe gives it.
@@ -140,6 +142,7 @@ public struct ConversionPlan: Sendable {
     notes = rules.notes
     configuration = rules.configuration
     metadata = rules.metadata
+    kerasNames = rules.kerasNames
     companions = rules.companions
     keptTypes = rules.keptTypes
     layout = rules.layout

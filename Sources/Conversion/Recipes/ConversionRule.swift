@@ -94,6 +94,8 @@ public struct ConversionRules: Sendable {
   public var configuration: String?
   /// Typed values that the result carries beside its tensors, such as the keys of a GGUF file.
   public var metadata: [MetadataEntry] = []
+  /// What Keras calls the holders of the result's variables, by the path of their group.
+  public var kerasNames: [String: String] = [:]
   /// Files that stand beside the result in its folder, such as `config.json`: name and text.
   public var companions: [String: String] = [:]
   /// The results that a change of type leaves alone.
@@ -111,5 +113,6 @@ public struct ConversionRules: Sendable {
   public init(keeping checkpoint: any CheckpointReader) {
     recipe = ConversionRules.identityRecipe
     rules = checkpoint.tensors.map { ConversionRule($0, to: $0.name) }
+    kerasNames = (checkpoint as? HDF5Checkpoint)?.variableHolders ?? [:]
   }
 }

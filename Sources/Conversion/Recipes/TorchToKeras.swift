@@ -54,6 +54,8 @@ public struct TorchToKeras: Sendable {
       countBatches(of: layer)
     }
     try join(model.dropped, of: template)
+    // An optimizer's state does not come along, and neither do the groups for it.
+    rules.kerasNames = template.variableHolders.filter { !$0.key.hasPrefix("optimizer/") }
     // What differs from PyTorch's defaults is what the module should have been made with.
     rules.notes += KerasSettings.notes(about: model).map { "the module should have: \($0)" }
   }

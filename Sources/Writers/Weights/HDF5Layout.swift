@@ -12,22 +12,29 @@ public struct HDF5Layout: CheckpointLayout {
   public let tensors: [TensorInfo]
   /// Never: contiguous datasets have no checksums.
   public var needsChecksums: Bool { false }
-  /// Groups without a dataset in them.
-  private let groups: [String]
+  /// Keras' groups of variables, empty ones among them, with the names of what holds these.
+  private let groups: [String: String?]
   private let format: String
 
   /// Lays out tensors as a plain file.
   ///
   /// - Throws: `CheckpointWriterError` where HDF5 has no such type, or a name is no path.
   public init(tensors: [TensorInfo]) throws(CheckpointWriterError) {
-    try self.init(tensors, groups: [], format: "h5")
+    try self.init(tensors, groups: [:], format: "h5")
   }
 
   /// Lays out Keras 3's variables as `Model.save_weights` does: paths that end in `vars/0`,
   /// `vars/1` and so on.
   ///
+  /// - Parameters:
+  ///   - tensors: The variables.
+  ///   - names: What Keras calls the layer, optimizer or model that holds a group of variables, by the
+  ///     group's path such as `layers/dense/vars`. A group that no variable is in is empty.
   /// - Throws: `CheckpointWriterError` where a name is no variable's.
-  public init(kerasVariables tensors: [TensorInfo]) throws(CheckpointWriterError) {
+  public init(
+    kerasVariables tensors: [TensorInfo],
+    names: [String: String] = [:]
+  ) throws(CheckpointWriterError) {
     for tensor in tensors {
       let parts = tensor.name.split(separator: "/")
       let isVariable = parts.count > 1 && parts[parts.count - 2] == "vars"
@@ -39,12 +46,14 @@ public struct HDF5Layout: CheckpointLayout {
       }
     }
     // Keras looks for the variables of the model itself even where it has none.
-    try self.init(tensors, groups: ["vars"], format: "weights.h5")
+    var groups: [String: String?] = ["vars": nil]
+    for (path, name) in names { groups[path] = name }
+    try self.init(tensors, groups: groups, format: "weights.h5")
   }
 
   private init(
     _ tensors: [TensorInfo],
-    groups: [String],
+    groups: [String: String?],
     format: String
   ) throws(CheckpointWriterError) {
     var datasets: Set<String> = []
@@ -83,8 +92,13 @@ public struct HDF5Layout: CheckpointLayout {
       let identifier = unsafe chdf5_create(path)
       guard identifier >= 0 else { throw failure("create the file") }
       defer { H5Fclose(identifier) }
-      for group in groups where unsafe !chdf5_add_group(identifier, group) {
-        throw failure("create the group '\(group)'")
+      for (group, holder) in groups.sorted(by: { $0.key < $1.key }) {
+        guard unsafe chdf5_add_group(identifier, group) else {
+          throw failure("create the group '\(group)'")
+        }
+        if let holder, unsafe !chdf5_add_text(identifier, group, "name", holder) {
+          throw failure("name the group '\(group)'")
+        }
       }
       var offsets: [String: Int] = [:]
       for tensor in tensors { offsets[tensor.name] = try add(tensor, to: identifier, offsets) }

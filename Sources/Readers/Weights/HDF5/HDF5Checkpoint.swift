@@ -141,6 +141,15 @@ public struct HDF5Checkpoint: CheckpointReader {
     file.catalog.attributes[path] ?? [:]
   }
 
+  /// What Keras 3 calls the layers, optimizers and models that hold variables, by the path of their
+  /// group, which ends in `vars`.
+  package var variableHolders: [String: String] {
+    file.catalog.attributes.reduce(into: [:]) { names, entry in
+      guard entry.key == "vars" || entry.key.hasSuffix("/vars") else { return }
+      if case .string(let name)? = entry.value["name"] { names[entry.key] = name }
+    }
+  }
+
   /// A list of names that may be split over several attributes.
   package func names(_ attribute: String, of path: String) -> [String]? {
     file.catalog.attributes.names(attribute, of: path)
