@@ -581,6 +581,154 @@ def test_llama_through_gguf_has_the_same_logits(dtype, tmp_path):
         assert torch.equal(logits(back), logits(theirs))
 
 
+SCALINGS = {
+    "linear": {"factor": 4.0},
+    "yarn": {"factor": 2.5, "original_max_position_embeddings": 4096, "beta_fast": 16.0, "beta_slow": 2.0},
+    "llama3": {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+    "llama3 of others": {
+        "factor": 12.5, "low_freq_factor": 1.5, "high_freq_factor": 3.0, "original_max_position_embeddings": 2048},
+}  # fmt: skip
+
+
+def scaled_llama(folder, kind, **changes):
+    """A small LLaMA whose rotary positions are scaled; the changes are made to its config.json alone."""
+    import transformers
+
+    torch.manual_seed(16)
+    scaling = {"rope_type": kind.split()[0], "rope_theta": 500000.0} | SCALINGS[kind]
+    settings = transformers.LlamaConfig(
+        vocab_size=50, hidden_size=128, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=131072, rope_parameters=scaling)  # fmt: skip
+    saved(transformers.LlamaForCausalLM(settings), folder)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["rope_parameters"] |= changes
+    path.write_text(json.dumps(config))
+    return settings
+
+
+def at_the_end(model):
+    """Logits at positions where scaling changes them."""
+    tokens = (torch.arange(12) * 7 % 50)[None]
+    with torch.no_grad():
+        return model(tokens, position_ids=torch.arange(12)[None] * 9001).logits
+
+
+@pytest.mark.parametrize("spelling", ["rope_parameters", "rope_scaling"])
+@pytest.mark.parametrize("kind", SCALINGS)
+def test_scaled_rotary_positions_go_through_gguf(kind, spelling, tmp_path):
+    import transformers
+    from gguf import GGUFReader
+    from gguf.constants import MODEL_TENSOR, TENSOR_NAMES, Keys, RopeScalingType
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    settings = scaled_llama(tmp_path / "hf", kind)
+    if spelling == "rope_scaling":
+        path = tmp_path / "hf/config.json"
+        config = json.loads(path.read_text())
+        scaling = config.pop("rope_parameters")
+        config["rope_theta"] = scaling.pop("rope_theta")
+        path.write_text(json.dumps(config | {"rope_scaling": scaling}))
+    run("convert", tmp_path / "hf", "-o", tmp_path / "model.gguf", "--to", "gguf", "--dtype", "bf16")
+    reader = GGUFReader(tmp_path / "model.gguf")
+    stated = {name: field.contents() for name, field in reader.fields.items() if ".rope." in name}
+    key = lambda name: getattr(Keys.Rope, name).format(arch="llama")
+    given = SCALINGS[kind]
+    assert stated.pop(key("FREQ_BASE")) == 500000.0 and stated.pop(key("DIMENSION_COUNT")) == 64
+    found = {tensor.name: tensor for tensor in reader.tensors}.get(f"{TENSOR_NAMES[MODEL_TENSOR.ROPE_FREQS]}.weight")
+    if kind == "linear":
+        expected = {"SCALING_TYPE": RopeScalingType.LINEAR.value, "SCALING_FACTOR": 4.0}
+    elif kind == "yarn":
+        expected = {"SCALING_TYPE": RopeScalingType.YARN.value, "SCALING_FACTOR": 2.5, "SCALING_ORIG_CTX_LEN": 4096,
+                    "SCALING_YARN_BETA_FAST": 16.0, "SCALING_YARN_BETA_SLOW": 2.0}  # fmt: skip
+    else:
+        # The factor must not be a key here: llama.cpp would divide all positions by it.
+        expected = {"SCALING_ORIG_CTX_LEN": given["original_max_position_embeddings"]}
+        own = {f"llama.rope.scaling.{name}" for name in ("llama3_factor", "low_freq_factor", "high_freq_factor")}
+        assert stated.keys() >= own
+        stated = {name: value for name, value in stated.items() if name not in own}
+        theirs, _ = ROPE_INIT_FUNCTIONS["llama3"](settings, "cpu")
+        plain = 1 / (500000.0 ** (torch.arange(0, 64, 2).double() / 64))
+        assert found.tensor_type.name == "F32" and found.shape.tolist() == [32]
+        ratio = plain / theirs.double() / torch.from_numpy(found.data.copy()).double()
+        assert (ratio - 1).abs().max() < 1e-6
+        assert found.data.min() == 1 and found.data.max() == given["factor"] and len(set(found.data.tolist())) >= 4
+    assert stated == {key(name): value for name, value in expected.items()}
+    assert (found is None) == (not kind.startswith("llama3"))
+
+    run("convert", tmp_path / "hf", "-o", tmp_path / "exact.gguf", "--to", "gguf")
+    run("convert", tmp_path / "exact.gguf", "-o", f"{tmp_path}/back/", "--to", "hf")
+    equal(tmp_path / "hf/model.safetensors", tmp_path / "back/model.safetensors")
+    model, back = (transformers.LlamaForCausalLM.from_pretrained(tmp_path / name) for name in ("hf", "back"))
+    parameters = {name: value for name, value in back.config.rope_parameters.items() if name in settings.rope_parameters}
+    assert parameters == settings.rope_parameters
+    assert torch.equal(model.model.rotary_emb.inv_freq, back.model.rotary_emb.inv_freq)
+    assert model.model.rotary_emb.attention_scaling == back.model.rotary_emb.attention_scaling
+    assert torch.equal(at_the_end(model), at_the_end(back))
+    run("verify", tmp_path / "hf", tmp_path / "exact.gguf", "--to", "gguf")
+
+
+@pytest.mark.parametrize("kind, changes, cause", [
+    ("linear", {"rope_type": "dynamic"}, "the kind 'dynamic'"), ("linear", {"rope_type": "longrope"}, "'longrope'"),
+    ("linear", {"factor": 0}, "'factor'"), ("linear", {"partial_rotary_factor": 0.5}, "'partial_rotary_factor'"),
+    ("yarn", {"attention_factor": 1.2}, "'attention_factor'"), ("yarn", {"truncate": False}, "'truncate'"),
+    ("yarn", {"mscale": 1.0}, "'mscale'"), ("yarn", {"original_max_position_embeddings": -1}, "from 1 to"),
+    ("llama3", {"low_freq_factor": None}, "'low_freq_factor'"), ("llama3", {"high_freq_factor": 0.5}, "not below"),
+    ("llama3", {"factor": "eight"}, "'factor'"),
+])  # fmt: skip
+def test_scaled_rotary_positions_without_a_place_are_refused_by_name(kind, changes, cause, tmp_path):
+    scaled_llama(tmp_path / "hf", kind, **changes)
+    message = run("convert", tmp_path / "hf", "-o", tmp_path / "model.gguf", "--to", "gguf", code=4)
+    assert cause in message and "rope_parameters" in message and message.count("\n") == 1
+    assert not (tmp_path / "model.gguf").exists()
+
+
+def test_rotary_divisors_of_other_programs_files(tmp_path):
+    """llama.cpp writes the tensor alone: LLaMA 3.1's settings are known by it, others are refused."""
+    from gguf import GGUFReader, GGUFValueType, GGUFWriter
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    settings = scaled_llama(tmp_path / "hf", "llama3")
+    run("convert", tmp_path / "hf", "-o", tmp_path / "model.gguf", "--to", "gguf")
+    reader = GGUFReader(tmp_path / "model.gguf")
+    theirs, _ = ROPE_INIT_FUNCTIONS["llama3"](settings, "cpu")
+    divisors = (1 / (500000.0 ** (torch.arange(0, 64, 2).float() / 64)) / theirs).numpy()
+
+    def rewritten(path, divisors, **keys):
+        writer = GGUFWriter(path, "llama")
+        for name, field in reader.fields.items():
+            kind = field.types[0] if field.types else None
+            if name.startswith("llama.") and ".scaling." not in name and kind != GGUFValueType.ARRAY:
+                writer.add_key_value(name, field.contents(), kind)
+        for name, value in keys.items():
+            writer.add_string(f"llama.rope.scaling.{name}", value)
+        for tensor in reader.tensors:
+            if tensor.name != "rope_freqs.weight":
+                writer.add_tensor(tensor.name, numpy.array(tensor.data))
+            elif divisors is not None:
+                writer.add_tensor(tensor.name, divisors)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    run("convert", rewritten(tmp_path / "own.gguf", divisors), "-o", f"{tmp_path}/back/", "--to", "hf")
+    config = json.loads((tmp_path / "back/config.json").read_text())
+    expected = {"rope_type": "llama3"} | SCALINGS["llama3"]
+    assert config["rope_scaling"] == expected and config["rope_parameters"] == expected | {"rope_theta": 500000.0}
+    equal(tmp_path / "hf/model.safetensors", tmp_path / "back/model.safetensors")
+    for changed, keys, cause in [
+        (divisors * numpy.linspace(1, 1.01, 32, dtype="float32"), {}, "does not state"),
+        (divisors[:31], {}, "shape"), (divisors, {"type": "linear", "factor": "2"}, "another scaling"),
+        (None, {"type": "longrope"}, "'longrope'"), (None, {"type": "yarn", "factor": "2"}, "'original_context_length'"),
+        (None, {"yarn_attn_factor": "2"}, "'yarn_attn_factor'"),
+    ]:  # fmt: skip
+        path = rewritten(tmp_path / "other.gguf", changed, **keys)
+        message = run("convert", path, "-o", f"{tmp_path}/no/", "--to", "hf", code=4)
+        assert cause in message and "rope" in message and message.count("\n") == 1, message
+
+
 def test_recipes_list_show_check_and_invert(tmp_path):
     names = [row["name"] for row in json.loads(run("recipes", "list", "--json"))]
     assert "mamba.hf-gguf" in names and len(names) > 15

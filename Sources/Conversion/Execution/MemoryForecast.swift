@@ -1,5 +1,6 @@
 public import Readers
 import Tensors
+import Writers
 
 /// The memory that a conversion will take, foreseen from its plan.
 ///

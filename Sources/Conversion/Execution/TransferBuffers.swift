@@ -46,6 +46,7 @@ import Tensors
 
   /// A whole tensor in memory.
   private func tensor(_ computation: TensorComputation) throws -> Tensor {
+    if let stated = computation.stated { return stated }
     if let value = computation.fill {
       let form = computation.form
       let element = value.bytes(as: form.elementType)
@@ -55,7 +56,7 @@ import Tensors
       return Tensor(elementType: form.elementType, shape: form.shape, bytes: bytes)
     }
     guard let expression = computation.operand else {
-      preconditionFailure("a computed tensor has an operand or one value")
+      preconditionFailure("a computed tensor has an operand or known values")
     }
     let operand = Tensor(
       elementType: expression.elementType,

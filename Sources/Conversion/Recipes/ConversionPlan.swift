@@ -124,6 +124,18 @@ public struct ConversionPlan: Sendable {
     outputs += rules.implied.map { implied in
       Output(tensor: implied.tensor, sources: [], operations: [], content: .constant(implied.value))
     }
+    outputs += rules.stated.map { stated in
+      Output(
+        tensor: TensorInfo(
+          name: stated.name,
+          elementType: stated.tensor.elementType,
+          shape: stated.tensor.shape
+        ),
+        sources: [],
+        operations: [],
+        content: .expression(TensorExpression(stated.tensor))
+      )
+    }
     for copy in rules.copies {
       guard let original = outputs.first(where: { $0.tensor.name == copy.of }) else { continue }
       outputs.append(original.repeated(as: copy.name))

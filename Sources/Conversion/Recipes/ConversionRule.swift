@@ -74,6 +74,20 @@ public struct TensorCopy: Sendable, Hashable {
   }
 }
 
+/// A tensor of the result whose values follow from the source's settings.
+public struct StatedTensor: Sendable, Hashable {
+  /// Its name.
+  public let name: String
+  /// Its values.
+  public let tensor: Tensor
+
+  /// Creates a tensor of the result.
+  public init(name: String, tensor: Tensor) {
+    self.name = name
+    self.tensor = tensor
+  }
+}
+
 /// Rules for every tensor of one checkpoint: what a recipe gives for it.
 public struct ConversionRules: Sendable {
   /// The recipe's name and version, as the result records it.
@@ -82,6 +96,8 @@ public struct ConversionRules: Sendable {
   public var rules: [ConversionRule] = []
   /// What the result holds beside them.
   public var implied: [ImpliedTensor] = []
+  /// What the result holds because the source's settings say it.
+  public var stated: [StatedTensor] = []
   /// What is left out.
   public var dropped: [DroppedTensor] = []
   /// Tensors that the result holds under a second name.

@@ -16,6 +16,9 @@ struct TensorExpression: Sendable {
     self.init(TensorComputation(filling: TensorForm(tensor.shape, tensor.elementType), with: value))
   }
 
+  /// A tensor whose values are known.
+  init(_ tensor: Tensor) { self.init(TensorComputation(stating: tensor)) }
+
   private init(_ computation: TensorComputation) { parts = [TensorView(.computed(computation))] }
 
   private init(axis: Int, parts: [TensorView]) {

@@ -43,7 +43,7 @@ enum TensorSource: Sendable {
 final class TensorComputation: Sendable {
   /// What is done; nil brings the operand into memory as it is.
   let operation: TensorOperation?
-  /// What the operation applies to; nil where every element has one value.
+  /// What the operation applies to; nil where the values are known.
   let operand: TensorExpression?
   /// Extents and type of the result.
   let form: TensorForm
@@ -54,6 +54,8 @@ final class TensorComputation: Sendable {
   let peakByteCount: Int
   /// The value of every element, where nothing is computed.
   let fill: ImpliedTensor.Value?
+  /// The values, where they are known.
+  let stated: Tensor?
 
   /// A tensor in memory as it is.
   convenience init(of expression: TensorExpression) { self.init(nil, expression, expression.form) }
@@ -63,21 +65,27 @@ final class TensorComputation: Sendable {
     self.init(nil, nil, form, fill: value)
   }
 
+  /// A tensor whose values are known.
+  convenience init(stating tensor: Tensor) {
+    self.init(nil, nil, TensorForm(tensor.shape, tensor.elementType), stated: tensor)
+  }
+
   /// The result of an operation on one tensor.
   init(
     _ operation: TensorOperation?,
     _ operand: TensorExpression?,
     _ form: TensorForm,
-    fill: ImpliedTensor.Value? = nil
+    fill: ImpliedTensor.Value? = nil,
+    stated: Tensor? = nil
   ) {
     self.fill = fill
+    self.stated = stated
     self.operation = operation
     self.operand = operand
     self.form = form
-    let input = operand.map { (held: $0.form.byteCount, peak: $0.wholeByteCount) } ?? (0, 0)
     let isShared = operand != nil && operation?.keepsBytes ?? true
     let result = isShared ? 0 : form.byteCount
-    peakByteCount = input.held + max(input.peak, result)
+    peakByteCount = (operand?.form.byteCount ?? 0) + max(operand?.wholeByteCount ?? 0, result)
   }
 }
 

@@ -18,7 +18,7 @@ extension Recipe {
     let fields = RecipeFields(json, place: file)
     try fields.check([
       "$schema", "name", "version", "title", "family", "left", "right", "sizes", "counts", "rules",
-      "drop", "constants", "ties", "config", "notes",
+      "drop", "constants", "ties", "config", "rotary", "notes",
     ])
     var definitions: [RecipeRule.Definition] = []
     for rule in try fields.objects("rules") { definitions.append(try rule.definition()) }
@@ -44,7 +44,8 @@ extension Recipe {
       constants: constants,
       ties: ties,
       counts: try fields.counts(),
-      keys: keys
+      keys: keys,
+      rotary: try fields.rotary()
     )
   }
 
@@ -66,6 +67,7 @@ extension Recipe {
     if !constants.isEmpty { object["constants"] = .array(constants.map(\.json)) }
     if !ties.isEmpty { object["ties"] = .array(ties.map(\.json)) }
     if !keys.isEmpty { object["config"] = .array(keys.map(\.json)) }
+    if let rotary { object["rotary"] = rotary.json }
     if !notes.isEmpty { object["notes"] = .array(notes.map(JSONValue.string)) }
     return .object(object)
   }
@@ -169,6 +171,16 @@ private struct RecipeFields {
       )
     }
     return sizes
+  }
+
+  func rotary() throws(RecipeError) -> RecipeRotary? {
+    guard let value = json["rotary"] else { return nil }
+    let fields = RecipeFields(value, place: "\(place): rotary")
+    try fields.check(["architecture", "width"])
+    return RecipeRotary(
+      architecture: try fields.text("architecture"),
+      width: try SizeExpression(value["width"] ?? .null)
+    )
   }
 
   func counts() throws(RecipeError) -> [String: [String]] {

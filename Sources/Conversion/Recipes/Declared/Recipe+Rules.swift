@@ -37,7 +37,9 @@ extension Recipe {
     rules.copies = matching.copies.map { TensorCopy(name: $0.name, of: $0.of) }
     try addConstants(to: &rules, matching, sizes.known)
     rules.notes = notes + sizes.notes
-    try addSettings(to: &rules, from: input, sizes.known)
+    let scaling = try rotaryScaling(of: input, sizes.known)
+    try addSettings(to: &rules, from: input, sizes.known, scaling)
+    try addRotary(scaling, to: &rules, from: input, sizes.known)
     rules.layout = "\(family).\(right.name)"
     return rules
   }
@@ -157,7 +159,7 @@ extension Recipe {
     }
       || drops.contains { $0.side == side && $0.template.match(name) != nil }
       || constants.contains { $0.side == side && $0.template.match(name) != nil }
-      || ties.contains { $0.sides[side].name == name }
+      || ties.contains { $0.sides[side].name == name } || holdsRotaryFactors(name, on: side)
   }
 
   /// Whether the settings beside the tensors say that they are of this family; nil without settings.

@@ -6,7 +6,8 @@ extension Recipe {
   func addSettings(
     to rules: inout ConversionRules,
     from input: RecipeInput,
-    _ sizes: [String: Int]
+    _ sizes: [String: Int],
+    _ scaling: RotaryScaling? = nil
   ) throws(RecipeError) {
     guard right.settings != .none, !keys.isEmpty else { return }
     var object: [String: JSONValue] = [:]
@@ -46,7 +47,14 @@ extension Recipe {
       }
     }
     if right.settings == .json {
-      let fractions = keys.filter { $0.type == .float32 }.compactMap { $0.names[1] }
+      var fractions = keys.filter { $0.type == .float32 }.compactMap { $0.names[1] }
+      // Transformers before 5 reads the one, later ones both.
+      for name in ["rope_scaling", "rope_parameters"] {
+        for (key, value) in scaling?.settings ?? [:] {
+          Recipe.set(value, at: [name, key], in: &object)
+        }
+        fractions += RotaryScaling.fractions.map { "\(name).\($0)" }
+      }
       let writer = SettingsText(fractions: Set(fractions))
       rules.companions["config.json"] = writer.text(object)
       rules.configuration = writer.line(object)

@@ -28,6 +28,7 @@ public struct Recipe: Hashable, Sendable {
   let ties: [RecipeTie]
   let counts: [String: [String]]
   let keys: [RecipeKey]
+  let rotary: RecipeRotary?
   /// The definitions with a rule for each alternative.
   let rules: [RecipeRule]
   let countTemplates: [String: [NameTemplate]]
@@ -64,7 +65,8 @@ public struct Recipe: Hashable, Sendable {
       constants: constants.map(\.inverted),
       ties: ties.map(\.inverted),
       counts: counts.mapValues { $0.reversed() },
-      keys: keys.map(\.inverted)
+      keys: keys.map(\.inverted),
+      rotary: rotary
     )
   }
 
@@ -81,7 +83,8 @@ public struct Recipe: Hashable, Sendable {
     constants: [RecipeConstant],
     ties: [RecipeTie],
     counts: [String: [String]],
-    keys: [RecipeKey]
+    keys: [RecipeKey],
+    rotary: RecipeRotary? = nil
   ) throws(RecipeError) {
     self.name = name
     self.version = version
@@ -97,6 +100,7 @@ public struct Recipe: Hashable, Sendable {
     self.ties = ties
     self.counts = counts
     self.keys = keys
+    self.rotary = rotary
     do throws(RecipeError) {
       var rules: [RecipeRule] = []
       for definition in definitions { rules += try definition.rules() }

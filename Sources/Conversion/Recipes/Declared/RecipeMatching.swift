@@ -73,6 +73,11 @@ struct RecipeMatching {
         dropped.append(drop)
         continue
       }
+      if recipe.holdsRotaryFactors(tensor.name, on: 0) {
+        let reason = "follows from the settings of the rotary positions"
+        dropped.append(DroppedTensor(name: tensor.name, reason: reason))
+        continue
+      }
       guard let (rule, binding) = rule(for: tensor.name) else {
         try dropConstant(tensor)
         continue

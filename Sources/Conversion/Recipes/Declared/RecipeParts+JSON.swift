@@ -69,6 +69,12 @@ extension RecipeConstant {
   }
 }
 
+extension RecipeRotary {
+  var json: JSONValue {
+    .object(["architecture": .string(architecture), "width": width.json])
+  }
+}
+
 extension RecipeTie {
   var json: JSONValue {
     let parts = sides.map { side in
