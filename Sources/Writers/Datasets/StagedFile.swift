@@ -35,7 +35,11 @@ final class StagedFile {
 
   /// Creates the file.
   ///
-  /// - Parameter digests: The digests beside SHA-256; nil for a spool, which needs none at all.
+  /// - Parameters:
+  ///   - name: Its name in the folder.
+  ///   - folder: The folder.
+  ///   - digests: The digests beside SHA-256; nil for a spool, which needs none at all.
+  /// - Throws: `FileError` where it cannot be created.
   init(name: String, folder: String, digests: Set<FileDigestKind>?) throws(FileError) {
     self.name = name
     path = "\(folder)/\(name)"
