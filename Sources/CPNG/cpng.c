@@ -94,24 +94,23 @@ static void start_reading(coder *self, uint64_t most_pixels) {
 }
 
 // Everything becomes 8-bit RGBA. Pillow takes no notice of the transparent color of an RGB picture
-// (tRNS) when it converts, nor do we.
-static void set_transformations(png_structp png, png_infop info) {
+// (tRNS) when it converts to RGB; it does when it converts to RGBA.
+static void set_transformations(png_structp png, png_infop info, bool color_key) {
   int color = png_get_color_type(png, info);
   if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (color == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(png);
-  if (color == PNG_COLOR_TYPE_GRAY && png_get_valid(png, info, PNG_INFO_tRNS)) {
-    png_set_tRNS_to_alpha(png);
-  }
+  bool has_key = color == PNG_COLOR_TYPE_GRAY || (color == PNG_COLOR_TYPE_RGB && color_key);
+  if (has_key && png_get_valid(png, info, PNG_INFO_tRNS)) png_set_tRNS_to_alpha(png);
   png_set_strip_16(png);
   if (!(color & PNG_COLOR_MASK_COLOR)) png_set_gray_to_rgb(png);
   png_set_add_alpha(png, 0xFF, PNG_FILLER_AFTER);  // nothing where there is an alpha value
 }
 
-static void read_rows(coder *self, uint8_t *rgba, size_t capacity) {
+static void read_rows(coder *self, bool color_key, uint8_t *rgba, size_t capacity) {
   png_structp png = self->png;
   png_infop info = self->info;
   uint32_t width = png_get_image_width(png, info), height = png_get_image_height(png, info);
-  set_transformations(png, info);
+  set_transformations(png, info, color_key);
   int passes = png_set_interlace_handling(png);
   png_read_update_info(png, info);
   size_t stride = (size_t)width * 4;
@@ -150,8 +149,8 @@ bool cpng_read_header(
 }
 
 bool cpng_decode(
-  const uint8_t *bytes, size_t count, uint64_t most_pixels, bool partial_rows, uint8_t *rgba,
-  size_t capacity, cpng_failure *failure) {
+  const uint8_t *bytes, size_t count, uint64_t most_pixels, bool partial_rows, bool color_key,
+  uint8_t *rgba, size_t capacity, cpng_failure *failure) {
   coder self = {.bytes = bytes, .count = count, .failure = failure};
   if (setjmp(self.escape)) {
     // What follows the last row may be missing, as for Pillow; damage in it is still damage.
@@ -159,7 +158,7 @@ bool cpng_decode(
     return finish_reading(&self, may_end && failure->reason == cpng_truncated);
   }
   start_reading(&self, most_pixels);
-  read_rows(&self, rgba, capacity);
+  read_rows(&self, color_key, rgba, capacity);
   png_read_end(self.png, NULL);
   return finish_reading(&self, true);
 }

@@ -295,6 +295,26 @@ def test_png_on_white_equals_chameleon(prepare, png_files, tmp_path):
     assert not different and not rejected
 
 
+def test_png_composited_equals_transformers(prepare, png_files, tmp_path):
+    """Every kind of transparency, the transparent color of an RGB picture among them."""
+    from transformers.image_transforms import convert_to_rgb
+
+    def composited(path):
+        return Image.fromarray(convert_to_rgb(Image.open(path), return_numpy=True))
+
+    flags = [*AS_STORED, "--alpha", "composite"]
+    different, rejected = compare(prepare, png_files, tmp_path / "in", flags, composited)
+    assert not different and not rejected
+    keyed = tmp_path / "keyed"
+    keyed.mkdir()
+    stripes = np.zeros((40, 50, 3), np.uint8)
+    stripes[::3] = (9, 200, 77)
+    Image.fromarray(stripes).save(keyed / "rgb.png", transparency=(9, 200, 77))
+    arrays, _ = prepare(keyed, *flags)
+    pixels = np.load(arrays["rgb.png"])
+    assert (pixels[::3] == 255).all() and (pixels[1::3] == 0).all()
+
+
 def test_16_bit_png_keeps_the_high_byte(prepare, tmp_path):
     values = np.random.default_rng(5).integers(0, 65536, (20, 30), dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "gray16.png")

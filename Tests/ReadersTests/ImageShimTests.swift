@@ -74,6 +74,37 @@ import Testing
     }
   }
 
+  /// Pixels (11, 101, 250) with alpha 77 and (7, 8, 9) with alpha 0, written by Pillow.
+  private static let transparentPNG: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAYAAAD0In+KAAAAEUlEQVR4nGPgTv3ly87ByQAACscB0AJoXoAAAAAASUVORK5CYII="
+    ) ?? Data()
+  )
+
+  /// Pixels (1, 2, 3) and (7, 8, 9), of which the second color is the transparent one.
+  private static let keyedPNG: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAABnRSTlMABwAIAAmrSTKdAAAAD0lEQVR4nGNkZGJmY2MDAABOABpfzJMgAAAAAElFTkSuQmCC"
+    ) ?? Data()
+  )
+
+  @Test(arguments: [
+    (AlphaRule.drop, [11, 101, 250, 7, 8, 9] as [UInt8], [1, 2, 3, 7, 8, 9] as [UInt8]),
+    (.onWhite, [181, 208, 253, 255, 255, 255], [1, 2, 3, 7, 8, 9]),
+    (.composited, [181, 208, 253, 255, 255, 255], [1, 2, 3, 255, 255, 255]),
+  ])
+  func `transparency is dropped, cut or rounded on white`(
+    rule: AlphaRule,
+    transparent: [UInt8],
+    keyed: [UInt8]
+  ) throws {
+    let decoder = ImageDecoder(alpha: rule)
+    #expect(try decoder.decode(Self.transparentPNG).image.pixels == transparent)
+    #expect(try decoder.decode(Self.keyedPNG).image.pixels == keyed)
+  }
+
   @Test func `a cut PNG is an error`() {
     #expect(throws: Never.self) { try ImageDecoder().decode(png) }
     // The end chunk may be missing, as for Pillow; nothing before it.

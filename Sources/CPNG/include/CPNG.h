@@ -34,9 +34,10 @@ bool cpng_read_header(
 // Decodes into `rgba`, 4 × width × height bytes as the header says. 16-bit samples keep their high
 // byte, fewer bits are scaled, palettes are looked up, gray is repeated. The fourth byte is the
 // alpha value; 255 where the picture has none. `partial_rows`: a cut file leaves the rest as it was.
+// `color_key`: the one transparent color that an RGB picture may name has alpha 0, else it has 255.
 bool cpng_decode(
-  const uint8_t *bytes, size_t count, uint64_t most_pixels, bool partial_rows, uint8_t *rgba,
-  size_t capacity, cpng_failure *failure);
+  const uint8_t *bytes, size_t count, uint64_t most_pixels, bool partial_rows, bool color_key,
+  uint8_t *rgba, size_t capacity, cpng_failure *failure);
 
 // Receives a piece of an encoded file; false stops the encoding.
 typedef bool (*cpng_write)(void *sink, const uint8_t *bytes, size_t count);

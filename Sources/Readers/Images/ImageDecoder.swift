@@ -8,8 +8,11 @@ public enum ImageFormat: String, Hashable, Sendable, Codable {
 public enum AlphaRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// The colors as they stand, as Pillow's `convert("RGB")`.
   case drop
-  /// Laid on white, as Chameleon does it.
+  /// Laid on white and cut to integers, as Chameleon does it.
   case onWhite = "white"
+  /// Laid on white and rounded, as Pillow's `alpha_composite` and so Transformers' `convert_to_rgb`
+  /// do it; the transparent color that an RGB picture may name counts too.
+  case composited = "composite"
 }
 
 /// What becomes of a file that ends before its picture does.
@@ -48,8 +51,9 @@ public struct DecodedImage: Hashable, Sendable {
 
 /// Turns encoded bytes into pixels, equal to Pillow's `Image.open(…).convert("RGB")`.
 ///
-/// One exception: a 16-bit gray PNG keeps the high byte of each sample, as 16-bit RGB does, where
-/// Pillow clips every value above 255 to white.
+/// Two exceptions: a 16-bit gray PNG keeps the high byte of each sample, as 16-bit RGB does, where
+/// Pillow clips every value above 255 to white; and a transparent color is looked for in all bits that
+/// a PNG of other than 8 bits has, where Pillow compares it with the bytes that it made of them.
 public struct ImageDecoder: Hashable, Sendable {
   /// What a file may demand.
   public let limits: ImageLimits

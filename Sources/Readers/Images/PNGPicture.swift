@@ -51,24 +51,44 @@ enum PNGPicture {
           buffer.count,
           UInt64(clamping: limits.pixels),
           truncation == .partialRows,
+          alpha == .composited,
           target,
           count,
           &failure
         )
       }
       guard isDecoded else { throw ImageError(failure) }
-      if header.hasAlpha, alpha == .onWhite { unsafe blendOnWhite(target, count: count) }
+      switch alpha {
+      case .drop: break
+      case .onWhite: if header.hasAlpha { unsafe layOnWhite(target, count: count, blended) }
+      case .composited: unsafe layOnWhite(target, count: count, composited)
+      }
+    }
+  }
+
+  private static func layOnWhite(
+    _ pixels: UnsafeMutablePointer<UInt8>,
+    count: Int,
+    _ rule: (_ value: UInt8, _ alpha: UInt8) -> UInt8
+  ) {
+    for pixel in stride(from: 0, to: count, by: 4) where unsafe pixels[pixel + 3] != 255 {
+      let alpha = unsafe pixels[pixel + 3]
+      for channel in pixel..<(pixel + 3) {
+        unsafe pixels[channel] = rule(pixels[channel], alpha)
+      }
     }
   }
 
   /// Chameleon's rule: (1 - a) 255 + a v in float64 with a = alpha / 255, then cut to an integer.
-  private static func blendOnWhite(_ pixels: UnsafeMutablePointer<UInt8>, count: Int) {
-    for pixel in stride(from: 0, to: count, by: 4) where unsafe pixels[pixel + 3] != 255 {
-      let alpha = unsafe Double(pixels[pixel + 3]) / 255
-      for channel in pixel..<(pixel + 3) {
-        unsafe pixels[channel] = UInt8((1 - alpha) * 255 + alpha * Double(pixels[channel]))
-      }
-    }
+  private static func blended(_ value: UInt8, _ alpha: UInt8) -> UInt8 {
+    let alpha = Double(alpha) / 255
+    return UInt8((1 - alpha) * 255 + alpha * Double(value))
+  }
+
+  /// Pillow's `alpha_composite` on opaque white: the same in integers, rounded.
+  private static func composited(_ value: UInt8, _ alpha: UInt8) -> UInt8 {
+    let sum = Int(alpha) * Int(value) + 255 * (255 - Int(alpha))
+    return UInt8((2 * sum + 255) / 510)
   }
 }
 

@@ -48,6 +48,7 @@ extension FamilyEntry.Profile {
     Preprocessing(
       resize: .short(.lanczos, 512, .torchvision),
       crop: .center(ImageSize(width: 512, height: 512), .floor),
+      alpha: .composited,
       range: .chameleonPort
     )
   )
@@ -71,6 +72,7 @@ extension FamilyEntry.Profile {
     "Transformers' Emu3ImageProcessor with its own defaults",
     Preprocessing(
       resize: emu3Size(.standard),
+      alpha: .composited,
       range: .clip
     )
   )

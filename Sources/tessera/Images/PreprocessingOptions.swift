@@ -32,7 +32,12 @@ struct PreprocessingOptions: ParsableArguments {
   @Option(help: "Whether Exif orientation is applied: ignore, as published tokenizers, or apply.")
   var orientation: OrientationRule?
 
-  @Option(help: "What becomes of transparency in a PNG: drop it, or lay it on white.")
+  @Option(
+    help: """
+      What becomes of transparency in a PNG: drop it, lay it on white as Chameleon (cut to integers), or \
+      composite it on white as Pillow and Transformers (rounded).
+      """
+  )
   var alpha: AlphaRule?
 
   @Option(help: "What becomes of a file that ends early: refuse it, or keep partial rows.")
