@@ -7,7 +7,9 @@ deviation before anything is timed. Each round is one `tessera bench network` an
 plain and channels_last, ONNX Runtime and OpenVINO (float32 forced) on the same graph written as ONNX. With one
 thread times are processor time; with more they are wall time, and Tessera runs as many processes, each with its own
 image, so its time is divided by them. The ratio is the median of the rounds against the fastest peer. `--memory`
-measures Tessera's peak resident size alone.
+measures Tessera's peak resident size alone; with `--weights-mib 700`, that of `tokenize` with one and with two workers
+for an encoder of the shape `vq-16` or `chameleon` widened to a file of that size: the second worker may add its
+activations, which are three times the first level's, and no weights.
 """
 
 import argparse
@@ -164,13 +166,76 @@ def openvino_session(model, threads):
     return lambda x: compiled(x)[compiled.output(0)]
 
 
-def peak_memory(arguments):
-    """The peak resident size of one `tessera bench network`, in MiB, measured by a parent that has no other child."""
+def peak_of(*command):
+    """The peak resident size of a program, in MiB, measured by a parent that has no other child."""
     script = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)")
-    command = [arguments.program, "bench", "network", "--shape", arguments.shape, "--size", str(arguments.size),
-               "--runs", "1", "--quiet"]
-    return int(subprocess.run([sys.executable, "-c", script, *command], check=True, capture_output=True).stdout)
+    command = [sys.executable, "-c", script, *map(str, command)]
+    return int(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def peak_memory(arguments):
+    return peak_of(arguments.program, "bench", "network", "--shape", arguments.shape, "--size", arguments.size,
+                   "--runs", 1, "--quiet")
+
+
+def wide_shapes(shape, width):
+    """Names and extents of an encoder as its authors' files have them, with a codebook of 1,024 codes."""
+    config = {**SHAPES[shape], "ch": width}
+    codes, level_attention = config.pop("codes"), config.pop("level_attention", False)
+    with torch.device("meta"):
+        net = torch.nn.Module()
+        net.encoder = make.model.Encoder(**config)
+        net.quant_conv = torch.nn.Conv2d(config["z_channels"], codes, 1)
+        if level_attention:
+            make.add_level_attention(net.encoder, net.encoder.down)
+        net.quantize = torch.nn.Module()
+        net.quantize.embedding = torch.nn.Embedding(1024, codes)
+    return {name: tuple(tensor.shape) for name, tensor in net.named_parameters()}
+
+
+def write_wide_encoder(shape, mebibytes, path):
+    """Drawn weights in a safetensors file as near to a size as a width of whole groups allows; width and MiB."""
+    def size(width):
+        return sum(4 * int(np.prod(extents)) for extents in wide_shapes(shape, width).values())
+
+    width = min(range(32, 1025, 32), key=lambda width: abs(size(width) - mebibytes * 2**20))
+    shapes, header, end = wide_shapes(shape, width), {}, 0
+    for name, extents in shapes.items():
+        start, end = end, end + 4 * int(np.prod(extents))
+        header[name] = {"dtype": "F32", "shape": extents, "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    random = np.random.default_rng(0)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, extents in shapes.items():
+            values = random.standard_normal(extents, np.float32)
+            values /= np.float32(np.sqrt(np.prod(extents[1:])))
+            file.write(values.tobytes())
+    return width, path.stat().st_size / 2**20
+
+
+def shared_weights(arguments):
+    """Peaks of `tokenize` in MiB with one worker and with two, beside what a worker's activations are."""
+    from PIL import Image
+
+    random = np.random.default_rng(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        width, weights = write_wide_encoder(arguments.shape, arguments.weights_mib, folder / "encoder.safetensors")
+        family = {"vq-16": "llamagen", "chameleon": "chameleon"}[arguments.shape]
+
+        images, side = folder / "images", arguments.size
+        images.mkdir()
+        for index in range(4):
+            Image.fromarray(random.integers(0, 256, (side, side, 3), np.uint8)).save(images / f"{index}.png")
+        one, two = (
+            peak_of(arguments.program, "tokenize", images, "-o", folder / f"out-{workers}", "--quiet", "--workers", workers,
+                    "--tokenizer", f"{family}:{folder}/encoder.safetensors", "--resize", "none", "--crop", "none")
+            for workers in (1, 2)
+        )
+    return {"shape": arguments.shape, "size": side, "weights_mib": round(weights), "one_worker_mib": one,
+            "two_workers_mib": two, "second_worker_mib": two - one, "activations_mib": 3 * width * side**2 * 4 // 2**20}
 
 
 def main():
@@ -181,8 +246,17 @@ def main():
     parser.add_argument("--program", default=str(ROOT / ".build/release/tessera"))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--weights-mib", type=int)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    if arguments.memory and arguments.weights_mib:
+        if arguments.shape == "tessera-f8":
+            parser.error("--weights-mib widens vq-16 or chameleon")
+        result = shared_weights(arguments)
+        print(json.dumps(result) if arguments.json else
+              "{shape} of {weights_mib} MiB at {size} px: {one_worker_mib} MiB with one worker, {two_workers_mib} with two; "
+              "the second adds {second_worker_mib}, its activations are {activations_mib}".format(**result))
+        return
     if arguments.memory:
         size = peak_memory(arguments)
         print(json.dumps({"shape": arguments.shape, "size": arguments.size, "peak_mib": size}) if arguments.json else
