@@ -96,11 +96,9 @@ public struct DatasetDecoding: Sendable {
   /// The codes of a sample as the tokenizer gave them.
   private func grid(of sample: CodedSample) throws -> CodeGrid {
     let tensor = sample.codes
-    func refusal(_ reason: String) -> DatasetError {
-      DatasetError(place: "\(sample.key): codes", reason: reason)
-    }
     guard (1...3).contains(tensor.shape.rank), let values = tensor.unsignedElements else {
       throw refusal(
+        of: sample,
         "\(tensor.elementType.rawValue) \(tensor.shape) is no unsigned [h, w], [h, w, n] or [tokens]"
       )
     }
@@ -113,33 +111,32 @@ public struct DatasetDecoding: Sendable {
     let most = Self.mostPixels / (tokenizer.stride * tokenizer.stride)
     guard extents.count == 2, extents[0] > 0, extents[1] > 0, !values.isEmpty,
       extents[0] <= most, extents[1] <= most / extents[0]
-    else { throw refusal("a grid of \(extents) is too large or empty") }
-    let offset = UInt64(settings.vocabularyOffset)
-    let codes = try values.map { value in
-      guard value >= offset, value - offset < UInt64(tokenizer.vocabularySize) else {
-        throw refusal("the code \(value) is outside the vocabulary")
-      }
-      return UInt32(value - offset)
-    }
+    else { throw refusal(of: sample, "a grid of \(extents) is too large or empty") }
+    let (height, width) = (extents[0], extents[1])
+    let codes = try values.map { try code($0, of: sample) }
     guard isViews else {
-      return CodeGrid(
-        height: extents[0],
-        width: extents[1],
-        shape: tensor.shape.dimensions,
-        codes: codes
-      )
+      return CodeGrid(height: height, width: width, shape: tensor.shape.dimensions, codes: codes)
     }
-    let shape = try tokenizer.quantizer.codeShape(height: extents[0], width: extents[1])
+    let shape = try tokenizer.quantizer.codeShape(height: height, width: width)
     let count = shape.reduce(1, *)
     guard tensor.shape.rank == 2, tensor.shape[1] == count, codes.count >= count else {
-      throw refusal("\(tensor.shape) is not [views, \(count)]")
+      throw refusal(of: sample, "\(tensor.shape) is not [views, \(count)]")
     }
-    return CodeGrid(
-      height: extents[0],
-      width: extents[1],
-      shape: shape,
-      codes: Array(codes.prefix(count))
-    )
+    let first = Array(codes.prefix(count))
+    return CodeGrid(height: height, width: width, shape: shape, codes: first)
+  }
+
+  /// A stored code without the dataset's offset.
+  private func code(_ value: UInt64, of sample: CodedSample) throws -> UInt32 {
+    let offset = UInt64(settings.vocabularyOffset)
+    guard value >= offset, value - offset < UInt64(tokenizer.vocabularySize) else {
+      throw refusal(of: sample, "the code \(value) is outside the vocabulary")
+    }
+    return UInt32(value - offset)
+  }
+
+  private func refusal(of sample: CodedSample, _ reason: String) -> DatasetError {
+    DatasetError(place: "\(sample.key): codes", reason: reason)
   }
 
   private func original(of sample: CodedSample) throws -> RGBImage {

@@ -55,41 +55,13 @@ public struct DatasetExport {
     progress: (Int) -> Void = { _ in }
   ) throws -> DatasetManifest {
     let rejected = RejectedDocuments()
-    var all = try dataset.rows()
-    if let sequence {
-      guard vocabularyOffset == nil else {
-        throw refusal(
-          "--vocabulary-offset moves codes, and a sequence has ids: its layout says where"
-        )
-      }
-      all = try sequence.rows(
-        of: all,
-        dataset.manifest,
-        seed: settings.shuffle,
-        rejected: rejected
-      )
-    }
+    let all = try sequencedRows(of: dataset, rejected)
     let (rows, omitted) = try rows(of: all, dataset.manifest)
     try checkNames(of: rows.table)
     let stage = try publication.begin()
-    var writer = try format.writer(for: rows.table, settings: settings, into: stage)
-    var samples = 0
-    try ReadAheadRows(rows).forEach { row in
-      try check(row, rows.table)
-      try writer.append(row)
-      samples += 1
-      progress(samples)
+    guard try write(rows, into: stage, progress: progress) > 0 else {
+      throw nothingWritten(of: dataset, rejected)
     }
-    if samples == 0, let first = rejected.rejections.first {
-      throw DatasetError(
-        place: dataset.path,
-        reason: "not one document became a sequence; the first is \(first.source): \(first.reason)"
-      )
-    }
-    guard samples > 0 else {
-      throw DatasetError(place: dataset.path, reason: "it has no samples; nothing to export")
-    }
-    try writer.finish()
     try copyRejections(of: dataset, and: rejected.rejections, into: stage)
     let manifest = manifest(
       of: dataset.manifest,
@@ -104,6 +76,57 @@ public struct DatasetExport {
     )
     try publication.publish(manifest)
     return manifest
+  }
+
+  /// The samples, or the sequences that are made of them.
+  private func sequencedRows(
+    of dataset: TokenDataset,
+    _ rejected: RejectedDocuments
+  ) throws -> any DatasetRows {
+    let all = try dataset.rows()
+    guard let sequence else { return all }
+    guard vocabularyOffset == nil else {
+      throw refusal(
+        "--vocabulary-offset moves codes, and a sequence has ids: its layout says where"
+      )
+    }
+    return try sequence.rows(
+      of: all,
+      dataset.manifest,
+      seed: settings.shuffle,
+      rejected: rejected
+    )
+  }
+
+  /// Writes every row; the number of them.
+  private func write(
+    _ rows: any DatasetRows,
+    into stage: DatasetStage,
+    progress: (Int) -> Void
+  ) throws -> Int {
+    var writer = try format.writer(for: rows.table, settings: settings, into: stage)
+    var samples = 0
+    try ReadAheadRows(rows).forEach { row in
+      try check(row, rows.table)
+      try writer.append(row)
+      samples += 1
+      progress(samples)
+    }
+    if samples > 0 { try writer.finish() }
+    return samples
+  }
+
+  private func nothingWritten(
+    of dataset: TokenDataset,
+    _ rejected: RejectedDocuments
+  ) -> DatasetError {
+    guard let first = rejected.rejections.first else {
+      return DatasetError(place: dataset.path, reason: "it has no samples; nothing to export")
+    }
+    return DatasetError(
+      place: dataset.path,
+      reason: "not one document became a sequence; the first is \(first.source): \(first.reason)"
+    )
   }
 
   private func copyRejections(

@@ -62,35 +62,47 @@ public struct ImageTokenization: Sendable {
       let latents = try times.measure(.network) {
         try views.map { try tokenizer.latents(of: $0) }
       }
-      return try times.measure(.quantizer) {
-        let encoded = try encode(latents, of: input.image)
-        let grid = encoded.grid
-        let segments = tokenizer.quantizer.segments(height: grid.height, width: grid.width)
-        let positions = try scheme?.positions(of: segments)
-        var sample = TokenSample(
-          image: input.image,
-          sha256: hash,
-          pixels: pixels,
-          encoded: encoded,
-          vocabularySize: settings.tokenizer.vocabularySize,
-          vocabularyOffset: settings.vocabularyOffset,
-          positions: positions?.tensor,
-          keepsLatents: settings.latents,
-          caption: input.caption
-        )
-        sample.soft = try soft.map {
-          try tokenizer.quantizer.softCodes(
-            encoded.latents.values,
-            map: $0.map,
-            temperature: $0.temperature
-          )
+      return .sample(
+        try times.measure(.quantizer) {
+          try sample(of: latents, pixels, input, sha256: hash)
         }
-        return .sample(sample)
-      }
+      )
     } catch let error as any ClassifiedError {
       if let error = error as? FileError, error.isMachineFault { throw error }
       return .rejected(input.image.rejection(stage, error))
     }
+  }
+
+  /// What a dataset keeps of the latents of a picture's views.
+  private func sample(
+    of latents: [LatentGrid],
+    _ pixels: PreprocessedImage,
+    _ input: PlannedInput,
+    sha256: String
+  ) throws -> TokenSample {
+    let encoded = try encode(latents, of: input.image)
+    let grid = encoded.grid
+    let segments = tokenizer.quantizer.segments(height: grid.height, width: grid.width)
+    let positions = try scheme?.positions(of: segments)
+    var sample = TokenSample(
+      image: input.image,
+      sha256: sha256,
+      pixels: pixels,
+      encoded: encoded,
+      vocabularySize: settings.tokenizer.vocabularySize,
+      vocabularyOffset: settings.vocabularyOffset,
+      positions: positions?.tensor,
+      keepsLatents: settings.latents,
+      caption: input.caption
+    )
+    sample.soft = try soft.map {
+      try tokenizer.quantizer.softCodes(
+        encoded.latents.values,
+        map: $0.map,
+        temperature: $0.temperature
+      )
+    }
+    return sample
   }
 
   /// The best codes of all views, or drawn ones of one.

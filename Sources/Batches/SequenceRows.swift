@@ -29,29 +29,15 @@ struct SequenceRows: DatasetRows {
     seed: UInt64?,
     rejected: RejectedDocuments
   ) throws {
-    guard let codes = source.table.index(of: "codes"),
-      let type = source.table.columns[codes].type.elementType,
-      (1...2).contains(source.table.columns[codes].shape.count)
-    else {
-      throw SequenceError(
-        "sequences are made of a column 'codes' [height, width], which this dataset has not"
-      )
-    }
-    if let views = manifest.settings.augment {
-      throw SequenceError(
-        "sequences are made of one view of each image, and this dataset has those of \(views): "
-          + "tokenize without --augment"
-      )
-    }
+    (codes, codeType) = try Self.codes(of: source.table)
+    caption = source.table.index(of: "caption")
+    sourceName = source.table.index(of: "source")
+    try Self.check(stage, for: manifest, hasCaptions: caption != nil)
     self.stage = stage
     self.source = source
     self.seed = seed
     self.rejected = rejected
-    self.codes = codes
-    codeType = type
     offset = manifest.settings.vocabularyOffset
-    caption = source.table.index(of: "caption")
-    sourceName = source.table.index(of: "source")
     builder = try SequenceBuilder(
       stage.layout,
       tokenizer: stage.tokenizer,
@@ -59,26 +45,51 @@ struct SequenceRows: DatasetRows {
       scheme: stage.scheme,
       vocabulary: stage.vocabulary
     )
-    if stage.documents == nil, caption == nil, stage.layout.caption == .required {
-      throw SequenceError(
-        "\(stage.layout.name) needs captions, and the dataset has none: tokenize with --captions"
-      )
-    }
-    let isAlone = stage.documents == nil && stage.packing.keepsDocuments
-    let tableColumns = source.table.columns
-    let captionColumn = source.table.index(of: "caption")
-    kept =
-      isAlone
-      ? tableColumns.indices.filter { tableColumns[$0].isMetadata || $0 == captionColumn } : []
-    let own = SequenceColumn.columns(of: stage)
-    columns = own
-    var all = own.map { $0.column(of: stage) }
-    all += kept.map { tableColumns[$0] }
-    if !isAlone {
+    columns = SequenceColumn.columns(of: stage)
+    var all = columns.map { $0.column(of: stage) }
+    if stage.documents == nil, stage.packing.keepsDocuments {
+      let own = source.table.columns
+      kept = own.indices.filter { [caption] in own[$0].isMetadata || $0 == caption }
+      all += kept.map { own[$0] }
+    } else {
+      kept = []
       all.append(DatasetColumn(name: "documents", type: .json, isMetadata: true))
     }
     table = DatasetTable(columns: all, vocabularySize: builder.vocabularySize)
     _ = try packer()
+  }
+
+  /// The column of codes, and what its elements are.
+  private static func codes(
+    of table: DatasetTable
+  ) throws(SequenceError) -> (column: Int, type: ElementType) {
+    guard let codes = table.index(of: "codes"), let type = table.columns[codes].type.elementType,
+      (1...2).contains(table.columns[codes].shape.count)
+    else {
+      throw SequenceError(
+        "sequences are made of a column 'codes' [height, width], which this dataset has not"
+      )
+    }
+    return (codes, type)
+  }
+
+  /// Refuses a dataset that a layout and its packing cannot write.
+  private static func check(
+    _ stage: SequenceStage,
+    for manifest: DatasetManifest,
+    hasCaptions: Bool
+  ) throws(SequenceError) {
+    if let views = manifest.settings.augment {
+      throw SequenceError(
+        "sequences are made of one view of each image, and this dataset has those of \(views): "
+          + "tokenize without --augment"
+      )
+    }
+    if stage.documents == nil, !hasCaptions, stage.layout.caption == .required {
+      throw SequenceError(
+        "\(stage.layout.name) needs captions, and the dataset has none: tokenize with --captions"
+      )
+    }
     if case .separate = stage.layout.codes, stage.packing == .concatenate {
       throw SequenceError(
         "\(stage.layout.name) keeps codes beside the ids, and concatenated rows would cut them; "

@@ -48,17 +48,14 @@ public struct AdapterMerge: Sendable {
     let file = try Checkpoint.file(of: path)
     let adapter = try Checkpoint.open(file)
     let configuration = try AdapterConfiguration.beside(file)
-    let targets = AdapterTargets(base)
-    var computed: [ComputedTensor] = []
-    var modules: [Module] = []
-    var used: [String: String] = [:]
     let all = try AdapterMerge.modules(of: adapter, path: file)
     let chosen = try AdapterMerge.modules(of: component, among: all, path: file)
-    for module in chosen {
-      let weight = try AdapterMerge.weight(of: module, among: targets, base)
-      if let other = used.updateValue(module.key.module, forKey: weight.name) {
-        throw module.failure("changes '\(weight.name)', and so does '\(other)'")
-      }
+    guard !chosen.isEmpty else {
+      throw AdapterError(path: file, cause: "holds no LoRA, LoHa or LoKr")
+    }
+    var computed: [ComputedTensor] = []
+    var modules: [Module] = []
+    for (module, weight) in try AdapterMerge.pairs(of: chosen, base) {
       let change = try AdapterChange(
         module,
         of: adapter,
@@ -66,22 +63,8 @@ public struct AdapterMerge: Sendable {
         configuration,
         strength: strength
       )
-      let norm = abs(change.scale) * change.delta.squareSum.squareRoot()
-      guard norm.isFinite else {
-        throw module.failure("its change has the norm \(norm)", kind: .numericLimit)
-      }
       computed.append(change.tensor(on: weight, of: base))
-      modules.append(
-        Module(
-          tensor: weight.name,
-          rank: change.rank,
-          scale: change.scale,
-          deltaNorm: norm
-        )
-      )
-    }
-    guard !modules.isEmpty else {
-      throw AdapterError(path: file, cause: "holds no LoRA, LoHa or LoKr")
+      modules.append(try Module(module, change, on: weight))
     }
     self.modules = modules.sorted { $0.tensor < $1.tensor }
     let name = String(file.split(separator: "/").last ?? "")
@@ -131,6 +114,24 @@ public struct AdapterMerge: Sendable {
     throw AdapterError(path: path, cause: cause)
   }
 
+  /// Each module with the weight that it alone means.
+  private static func pairs(
+    of modules: [AdapterModule],
+    _ base: any CheckpointReader
+  ) throws(AdapterError) -> [(AdapterModule, TensorInfo)] {
+    let targets = AdapterTargets(base)
+    var used: [String: String] = [:]
+    var pairs: [(AdapterModule, TensorInfo)] = []
+    for module in modules {
+      let weight = try weight(of: module, among: targets, base)
+      if let other = used.updateValue(module.key.module, forKey: weight.name) {
+        throw module.failure("changes '\(weight.name)', and so does '\(other)'")
+      }
+      pairs.append((module, weight))
+    }
+    return pairs
+  }
+
   /// The one weight that a module means.
   private static func weight(
     of module: AdapterModule,
@@ -150,5 +151,20 @@ public struct AdapterMerge: Sendable {
       let names = weights.prefix(3).map(\.name).joined(separator: ", ")
       throw module.failure("may mean any of \(weights.count) weights: \(names)")
     }
+  }
+}
+
+extension AdapterMerge.Module {
+  /// What a change does to a weight.
+  fileprivate init(
+    _ module: AdapterModule,
+    _ change: AdapterChange,
+    on weight: TensorInfo
+  ) throws(AdapterError) {
+    let norm = abs(change.scale) * change.delta.squareSum.squareRoot()
+    guard norm.isFinite else {
+      throw module.failure("its change has the norm \(norm)", kind: .numericLimit)
+    }
+    self.init(tensor: weight.name, rank: change.rank, scale: change.scale, deltaNorm: norm)
   }
 }

@@ -102,16 +102,7 @@ private enum WeightNormalization {
     _ base: any CheckpointReader
   ) throws -> ComputedTensor {
     let shape = direction.shape
-    let axes = gain.shape.dimensions.indices.filter { gain.shape[$0] != 1 }
-    guard shape.rank > 0, axes.count <= 1, [0, shape.rank].contains(gain.shape.rank),
-      direction.elementType.isMergeable, axes.allSatisfy({ gain.shape[$0] == shape[$0] })
-    else {
-      throw FoldError(
-        tensor: direction.name,
-        cause: "its norms are \(gain.shape) for \(shape); one axis at most may differ from 1"
-      )
-    }
-    let slices = Slices(shape, axis: gain.shape.rank == 0 ? nil : axes.first ?? 0)
+    let slices = try slices(of: direction, gain)
     let gains = try base.floats(of: gain)
     guard gains.count == slices.count else {
       throw FoldError(tensor: gain.name, cause: "\(gains.count) norms for \(slices.count) slices")
@@ -139,6 +130,24 @@ private enum WeightNormalization {
       }
       return values
     }
+  }
+
+  /// What each norm belongs to.
+  private static func slices(
+    of direction: TensorInfo,
+    _ gain: TensorInfo
+  ) throws(FoldError) -> Slices {
+    let shape = direction.shape
+    let axes = gain.shape.dimensions.indices.filter { gain.shape[$0] != 1 }
+    guard shape.rank > 0, axes.count <= 1, [0, shape.rank].contains(gain.shape.rank),
+      direction.elementType.isMergeable, axes.allSatisfy({ gain.shape[$0] == shape[$0] })
+    else {
+      throw FoldError(
+        tensor: direction.name,
+        cause: "its norms are \(gain.shape) for \(shape); one axis at most may differ from 1"
+      )
+    }
+    return Slices(shape, axis: gain.shape.rank == 0 ? nil : axes.first ?? 0)
   }
 
   private static func squareSums(

@@ -128,15 +128,20 @@ public struct TorchToKeras: Sendable {
     let parameter = parts[parts.count - 1]
     let module = given(parts.dropLast(2).joined(separator: ".") + ".x").dropLast(2)
     guard let packed = found["\(module).in_proj_\(parameter)"] else { return false }
-    guard kind == 0 else { return true }
-    let end = parameter == "weight" ? "kernel" : "bias"
+    if kind == 0 { try add(packed, isKernel: parameter == "weight", of: layer) }
+    return true
+  }
+
+  /// Adds the rule that takes query, key and value out of one tensor.
+  private mutating func add(_ packed: TensorInfo, isKernel: Bool, of layer: KerasLayer) throws {
+    let end = isKernel ? "kernel" : "bias"
     let variables = ["query", "key", "value"].compactMap { layer["\($0).\(end)"] }
     let rows = variables.map { variable in
       let extents =
-        end == "kernel" ? variable.shape.dimensions.dropFirst() : variable.shape.dimensions[...]
+        isKernel ? variable.shape.dimensions.dropFirst() : variable.shape.dimensions[...]
       return extents.reduce(1, *)
     }
-    let width = end == "kernel" ? Set(variables.map { $0.shape[0] }) : []
+    let width = isKernel ? Set(variables.map { $0.shape[0] }) : []
     guard variables.count == 3, width.count <= 1,
       packed.shape == Shape([rows.reduce(0, +)] + width.sorted())
     else {
@@ -146,7 +151,7 @@ public struct TorchToKeras: Sendable {
       )
     }
     let chains = variables.map { variable -> [TensorOperation] in
-      guard end == "kernel" else {
+      guard isKernel else {
         return [.reshape(from: [variable.shape.elementCount ?? 0], to: variable.shape)]
       }
       let flat = Shape([
@@ -161,7 +166,6 @@ public struct TorchToKeras: Sendable {
         targets: variables.map(\.name)
       )
     )
-    return true
   }
 
   /// Keras has one bias where PyTorch adds two: their sum stands for both, unless the second is zero.

@@ -17,21 +17,8 @@ struct AveragedWeights {
   init(among names: [String]) throws(SelectionError) {
     let candidates = WeightCandidate.all(amongNames: names)
     let picked = try AveragedWeights.best(of: candidates, among: names)
-    var prefix = picked.prefix
-    var inside = names.compactMap { WeightWrapper.rest(of: $0, under: prefix) }
-    // Libraries wrap the average once more, beside the weights that it is taken of.
-    let wrapped = Set(inside.compactMap { WeightWrapper.parts(of: $0).dropLast().first }).filter {
-      WeightCandidate.words(of: $0).contains("ema")
-    }
-    if wrapped.count == 1, let part = wrapped.first,
-      let inner = names.first(where: {
-        WeightWrapper.rest(of: $0, under: prefix)?.hasPrefix(part) == true
-      })
-    {
-      let depth = WeightWrapper.parts(of: prefix).count
-      prefix = WeightWrapper.prefix(of: inner, parts: depth + 1)
-      inside = names.compactMap { WeightWrapper.rest(of: $0, under: prefix) }
-    }
+    let prefix = AveragedWeights.innermost(picked.prefix, among: names)
+    let inside = names.compactMap { WeightWrapper.rest(of: $0, under: prefix) }
     if let list = inside.first(where: { $0.hasPrefix("shadow_params.") }) {
       let cause =
         "--pick ema: '\(prefix).\(list)' is one of a list in the order of the model's parameters, "
@@ -40,25 +27,53 @@ struct AveragedWeights {
     }
     self.prefix = prefix
     self.names = try AveragedWeights.dotted(prefix, among: names)
+    reasons = AveragedWeights.reasons(prefix, among: names)
+    notes = [AveragedWeights.note(on: picked, prefix, of: candidates)]
+  }
+
+  /// The prefix of the average itself: libraries wrap it once more, beside the weights that it is
+  /// taken of.
+  private static func innermost(_ prefix: String, among names: [String]) -> String {
+    let inside = names.compactMap { WeightWrapper.rest(of: $0, under: prefix) }
+    let wrapped = Set(inside.compactMap { WeightWrapper.parts(of: $0).dropLast().first }).filter {
+      WeightCandidate.words(of: $0).contains("ema")
+    }
+    guard wrapped.count == 1, let part = wrapped.first,
+      let inner = names.first(where: {
+        WeightWrapper.rest(of: $0, under: prefix)?.hasPrefix(part) == true
+      })
+    else { return prefix }
+    let depth = WeightWrapper.parts(of: prefix).count
+    return WeightWrapper.prefix(of: inner, parts: depth + 1)
+  }
+
+  /// Why tensors that only training needs are left out.
+  private static func reasons(_ prefix: String, among names: [String]) -> [String: String] {
     var reasons: [String: String] = [:]
     for (name, place) in zip(names, WeightCandidate.places(of: names)) {
       guard let role = place?.role, role.score == 0 else { continue }
       reasons[name] = "\(role.rawValue), for training alone"
     }
-    for counter in AveragedWeights.counters where names.contains("\(prefix).\(counter)") {
+    for counter in counters where names.contains("\(prefix).\(counter)") {
       reasons["\(prefix).\(counter)"] = "a counter of the average"
     }
-    self.reasons = reasons
+    return reasons
+  }
+
+  /// What was picked, and over what.
+  private static func note(
+    on picked: WeightCandidate,
+    _ prefix: String,
+    of candidates: [WeightCandidate]
+  ) -> String {
     let others = candidates.filter { $0 != picked && $0.role.score > 0 }.map {
       "'\($0.prefix)' (\($0.role.rawValue), score \($0.role.score))"
     }
     let over = others.isEmpty ? "" : ", over \(others.joined(separator: ", "))"
     let kind = "\(picked.role.rawValue), score \(picked.role.score)"
     let raw = picked.role.score < WeightCandidate.Role.average.score
-    notes = [
-      "the weights under '\(prefix)' (\(kind))\(over)"
-        + (raw ? "; they are no average: the checkpoint holds none" : "")
-    ]
+    return "the weights under '\(prefix)' (\(kind))\(over)"
+      + (raw ? "; they are no average: the checkpoint holds none" : "")
   }
 
   /// The candidate with the highest score; of several at different depths the shallowest.

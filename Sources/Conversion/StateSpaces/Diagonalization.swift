@@ -47,16 +47,8 @@ extension StateSpaceFile {
     limit: Double,
     keeping metadata: [String: String]
   ) throws(StateSpaceError) -> StateSpaceFile {
-    let a = try array("A")
-    guard a.shape.count == 2, a.shape[0] == a.shape[1], a.shape[0] > 0 else {
-      throw .mismatch("A has the shape \(a.storedShape), and [N, N] was expected")
-    }
-    let order = a.shape[0]
-    let b = try array("B")
-    guard b.shape.first == order, b.complexValues.count == order else {
-      throw .mismatch("B has the shape \(b.storedShape), and [\(order)] was expected")
-    }
-    let matrix = ComplexMatrix(rows: order, columns: order, elements: a.complexValues)
+    let (matrix, column) = try denseInputs()
+    let order = matrix.rows
     let (values, vectors) = try LinearAlgebra.eigen(matrix)
     let condition = try LinearAlgebra.condition(vectors)
     guard condition <= limit else {
@@ -66,7 +58,6 @@ extension StateSpaceFile {
       )
     }
     let kept = try Diagonalization.halves(of: values)
-    let column = ComplexMatrix(rows: order, columns: 1, elements: b.complexValues)
     let inputs = try LinearAlgebra.solve(vectors, column).elements
     var result = StateSpaceFile(arrays: [:], metadata: metadata)
     let count = kept.count
@@ -74,28 +65,56 @@ extension StateSpaceFile {
     result.arrays["B"] = StateSpaceArray(kept.map { $0.weight * inputs[$0.index] }, shape: [count])
     let columns = ComplexMatrix(rows: order, columns: count) { vectors[$0, kept[$1].index] }
     result.arrays["V"] = StateSpaceArray(columns.elements, shape: [order, count])
-    if let c = arrays["C"] {
-      guard c.shape.last == order, c.shape.count <= 2 else {
-        throw .mismatch("C has the shape \(c.storedShape), and [\(order)] was expected")
-      }
-      let rows = c.complexValues.count / order
-      let outputs = LinearAlgebra.product(
-        ComplexMatrix(rows: rows, columns: order, elements: c.complexValues),
-        columns
-      )
-      result.arrays["C"] = StateSpaceArray(outputs.elements, shape: c.shape.dropLast() + [count])
-    }
+    result.arrays["C"] = try outputs(through: columns)
     for name in ["D", "dt"] { result.arrays[name] = arrays[name] }
     let residual = Diagonalization.residual(matrix, values, vectors)
-    result.metadata[Key.system] = Structure.diagonal.rawValue
-    result.metadata[Key.halves] =
-      "one of each conjugate pair, a real eigenvalue with half its B; y = 2 Re(C x)"
-    result.metadata["tessera.ssm.condition"] = "\(condition)"
-    result.metadata["tessera.ssm.residual"] = "\(residual)"
-    for key in [Key.measure, Key.form, Key.lowRank, Key.method, Key.complex] {
-      result.metadata[key] = nil
-    }
+    result.describeDiagonal(condition: condition, residual: residual)
     return result
+  }
+
+  /// A and, as one column, B of a dense system.
+  private func denseInputs() throws(StateSpaceError) -> (a: ComplexMatrix, b: ComplexMatrix) {
+    let a = try array("A")
+    guard a.shape.count == 2, a.shape[0] == a.shape[1], a.shape[0] > 0 else {
+      throw .mismatch("A has the shape \(a.storedShape), and [N, N] was expected")
+    }
+    let order = a.shape[0]
+    let b = try array("B")
+    guard b.shape.first == order, b.complexValues.count == order else {
+      throw .mismatch("B has the shape \(b.storedShape), and [\(order)] was expected")
+    }
+    return (
+      ComplexMatrix(rows: order, columns: order, elements: a.complexValues),
+      ComplexMatrix(rows: order, columns: 1, elements: b.complexValues)
+    )
+  }
+
+  /// C times the eigenvectors that are kept; nil where the file has no C.
+  private func outputs(
+    through vectors: ComplexMatrix
+  ) throws(StateSpaceError) -> StateSpaceArray? {
+    guard let c = arrays["C"] else { return nil }
+    guard c.shape.last == vectors.rows, c.shape.count <= 2 else {
+      throw .mismatch("C has the shape \(c.storedShape), and [\(vectors.rows)] was expected")
+    }
+    let rows = c.complexValues.count / vectors.rows
+    let outputs = LinearAlgebra.product(
+      ComplexMatrix(rows: rows, columns: vectors.rows, elements: c.complexValues),
+      vectors
+    )
+    return StateSpaceArray(outputs.elements, shape: c.shape.dropLast() + [vectors.columns])
+  }
+
+  /// Says what the arrays have become, and no longer what they were.
+  private mutating func describeDiagonal(condition: Double, residual: Double) {
+    metadata[Key.system] = Structure.diagonal.rawValue
+    metadata[Key.halves] =
+      "one of each conjugate pair, a real eigenvalue with half its B; y = 2 Re(C x)"
+    metadata["tessera.ssm.condition"] = "\(condition)"
+    metadata["tessera.ssm.residual"] = "\(residual)"
+    for key in [Key.measure, Key.form, Key.lowRank, Key.method, Key.complex] {
+      metadata[key] = nil
+    }
   }
 
   private func log10Bounded(_ value: Double) -> Double { min(300, value.decimalDigits) }

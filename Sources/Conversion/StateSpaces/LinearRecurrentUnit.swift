@@ -23,16 +23,7 @@ public struct LinearRecurrentUnit: Sendable {
   ///   - prefix: What stands before these names; nil where the file has one layer.
   /// - Throws: `StateSpaceError` where arrays are missing or do not fit.
   public init(of reader: any CheckpointReader, layer prefix: String? = nil) throws {
-    let found = reader.tensors.map(\.name).filter { $0.hasSuffix("nu_log") }.map {
-      String($0.dropLast("nu_log".count))
-    }
-    let wanted = prefix.map { $0.isEmpty || $0.hasSuffix(".") ? $0 : $0 + "." }
-    guard let layer = wanted ?? (found.count == 1 ? found[0] : nil), found.contains(layer) else {
-      throw StateSpaceError.mismatch(
-        "\(found.count) layers with nu_log (\(found.prefix(4).joined(separator: ", "))); "
-          + (found.isEmpty ? "no linear recurrent unit" : "name one with --layer")
-      )
-    }
+    let layer = try Self.layer(prefix, of: reader)
     func array(_ name: String) throws -> StateSpaceArray? {
       try reader.tensors.first { $0.name == layer + name }.map {
         try StateSpaceFile.array($0, of: reader, isComplex: false)
@@ -73,6 +64,24 @@ public struct LinearRecurrentUnit: Sendable {
       shape: c.shape
     )
     skip = try array("D")
+  }
+
+  /// What stands before the names of a layer; of the only one where none is wanted.
+  private static func layer(
+    _ prefix: String?,
+    of reader: any CheckpointReader
+  ) throws(StateSpaceError) -> String {
+    let found = reader.tensors.map(\.name).filter { $0.hasSuffix("nu_log") }.map {
+      String($0.dropLast("nu_log".count))
+    }
+    let wanted = prefix.map { $0.isEmpty || $0.hasSuffix(".") ? $0 : $0 + "." }
+    guard let layer = wanted ?? (found.count == 1 ? found[0] : nil), found.contains(layer) else {
+      throw .mismatch(
+        "\(found.count) layers with nu_log (\(found.prefix(4).joined(separator: ", "))); "
+          + (found.isEmpty ? "no linear recurrent unit" : "name one with --layer")
+      )
+    }
+    return layer
   }
 
   /// Reads a system that ``discrete`` or ``continuous(step:)`` has written.

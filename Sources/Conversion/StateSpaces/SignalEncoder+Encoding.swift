@@ -87,7 +87,6 @@ extension SignalEncoder {
     every: Int,
     into rows: DoubleStorage
   ) {
-    let isa = KernelInstructionSet.best
     let signal = unsafe ckernels_signal(
       samples: source.pointer + start * channels + channel,
       stride: channels,
@@ -101,62 +100,74 @@ extension SignalEncoder {
       every: UInt64(every),
       scales: scales.pointer
     )
-    let state = unsafe states[channel].pointer
+    unsafe run(signal, on: states[channel].pointer, into: target)
+  }
+
+  /// Gives a channel's samples to the kernel of the system's form.
+  private func run(
+    _ signal: ckernels_signal,
+    on state: UnsafeMutablePointer<Double>,
+    into target: ckernels_rows
+  ) {
+    let (isa, order) = (KernelInstructionSet.best, system.order)
     let work = unsafe scratch.pointer
     switch kernel {
     case .legs(let convention, _):
-      unsafe ckernels_legs_steps(
-        isa,
-        convention,
-        system.order,
-        norms.pointer,
-        work,
-        signal,
-        state,
-        target
-      )
+      let weights = unsafe norms.pointer
+      unsafe ckernels_legs_steps(isa, convention, order, weights, work, signal, state, target)
     case .sweeps(let operation, let keep, let take, let input, let after):
       var sweeps = unsafe operation.sweeps
+      let (input, after) = unsafe (input.pointer, after.pointer)
       unsafe ckernels_sweep_steps(
         isa,
-        system.order,
+        order,
         &sweeps,
         keep,
         take,
-        input.pointer,
-        after.pointer,
+        input,
+        after,
         work,
         signal,
         state,
         target
       )
-    case .rotation(let r):
-      unsafe ckernels_rotation_steps(
-        isa,
-        system.order,
-        r.cosines.pointer,
-        r.sines.pointer,
-        r.keep,
-        r.take,
-        r.input.pointer,
-        r.ends.pointer,
-        r.gains.pointer,
-        signal,
-        state,
-        target
-      )
+    case .rotation(let rotation):
+      unsafe run(rotation, signal, on: state, into: target)
     case .dense(let columns, let input):
+      let (columns, input) = unsafe (columns.pointer, input.pointer)
       unsafe ckernels_dense_steps(
         isa,
         doubles,
         padded,
-        columns.pointer,
-        input.pointer,
+        columns,
+        input,
         work,
         signal,
         state,
         target
       )
     }
+  }
+
+  private func run(
+    _ rotation: Rotation,
+    _ signal: ckernels_signal,
+    on state: UnsafeMutablePointer<Double>,
+    into target: ckernels_rows
+  ) {
+    unsafe ckernels_rotation_steps(
+      KernelInstructionSet.best,
+      system.order,
+      rotation.cosines.pointer,
+      rotation.sines.pointer,
+      rotation.keep,
+      rotation.take,
+      rotation.input.pointer,
+      rotation.ends.pointer,
+      rotation.gains.pointer,
+      signal,
+      state,
+      target
+    )
   }
 }

@@ -240,25 +240,38 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
     let p = (0..<ranks).map { rank in
       v.times(Array(corrections.complexValues[rank * half..<(rank + 1) * half])).map { 2 * $0.real }
     }
-    var residual = 0.0
-    for row in 0..<order {
-      for column in 0..<order {
-        let low = p.reduce(0) { $0 + $1[row] * $1[column] }
-        residual = max(residual, abs(normal[row, column].real - low - dense.a[row, column]))
-      }
-    }
-    residual /= dense.a.largest
+    let residual = Self.distance(from: normal, minus: p, to: dense.a) / dense.a.largest
     lowRankResidual = residual
     limit(residual, "A - (V Λ V* - P P*)")
-    let products = LinearAlgebra.product(adjoint, whole)
-    var unitarity = 0.0
-    for row in 0..<2 * half {
-      for column in 0..<2 * half {
-        let expected = row == column ? ComplexNumber.one : .zero
-        unitarity = max(unitarity, (products[row, column] - expected).magnitude)
-      }
-    }
+    let unitarity = Self.distanceFromIdentity(LinearAlgebra.product(adjoint, whole))
     unitarityResidual = unitarity
     limit(unitarity, "[V, V̄]* [V, V̄] - I")
+  }
+
+  /// The largest element of `normal` - p p^T - `dense`.
+  private static func distance(
+    from normal: ComplexMatrix,
+    minus p: [[Double]],
+    to dense: Matrix
+  ) -> Double {
+    var largest = 0.0
+    for row in 0..<normal.rows {
+      for column in 0..<normal.columns {
+        let low = p.reduce(0) { $0 + $1[row] * $1[column] }
+        largest = max(largest, abs(normal[row, column].real - low - dense[row, column]))
+      }
+    }
+    return largest
+  }
+
+  private static func distanceFromIdentity(_ matrix: ComplexMatrix) -> Double {
+    var largest = 0.0
+    for row in 0..<matrix.rows {
+      for column in 0..<matrix.columns {
+        let expected = row == column ? ComplexNumber.one : .zero
+        largest = max(largest, (matrix[row, column] - expected).magnitude)
+      }
+    }
+    return largest
   }
 }

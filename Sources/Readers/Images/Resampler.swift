@@ -38,22 +38,20 @@ internal import CKernels
       "resizing \(size) to \(target) passes the limit of \(limits.pixels) pixels"
     )
     guard window.size.pixels <= limits.pixels else { throw refusal }
-    func axis(
-      _ input: Int,
-      _ output: Int,
-      _ wanted: Range<Int>
-    ) throws(ImageError) -> ResamplingAxis? {
-      if input == output { return nil }
-      return try ResamplingAxis(
-        filter: filter,
-        inputCount: input,
-        outputCount: output,
-        outputs: wanted,
-        limits: limits
-      )
-    }
-    let horizontal = try axis(size.width, target.width, window.columns)
-    let vertical = try axis(size.height, target.height, window.rows)
+    let horizontal = try Self.axis(
+      filter,
+      from: size.width,
+      to: target.width,
+      window.columns,
+      limits: limits
+    )
+    let vertical = try Self.axis(
+      filter,
+      from: size.height,
+      to: target.height,
+      window.rows,
+      limits: limits
+    )
     let columns = horizontal?.inputs ?? window.columns
     let lines = vertical?.inputs ?? window.rows
     let shrinkage = size.height - target.height
@@ -79,6 +77,24 @@ internal import CKernels
   }
 
   deinit { unsafe rows.deallocate() }
+
+  /// The pass along one axis; nil where its length stays.
+  private static func axis(
+    _ filter: ResamplingFilter,
+    from input: Int,
+    to output: Int,
+    _ wanted: Range<Int>,
+    limits: ImageLimits
+  ) throws(ImageError) -> ResamplingAxis? {
+    if input == output { return nil }
+    return try ResamplingAxis(
+      filter: filter,
+      inputCount: input,
+      outputCount: output,
+      outputs: wanted,
+      limits: limits
+    )
+  }
 
   /// Takes row `y` of `source`; `RGBXImage.slack` bytes behind it must be readable.
   func add(_ y: Int, _ pixels: UnsafePointer<UInt8>) {

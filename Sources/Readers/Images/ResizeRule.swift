@@ -118,29 +118,18 @@ public enum ResizeRule: SpelledRule {
   /// - Throws: An `ImageError` where the rule refuses such a shape.
   func plan(for size: ImageSize) throws(ImageError) -> ResizePlan {
     let whole = PixelBox(size: size)
+    func once(_ filter: ResamplingFilter, _ target: ImageSize) -> ResizePlan {
+      ResizePlan(part: whole, steps: [(filter, target)])
+    }
     switch self {
-    case .none:
-      return ResizePlan(part: whole, steps: [])
+    case .none: return ResizePlan(part: whole, steps: [])
     case .short(let filter, let side, let longSide):
-      return ResizePlan(part: whole, steps: [(filter, size.resized(short: side, longSide))])
-    case .exact(let filter, let target):
-      return ResizePlan(part: whole, steps: [(filter, target)])
+      return once(filter, size.resized(short: side, longSide))
+    case .exact(let filter, let target): return once(filter, target)
     case .area(let filter, let pixels, let multiple):
-      return ResizePlan(
-        part: whole,
-        steps: [(filter, size.resized(area: pixels, multiple: multiple))]
-      )
+      return once(filter, size.resized(area: pixels, multiple: multiple))
     case .halvings(let filter, let side):
-      var steps: [(ResamplingFilter, ImageSize)] = []
-      var current = size
-      while current.short / 2 >= side {
-        current = ImageSize(width: current.width / 2, height: current.height / 2)
-        steps.append((.box, current))
-      }
-      return ResizePlan(
-        part: whole,
-        steps: steps + [(filter, current.resized(short: side, .rounded))]
-      )
+      return ResizePlan(part: whole, steps: size.halvings(filter, short: side))
     case .square(let filter, let side, let remainder):
       return ResizePlan(
         part: size.centered(size.short, size.short, remainder),
@@ -154,11 +143,10 @@ public enum ResizeRule: SpelledRule {
         width: size.width / multiple * multiple,
         height: size.height / multiple * multiple
       )
-      return ResizePlan(part: whole, steps: [(filter, target)])
+      return once(filter, target)
     case .long(let filter, let side, let least):
-      return ResizePlan(part: whole, steps: [(filter, size.resized(long: side, least: least))])
-    case .smart(let filter, let rule):
-      return ResizePlan(part: whole, steps: [(filter, try rule.size(for: size))])
+      return once(filter, size.resized(long: side, least: least))
+    case .smart(let filter, let rule): return once(filter, try rule.size(for: size))
     }
   }
 }
@@ -175,6 +163,20 @@ struct ResizePlan {
 }
 
 extension ImageSize {
+  /// Halved by the box filter while the short side stays long enough, then resized by another.
+  fileprivate func halvings(
+    _ filter: ResamplingFilter,
+    short side: Int
+  ) -> [(filter: ResamplingFilter, size: ImageSize)] {
+    var steps: [(filter: ResamplingFilter, size: ImageSize)] = []
+    var current = self
+    while current.short / 2 >= side {
+      current = ImageSize(width: current.width / 2, height: current.height / 2)
+      steps.append((.box, current))
+    }
+    return steps + [(filter, current.resized(short: side, .rounded))]
+  }
+
   fileprivate func resized(short side: Int, _ longSide: ResizeRule.LongSide) -> ImageSize {
     func scaled(_ length: Int) -> Int {
       if length == short { return side }

@@ -57,11 +57,34 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
   ///
   /// - Throws: An `ImageError` where the shape is refused.
   public func size(for size: ImageSize) throws(ImageError) -> ImageSize {
+    if variant == .glmImage { return try halved(size) }
+    let (height, width) = try enlarged(size)
+    let side = Double(factor)
+    try check(height, width, limit: variant == .emu3 ? 5 : 200)
+    let frames: Double = variant == .glm4v ? 2 : 1
+    let (low, high) = (Double(minimum), Double(maximum))
+    var newHeight = (height / side).rounded(.toNearestOrEven) * side
+    var newWidth = (width / side).rounded(.toNearestOrEven) * side
+    if frames * newHeight * newWidth > high {
+      let beta = (frames * height * width / high).squareRoot()
+      newHeight = max(side, (height / beta / side).rounded(.down) * side)
+      newWidth = max(side, (width / beta / side).rounded(.down) * side)
+    } else if frames * newHeight * newWidth < low {
+      let beta = (low / (frames * height * width)).squareRoot()
+      newHeight = (height * beta / side).rounded(.up) * side
+      newWidth = (width * beta / side).rounded(.up) * side
+    }
+    return try whole(newHeight, newWidth)
+  }
+
+  /// The sides before they become multiples: small ones as the variant enlarges or refuses them.
+  private func enlarged(
+    _ size: ImageSize
+  ) throws(ImageError) -> (height: Double, width: Double) {
     var (height, width) = (Double(size.height), Double(size.width))
     let side = Double(factor)
     switch variant {
-    case .glmImage: return try halved(size)
-    case .standard: break
+    case .standard, .glmImage: break
     case .emu3:
       guard size.short >= factor else {
         throw ImageError(.unfit, "\(size) pixels: a side is below \(factor), which Emu3 refuses")
@@ -81,21 +104,7 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
         width = side
       }
     }
-    try check(height, width, limit: variant == .emu3 ? 5 : 200)
-    let frames: Double = variant == .glm4v ? 2 : 1
-    let (low, high) = (Double(minimum), Double(maximum))
-    var newHeight = (height / side).rounded(.toNearestOrEven) * side
-    var newWidth = (width / side).rounded(.toNearestOrEven) * side
-    if frames * newHeight * newWidth > high {
-      let beta = (frames * height * width / high).squareRoot()
-      newHeight = max(side, (height / beta / side).rounded(.down) * side)
-      newWidth = max(side, (width / beta / side).rounded(.down) * side)
-    } else if frames * newHeight * newWidth < low {
-      let beta = (low / (frames * height * width)).squareRoot()
-      newHeight = (height * beta / side).rounded(.up) * side
-      newWidth = (width * beta / side).rounded(.up) * side
-    }
-    return try whole(newHeight, newWidth)
+    return (height, width)
   }
 
   private func halved(_ size: ImageSize) throws(ImageError) -> ImageSize {

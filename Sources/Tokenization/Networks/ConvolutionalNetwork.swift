@@ -28,24 +28,7 @@ public struct ConvolutionalNetwork: Sendable {
     plan = NetworkPlan(graph)
     storage = PackedParameters(count: plan.parameterCount)
     func values(_ wanted: NetworkParameter) throws -> [Float] {
-      guard let found = try parameter(wanted.name) else {
-        throw NetworkError.missingParameter(name: wanted.name, expected: wanted.shape)
-      }
-      guard found.shape == wanted.shape else {
-        throw NetworkError.misshapenParameter(
-          name: wanted.name,
-          shape: found.shape,
-          expected: wanted.shape
-        )
-      }
-      guard let count = wanted.shape.elementCount, found.values.count == count else {
-        throw NetworkError.wrongCount(
-          name: wanted.name,
-          count: found.values.count,
-          expected: wanted.shape.elementCount ?? 0
-        )
-      }
-      return found.values
+      try wanted.values(of: parameter(wanted.name))
     }
     for step in plan.steps {
       switch step.operation {
@@ -72,6 +55,23 @@ public struct ConvolutionalNetwork: Sendable {
       case .depthToSpace, .summarize, .activate, .pool, .upsample, .attend, .copy, .add: break
       }
     }
+  }
+}
+
+extension NetworkParameter {
+  /// The values of a tensor, if it is the one that is wanted.
+  fileprivate func values(
+    of tensor: (shape: Shape, values: [Float])?
+  ) throws(NetworkError) -> [Float] {
+    guard let tensor else { throw .missingParameter(name: name, expected: shape) }
+    guard tensor.shape == shape else {
+      throw .misshapenParameter(name: name, shape: tensor.shape, expected: shape)
+    }
+    guard let count = shape.elementCount, tensor.values.count == count else {
+      let expected = shape.elementCount ?? 0
+      throw .wrongCount(name: name, count: tensor.values.count, expected: expected)
+    }
+    return tensor.values
   }
 }
 

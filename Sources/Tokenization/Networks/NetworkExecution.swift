@@ -61,7 +61,8 @@ struct NetworkExecution {
     let (step, height, width) = (prepared.step, prepared.height, prepared.width)
     let input = unsafe UnsafePointer(address(step.from))
     let output = unsafe address(step.to)
-    let count = height * width * AlignedFloats.rounded(step.channels)
+    let positions = height * width
+    let count = positions * AlignedFloats.rounded(step.channels)
     switch step.operation {
     case .convolve(let planned, _, let adds):
       unsafe convolve(planned, prepared, from: input, to: output + prepared.offset, adds: adds)
@@ -70,26 +71,9 @@ struct NetworkExecution {
     case .normalize(let planned):
       unsafe normalize(planned, prepared, from: input, to: output)
     case .summarize(let epsilon):
-      unsafe ckernels_channel_statistics(
-        instructions,
-        height * width,
-        step.channels,
-        epsilon,
-        input,
-        output,
-        address(.deviations)
-      )
+      unsafe summarize(positions, step.channels, epsilon, from: input, to: output)
     case .scale(let planned):
-      unsafe ckernels_scale_channels(
-        instructions,
-        height * width,
-        step.channels,
-        parameters + planned.gain,
-        parameters + planned.bias,
-        planned.scaling.activates,
-        input,
-        output
-      )
+      unsafe scale(planned, positions, step.channels, from: input, to: output)
     case .activate(let activation):
       unsafe ckernels_activate(instructions, activation.kernels, count, input, output)
     case .pool(let pooling):
@@ -98,14 +82,7 @@ struct NetworkExecution {
     case .upsample:
       unsafe ckernels_upsample(instructions, height, width, step.channels, input, output)
     case .attend:
-      unsafe ckernels_attention(
-        instructions,
-        height * width,
-        step.channels,
-        input,
-        output,
-        scratch
-      )
+      unsafe ckernels_attention(instructions, positions, step.channels, input, output, scratch)
     case .copy:
       unsafe output.update(from: input, count: count)
     case .add:
@@ -147,6 +124,44 @@ struct NetworkExecution {
         scratch
       )
     }
+  }
+
+  /// Means and deviations of channels over all positions.
+  private func summarize(
+    _ positions: Int,
+    _ channels: Int,
+    _ epsilon: Double,
+    from input: UnsafePointer<Float>,
+    to output: UnsafeMutablePointer<Float>
+  ) {
+    unsafe ckernels_channel_statistics(
+      instructions,
+      positions,
+      channels,
+      epsilon,
+      input,
+      output,
+      address(.deviations)
+    )
+  }
+
+  private func scale(
+    _ planned: PlannedScaling,
+    _ positions: Int,
+    _ channels: Int,
+    from input: UnsafePointer<Float>,
+    to output: UnsafeMutablePointer<Float>
+  ) {
+    unsafe ckernels_scale_channels(
+      instructions,
+      positions,
+      channels,
+      parameters + planned.gain,
+      parameters + planned.bias,
+      planned.scaling.activates,
+      input,
+      output
+    )
   }
 
   private func normalize(

@@ -156,7 +156,7 @@ public struct SequenceBuilder: Sendable {
         isDocumentFault: true
       )
     }
-    let (all, learnsMarks) =
+    let (learnsCodes, learnsMarks) =
       switch layout.loss {
       case .all, .image: (true, true)
       case .codes: (true, false)
@@ -168,17 +168,7 @@ public struct SequenceBuilder: Sendable {
     append(beginOfCodes, isLearned: learnsMarks, to: &sequence)
     let start = sequence.ids.count
     for row in 0..<height {
-      for code in codes[row * width..<(row + 1) * width] {
-        guard (0..<codeCount).contains(code) else {
-          throw SequenceError(
-            "a code of \(code) is beyond the tokenizer's \(codeCount)",
-            kind: .malformedInput
-          )
-        }
-        sequence.ids.append(map.id(of: code))
-        sequence.isLearned.append(all)
-        if map.isSeparate { sequence.imageCodes.append(Int32(code)) }
-      }
+      try append(codes[row * width..<(row + 1) * width], isLearned: learnsCodes, to: &sequence)
       if let endOfLine, row < height - 1 || layout.endOfLine?.policy == .every {
         sequence.ids.append(endOfLine)
         sequence.isLearned.append(learnsMarks)
@@ -191,6 +181,25 @@ public struct SequenceBuilder: Sendable {
     addSegment(height: height, width: width, count: count, to: &sequence)
     append(endOfFrame, isLearned: learnsMarks, to: &sequence)
     append(endOfImage, isLearned: learnsMarks, to: &sequence)
+  }
+
+  /// Appends a row of codes.
+  private func append(
+    _ codes: ArraySlice<Int>,
+    isLearned: Bool,
+    to sequence: inout TokenSequence
+  ) throws(SequenceError) {
+    for code in codes {
+      guard (0..<codeCount).contains(code) else {
+        throw SequenceError(
+          "a code of \(code) is beyond the tokenizer's \(codeCount)",
+          kind: .malformedInput
+        )
+      }
+      sequence.ids.append(map.id(of: code))
+      sequence.isLearned.append(isLearned)
+      if map.isSeparate { sequence.imageCodes.append(Int32(code)) }
+    }
   }
 
   /// An end of a row stands in the column behind the last code; where there is none, its place is a gap.

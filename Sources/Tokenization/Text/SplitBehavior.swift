@@ -19,15 +19,7 @@ enum SplitBehavior: String, Sendable {
     isInverted: Bool = false,
     into pieces: inout [Range<Int>]
   ) {
-    var parts: [(range: Range<Int>, isMatch: Bool)] = []
-    parts.reserveCapacity(matches.count * 2 + 1)
-    var last = piece.lowerBound
-    for match in matches {
-      if match.lowerBound > last { parts.append((last..<match.lowerBound, isInverted)) }
-      parts.append((match, !isInverted))
-      last = match.upperBound
-    }
-    if last < piece.upperBound { parts.append((last..<piece.upperBound, isInverted)) }
+    let parts = Self.parts(of: piece, matches, isInverted: isInverted)
     switch self {
     case .isolated: for part in parts { pieces.append(part.range) }
     case .removed: for part in parts where !part.isMatch { pieces.append(part.range) }
@@ -41,28 +33,46 @@ enum SplitBehavior: String, Sendable {
         }
         previous = part.isMatch
       }
-    case .mergedWithPrevious:
-      var wasMatch = false
-      for (index, part) in parts.enumerated() {
-        if part.isMatch, !wasMatch, index > 0 {
-          pieces.append(pieces.removeLast().lowerBound..<part.range.upperBound)
-        } else {
-          pieces.append(part.range)
-        }
-        wasMatch = part.isMatch
-      }
+    case .mergedWithPrevious: Self.merge(parts, into: &pieces)
     case .mergedWithNext:
       var merged: [Range<Int>] = []
-      var wasMatch = false
-      for (index, part) in parts.reversed().enumerated() {
-        if part.isMatch, !wasMatch, index > 0 {
-          merged.append(part.range.lowerBound..<merged.removeLast().upperBound)
-        } else {
-          merged.append(part.range)
-        }
-        wasMatch = part.isMatch
-      }
+      Self.merge(parts.reversed(), into: &merged)
       pieces += merged.reversed()
+    }
+  }
+
+  private typealias Part = (range: Range<Int>, isMatch: Bool)
+
+  /// The matches and what stands between them, in order.
+  private static func parts(
+    of piece: Range<Int>,
+    _ matches: [Range<Int>],
+    isInverted: Bool
+  ) -> [Part] {
+    var parts: [Part] = []
+    parts.reserveCapacity(matches.count * 2 + 1)
+    var last = piece.lowerBound
+    for match in matches {
+      if match.lowerBound > last { parts.append((last..<match.lowerBound, isInverted)) }
+      parts.append((match, !isInverted))
+      last = match.upperBound
+    }
+    if last < piece.upperBound { parts.append((last..<piece.upperBound, isInverted)) }
+    return parts
+  }
+
+  /// Appends parts, a match as one with the part before it unless that is a match too.
+  private static func merge(_ parts: some Sequence<Part>, into pieces: inout [Range<Int>]) {
+    var wasMatch = true
+    for part in parts {
+      if part.isMatch, !wasMatch {
+        let other = pieces.removeLast()
+        let start = min(other.lowerBound, part.range.lowerBound)
+        pieces.append(start..<max(other.upperBound, part.range.upperBound))
+      } else {
+        pieces.append(part.range)
+      }
+      wasMatch = part.isMatch
     }
   }
 }

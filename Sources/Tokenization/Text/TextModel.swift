@@ -78,39 +78,66 @@ struct UnigramModel: Sendable {
 
   func encode(_ text: [UInt8], _ piece: Range<Int>, into ids: inout [Int32]) {
     let own = piece == text.indices ? text : Array(text[piece])
-    let count = own.count
-    var best = [Double](repeating: 0, count: count + 1)
-    var starts = [Int](repeating: -1, count: count + 1)
-    var tokens = [Int32](repeating: 0, count: count + 1)
+    let best = BestEnds(own, trie, scores, unknown: unknown, unknownScore)
+    for (start, end, id) in best.way.reversed() {
+      if id == unknown, let fallbacks, own[start..<end].allSatisfy({ fallbacks[Int($0)] >= 0 }) {
+        for index in start..<end { ids.append(fallbacks[Int(own[index])]) }
+      } else {
+        ids.append(id)
+      }
+    }
+  }
+}
+
+/// The likeliest token that ends at each place of a piece.
+private struct BestEnds {
+  private let unknown: Int32
+  private var scores: [Double]
+  private var starts: [Int]
+  private var tokens: [Int32]
+
+  /// Finds them from the beginning to the end.
+  init(
+    _ piece: [UInt8],
+    _ trie: ByteTrie,
+    _ tokenScores: [Double],
+    unknown: Int32,
+    _ unknownScore: Double
+  ) {
+    let count = piece.count
+    self.unknown = unknown
+    scores = [Double](repeating: 0, count: count + 1)
+    starts = [Int](repeating: -1, count: count + 1)
+    tokens = [Int32](repeating: 0, count: count + 1)
     var position = 0
     while position < count {
-      let next = UTF8Scalars.decode(own, position).next
-      let till = best[position]
+      let next = UTF8Scalars.decode(piece, position).next
+      let till = scores[position]
       var hasSingle = false
-      trie.forEachPrefix(of: own, at: position) { end, id in
-        let score = scores[Int(id)] + till
-        if starts[end] < 0 || score > best[end] {
-          best[end] = score
-          starts[end] = position
-          tokens[end] = id
-        }
+      trie.forEachPrefix(of: piece, at: position) { end, id in
+        offer(id, from: position, to: end, tokenScores[Int(id)] + till)
         if end == next { hasSingle = true }
       }
-      if !hasSingle {
-        let score = unknownScore + till
-        if starts[next] < 0 || score > best[next] {
-          best[next] = score
-          starts[next] = position
-          tokens[next] = unknown
-        }
-      }
+      if !hasSingle { offer(unknown, from: position, to: next, unknownScore + till) }
       position = next
     }
+  }
+
+  /// Takes a token where it is likelier than the one that ends there.
+  @inline(__always)
+  private mutating func offer(_ id: Int32, from start: Int, to end: Int, _ score: Double) {
+    guard starts[end] < 0 || score > scores[end] else { return }
+    scores[end] = score
+    starts[end] = start
+    tokens[end] = id
+  }
+
+  /// The tokens of the likeliest way, from the end to the beginning; neighbours that are unknown are one.
+  var way: [(start: Int, end: Int, id: Int32)] {
     var way: [(start: Int, end: Int, id: Int32)] = []
-    var end = count
+    var end = starts.count - 1
     while end > 0 {
       let (start, id) = (starts[end], tokens[end])
-      // Neighbours that are unknown are one token.
       if id == unknown, let last = way.last, last.id == unknown {
         way[way.count - 1] = (start, last.end, id)
       } else {
@@ -118,13 +145,7 @@ struct UnigramModel: Sendable {
       }
       end = start
     }
-    for (start, end, id) in way.reversed() {
-      if id == unknown, let fallbacks, own[start..<end].allSatisfy({ fallbacks[Int($0)] >= 0 }) {
-        for index in start..<end { ids.append(fallbacks[Int(own[index])]) }
-      } else {
-        ids.append(id)
-      }
-    }
+    return way
   }
 }
 

@@ -36,21 +36,7 @@ indirect enum TextNormalizer: Sendable {
     case "Prepend":
       guard let text = json["prepend"]?.bytes else { throw .field("prepend", "a text") }
       self = .prepend(text)
-    case "Replace":
-      guard let content = json["content"]?.bytes else { throw .field("content", "a text") }
-      if let text = json["pattern"]?["String"]?.bytes {
-        self = .replace(text, with: content)
-      } else if let pattern = json["pattern"]?["Regex"]?.text {
-        let compiled = try TextPattern(pattern)
-        var matcher = TextPatternMatcher(compiled)
-        // The reference writes the text at every place then.
-        guard try !matcher.matchesNothing() else {
-          throw .unsupported("a Replace of a pattern that matches nothing at all")
-        }
-        self = .replacePattern(compiled, with: content)
-      } else {
-        throw .field("pattern", "a String or a Regex")
-      }
+    case "Replace": self = try Self.replacement(json)
     case "BertNormalizer":
       let lowers = flag("lowercase")
       self = .bert(
@@ -65,6 +51,22 @@ indirect enum TextNormalizer: Sendable {
       self = .precompiled(try CompiledCharacters(Array(data)))
     default: throw .unsupported("the normalizer '\(type)'")
     }
+  }
+
+  /// Reads a Replace of a text or of what matches a pattern.
+  private static func replacement(_ json: TokenizerJSON) throws(TextTokenizerError) -> Self {
+    guard let content = json["content"]?.bytes else { throw .field("content", "a text") }
+    if let text = json["pattern"]?["String"]?.bytes { return .replace(text, with: content) }
+    guard let pattern = json["pattern"]?["Regex"]?.text else {
+      throw .field("pattern", "a String or a Regex")
+    }
+    let compiled = try TextPattern(pattern)
+    var matcher = TextPatternMatcher(compiled)
+    // The reference writes the text at every place then.
+    guard try !matcher.matchesNothing() else {
+      throw .unsupported("a Replace of a pattern that matches nothing at all")
+    }
+    return .replacePattern(compiled, with: content)
   }
 
   /// Applies the step.

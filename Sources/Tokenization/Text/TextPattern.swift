@@ -103,39 +103,57 @@ struct TextPattern: Sendable {
       emit(node, &rest)
       steps.append(.accept)
       steps[place] = .look(isNegative: isNegative, next: steps.count)
-    case .choice(let nodes):
-      var jumps: [Int] = []
-      for (index, node) in nodes.enumerated() {
-        let isLast = index == nodes.count - 1
-        let place = steps.count
-        if !isLast { steps.append(.accept) }
-        emit(node, &rest)
-        if isLast { continue }
-        jumps.append(steps.count)
-        steps.append(.accept)
-        steps[place] = .split(place + 1, steps.count)
-      }
-      for jump in jumps { steps[jump] = .jump(steps.count) }
+    case .choice(let nodes): emit(choice: nodes, &rest)
     case .repeated(.set(let set), let least, let most, let isPossessive):
       steps.append(.many(add(set), least: least, most: most, isPossessive: isPossessive))
     case .repeated(let node, let least, let most, _):
       for _ in 0..<least where rest > 0 { emit(node, &rest) }
       if most == .max {
-        let place = steps.count
-        steps.append(.accept)
-        emit(node, &rest)
-        steps.append(.jump(place))
-        steps[place] = .split(place + 1, steps.count)
+        emit(endless: node, &rest)
       } else {
-        var splits: [Int] = []
-        for _ in least..<most where rest > 0 {
-          splits.append(steps.count)
-          steps.append(.accept)
-          emit(node, &rest)
-        }
-        for split in splits { steps[split] = .split(split + 1, steps.count) }
+        emit(node, atMost: most - least, &rest)
       }
     }
+  }
+
+  /// Appends alternatives, the first of which is tried first.
+  private mutating func emit(choice nodes: [TextPatternParser.Node], _ rest: inout Int) {
+    var jumps: [Int] = []
+    for (index, node) in nodes.enumerated() {
+      let isLast = index == nodes.count - 1
+      let place = steps.count
+      if !isLast { steps.append(.accept) }
+      emit(node, &rest)
+      if isLast { continue }
+      jumps.append(steps.count)
+      steps.append(.accept)
+      steps[place] = .split(place + 1, steps.count)
+    }
+    for jump in jumps { steps[jump] = .jump(steps.count) }
+  }
+
+  /// Appends a part that comes any number of times.
+  private mutating func emit(endless node: TextPatternParser.Node, _ rest: inout Int) {
+    let place = steps.count
+    steps.append(.accept)
+    emit(node, &rest)
+    steps.append(.jump(place))
+    steps[place] = .split(place + 1, steps.count)
+  }
+
+  /// Appends a part that may come up to so many times.
+  private mutating func emit(
+    _ node: TextPatternParser.Node,
+    atMost most: Int,
+    _ rest: inout Int
+  ) {
+    var splits: [Int] = []
+    for _ in 0..<most where rest > 0 {
+      splits.append(steps.count)
+      steps.append(.accept)
+      emit(node, &rest)
+    }
+    for split in splits { steps[split] = .split(split + 1, steps.count) }
   }
 }
 
@@ -195,59 +213,74 @@ struct TextPatternMatcher: Sendable {
     var (step, position) = (step, position)
     while true {
       work += 1
-      var isAlive = true
-      switch pattern.steps[step] {
-      case .accept:
+      let isAlive: Bool
+      if case .accept = pattern.steps[step] {
         stack.removeSubrange(floor...)
         return position
-      case .one(let set):
-        if position < text.count {
-          let (scalar, next) = UTF8Scalars.decode(text, position)
-          isAlive = pattern.sets[set].contains(scalar)
-          position = next
-          step += 1
-        } else {
-          isAlive = false
-        }
-      case .many(let set, let least, let most, let isPossessive):
-        if let low = consume(set, text, &position, least, most) {
-          step += 1
-          if !isPossessive, position > low, !isAccept(step) {
-            stack.append(Choice(step: step, position: position, low: low))
-          }
-        } else {
-          isAlive = false
-        }
-      case .split(let first, let second):
-        stack.append(Choice(step: second, position: position, low: position))
-        step = first
-      case .jump(let target): step = target
-      case .look(let isNegative, let next):
+      } else if case .look(let isNegative, let next) = pattern.steps[step] {
         isAlive = (try run(text, step: step + 1, position: position) != nil) != isNegative
         step = next
-      case .start:
-        isAlive =
-          position == 0 || (position < text.count && text[position - 1] == UInt8(ascii: "\n"))
-        step += 1
-      case .end:
-        isAlive = position == text.count || text[position] == UInt8(ascii: "\n")
-        step += 1
+      } else {
+        isAlive = take(text, &step, &position)
       }
       guard work < mostWork else {
         throw TextTokenizerError(source: "", reason: "a pattern that backtracks without end")
       }
-      if !isAlive {
-        guard stack.count > floor, let choice = stack.popLast() else { return nil }
-        step = choice.step
-        position = choice.position
-        if choice.position > choice.low {
-          position = UTF8Scalars.before(text, position)
-          if position > choice.low {
-            stack.append(Choice(step: step, position: position, low: choice.low))
-          }
-        }
-      }
+      guard isAlive || backOff(text, to: floor, &step, &position) else { return nil }
     }
+  }
+
+  /// Takes one step that looks at no others; whether it matches.
+  @inline(__always)
+  private mutating func take(_ text: [UInt8], _ step: inout Int, _ position: inout Int) -> Bool {
+    switch pattern.steps[step] {
+    case .one(let set):
+      guard position < text.count else { return false }
+      let (scalar, next) = UTF8Scalars.decode(text, position)
+      position = next
+      step += 1
+      return pattern.sets[set].contains(scalar)
+    case .many(let set, let least, let most, let isPossessive):
+      guard let low = consume(set, text, &position, least, most) else { return false }
+      step += 1
+      if !isPossessive, position > low, !isAccept(step) {
+        stack.append(Choice(step: step, position: position, low: low))
+      }
+      return true
+    case .split(let first, let second):
+      stack.append(Choice(step: second, position: position, low: position))
+      step = first
+      return true
+    case .jump(let target):
+      step = target
+      return true
+    case .start:
+      step += 1
+      return position == 0 || (position < text.count && text[position - 1] == UInt8(ascii: "\n"))
+    case .end:
+      step += 1
+      return position == text.count || text[position] == UInt8(ascii: "\n")
+    case .look, .accept: return true
+    }
+  }
+
+  /// Goes back to the last choice above `floor`; false where none is left.
+  @inline(__always)
+  private mutating func backOff(
+    _ text: [UInt8],
+    to floor: Int,
+    _ step: inout Int,
+    _ position: inout Int
+  ) -> Bool {
+    guard stack.count > floor, let choice = stack.popLast() else { return false }
+    step = choice.step
+    position = choice.position
+    guard choice.position > choice.low else { return true }
+    position = UTF8Scalars.before(text, position)
+    if position > choice.low {
+      stack.append(Choice(step: step, position: position, low: choice.low))
+    }
+    return true
   }
 
   private func isAccept(_ step: Int) -> Bool {

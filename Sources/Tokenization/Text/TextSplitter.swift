@@ -20,58 +20,68 @@ enum TextSplitter: Sendable {
   /// Reads the `pre_tokenizer` of a tokenizer file: its steps in order.
   static func steps(_ json: TokenizerJSON) throws(TextTokenizerError) -> [TextSplitter] {
     guard let type = json["type"]?.text else { throw .field("pre_tokenizer.type", "a name") }
-    func behavior(_ usual: SplitBehavior) throws(TextTokenizerError) -> SplitBehavior {
-      guard let name = json["behavior"]?.text else { return usual }
-      guard let behavior = SplitBehavior(rawValue: name) else {
-        throw .unsupported("the behavior '\(name)'")
-      }
-      return behavior
-    }
     switch type {
-    case "Sequence":
-      var steps: [TextSplitter] = []
-      for part in json["pretokenizers"]?.array ?? [] {
-        // It would see the letters that ByteLevel writes bytes with.
-        if case .byteLevel? = steps.last {
-          throw .unsupported("a pre-tokenizer behind ByteLevel")
-        }
-        steps += try Self.steps(part)
-      }
-      return steps
+    case "Sequence": return try sequence(json)
     case "ByteLevel":
       let pattern = json["use_regex"]?.bool ?? true ? try TextPattern(gpt2) : nil
       return [.byteLevel(addsPrefixSpace: json["add_prefix_space"]?.bool ?? true, pattern: pattern)]
-    case "Split":
-      let isInverted = json["invert"]?.bool ?? false
-      if let pattern = json["pattern"]?["Regex"]?.text {
-        return [.pattern(try TextPattern(pattern), try behavior(.isolated), isInverted: isInverted)]
-      }
-      guard let text = json["pattern"]?["String"]?.bytes else {
-        throw .field("pattern", "a String or a Regex")
-      }
-      return [.literal(text, try behavior(.isolated), isInverted: isInverted)]
+    case "Split": return [try split(json)]
     case "Whitespace": return [.pattern(try TextPattern(words), .removed, isInverted: true)]
     case "WhitespaceSplit": return [.whitespace]
     case "BertPreTokenizer": return [.bert]
-    case "Punctuation": return [.punctuation(try behavior(.isolated))]
+    case "Punctuation": return [.punctuation(try behavior(json))]
     case "Digits": return [.digits(individual: json["individual_digits"]?.bool ?? false)]
-    case "Metaspace":
-      guard let text = json["replacement"]?.text, text.unicodeScalars.count == 1 else {
-        throw .field("replacement", "one character")
-      }
-      let mark = Array(text.utf8)
-      var prepending = Prepending.always
-      if let name = json["prepend_scheme"]?.text {
-        guard let known = Prepending(rawValue: name) else {
-          throw .unsupported("the prepend_scheme '\(name)'")
-        }
-        prepending = known
-      } else if json["add_prefix_space"]?.bool == false {
-        prepending = .never
-      }
-      return [.metaspace(mark, prepend: prepending, splits: json["split"]?.bool ?? true)]
+    case "Metaspace": return [try metaspace(json)]
     default: throw .unsupported("the pre-tokenizer '\(type)'")
     }
+  }
+
+  private static func sequence(_ json: TokenizerJSON) throws(TextTokenizerError) -> [TextSplitter] {
+    var steps: [TextSplitter] = []
+    for part in json["pretokenizers"]?.array ?? [] {
+      // It would see the letters that ByteLevel writes bytes with.
+      if case .byteLevel? = steps.last {
+        throw .unsupported("a pre-tokenizer behind ByteLevel")
+      }
+      steps += try Self.steps(part)
+    }
+    return steps
+  }
+
+  private static func behavior(_ json: TokenizerJSON) throws(TextTokenizerError) -> SplitBehavior {
+    guard let name = json["behavior"]?.text else { return .isolated }
+    guard let behavior = SplitBehavior(rawValue: name) else {
+      throw .unsupported("the behavior '\(name)'")
+    }
+    return behavior
+  }
+
+  private static func split(_ json: TokenizerJSON) throws(TextTokenizerError) -> TextSplitter {
+    let isInverted = json["invert"]?.bool ?? false
+    if let pattern = json["pattern"]?["Regex"]?.text {
+      return .pattern(try TextPattern(pattern), try behavior(json), isInverted: isInverted)
+    }
+    guard let text = json["pattern"]?["String"]?.bytes else {
+      throw .field("pattern", "a String or a Regex")
+    }
+    return .literal(text, try behavior(json), isInverted: isInverted)
+  }
+
+  private static func metaspace(_ json: TokenizerJSON) throws(TextTokenizerError) -> TextSplitter {
+    guard let text = json["replacement"]?.text, text.unicodeScalars.count == 1 else {
+      throw .field("replacement", "one character")
+    }
+    var prepending = Prepending.always
+    if let name = json["prepend_scheme"]?.text {
+      guard let known = Prepending(rawValue: name) else {
+        throw .unsupported("the prepend_scheme '\(name)'")
+      }
+      prepending = known
+    } else if json["add_prefix_space"]?.bool == false {
+      prepending = .never
+    }
+    let splits = json["split"]?.bool ?? true
+    return .metaspace(Array(text.utf8), prepend: prepending, splits: splits)
   }
 }
 

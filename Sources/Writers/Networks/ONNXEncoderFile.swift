@@ -35,20 +35,7 @@ public enum ONNXEncoderFile {
     } catch {
       throw TokenizerError(tokenizer: parts.description.name, reason: error.reason)
     }
-    var head = ProtobufMessage()
-    head.add(1, 8)
-    head.add(2, "tessera")
-    head.add(3, toolVersion)
-    var operators = ProtobufMessage()
-    operators.add(1, "")
-    operators.add(2, 17)
-    head.add(8, operators)
-    for (key, value) in try metadata(of: parts) {
-      var entry = ProtobufMessage()
-      entry.add(1, key)
-      entry.add(2, value)
-      head.add(14, entry)
-    }
+    var head = try head(of: parts, toolVersion: toolVersion)
     let body = try body(of: graph, parts)
     let prefixes = graph.constants.map { prefix(of: $0) }
     let size = zip(graph.constants, prefixes).reduce(body.bytes.count) {
@@ -75,6 +62,28 @@ public enum ONNXEncoderFile {
       outputs: ["codes", "latents"],
       notes: notes(on: parts.description.preprocessing)
     )
+  }
+
+  /// The model without its graph: format, operators, who wrote it, metadata.
+  private static func head(
+    of parts: TokenizerParts,
+    toolVersion: String
+  ) throws -> ProtobufMessage {
+    var head = ProtobufMessage()
+    head.add(1, 8)
+    head.add(2, "tessera")
+    head.add(3, toolVersion)
+    var operators = ProtobufMessage()
+    operators.add(1, "")
+    operators.add(2, 17)
+    head.add(8, operators)
+    for (key, value) in try metadata(of: parts) {
+      var entry = ProtobufMessage()
+      entry.add(1, key)
+      entry.add(2, value)
+      head.add(14, entry)
+    }
+    return head
   }
 
   /// What was written.

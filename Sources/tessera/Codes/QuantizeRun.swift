@@ -41,8 +41,7 @@ struct QuantizeRun: Sendable {
       let shape = Array(shape.dropLast(item.latentShape.count)) + item.marginShape
       return OpenArray(try open(path, .float32, shape))
     }
-    var usages = quantizer.vocabularySizes.map { CodeUsage(vocabularySize: $0) }
-    var least: Float?
+    var totals = Totals(quantizer)
     try await blocks(of: count).mapInOrder(width: workers) { block in
       try await quantized(block, type)
     } consume: { result in
@@ -50,14 +49,7 @@ struct QuantizeRun: Sendable {
       try marginFile?.file.write(
         Tensor(shape: [result.margins.count], floats: result.margins).bytes
       )
-      if usages.count == 1 {
-        usages[0].add(result.codes)
-      } else {
-        for (place, codes) in result.codesByPlace(usages.count).enumerated() {
-          usages[place].add(codes)
-        }
-      }
-      least = [least, result.margins.min()].compactMap(\.self).min()
+      totals.add(result)
     }
     var finished = AtomicFileSet()
     if let marginFile { try finished.add(marginFile.file) }
@@ -67,8 +59,8 @@ struct QuantizeRun: Sendable {
       quantizer: specification,
       vocabularies: quantizer.vocabularySizes,
       positions: count * item.positions,
-      used: usages.map(\.used),
-      minMargin: least.flatMap { $0.isFinite ? $0 : nil },
+      used: totals.usages.map(\.used),
+      minMargin: totals.leastMargin.flatMap { $0.isFinite ? $0 : nil },
       marginUnit: quantizer.marginUnit,
       dtype: String(describing: type),
       shape: Array(outputShape)
@@ -208,6 +200,27 @@ private struct QuantizedBlock: Sendable {
   /// The codes of each of the places that a position has.
   func codesByPlace(_ places: Int) -> [[UInt32]] {
     (0..<places).map { place in stride(from: place, to: codes.count, by: places).map { codes[$0] } }
+  }
+}
+
+/// What the summary says of the codes.
+private struct Totals: Sendable {
+  var usages: [CodeUsage]
+  var leastMargin: Float?
+
+  init(_ quantizer: Quantizer) {
+    usages = quantizer.vocabularySizes.map { CodeUsage(vocabularySize: $0) }
+  }
+
+  mutating func add(_ block: QuantizedBlock) {
+    if usages.count == 1 {
+      usages[0].add(block.codes)
+    } else {
+      for (place, codes) in block.codesByPlace(usages.count).enumerated() {
+        usages[place].add(codes)
+      }
+    }
+    leastMargin = [leastMargin, block.margins.min()].compactMap(\.self).min()
   }
 }
 

@@ -24,22 +24,7 @@ struct ReindexRun {
     try checkOrder()
     var files = AtomicFileSet()
     var named = inputs
-    var parsed: [CodeReindexing.Step] = []
-    for step in steps {
-      if let path = step.value(of: "collect") {
-        guard !isInverse else {
-          throw problem("collect makes a new list; name the list with compact: to go back")
-        }
-        let map = try collected(through: parsed)
-        var written = try AtomicFile(path: path, reading: named)
-        let array = Tensor(shape: [map.codes.count], elements: map.codes)
-        try written.write(try NPYFile.encode(array))
-        try files.add(written)
-        parsed.append(.compact(map))
-      } else if let step = try parse(step, &named) {
-        parsed.append(step)
-      }
-    }
+    let parsed = try parsedSteps(&named, &files)
     let plan = try FileProblem.naming(input) {
       try CodeReindexing(parsed, vocabularySize: quantizer.vocabularySize)
     }
@@ -50,8 +35,7 @@ struct ReindexRun {
     else { throw problem("the result is larger than a file can be") }
     var written = try AtomicFile(path: output, reading: named)
     try written.write(encoded)
-    for start in stride(from: 0, to: count, by: Self.block) {
-      let codes = try numbers(start..<min(count, start + Self.block))
+    try forEachBlock(of: count) { codes, start in
       let result = try FileProblem.naming(input, from: start) { () throws(QuantizerError) in
         isInverse ? try plan.undo(codes) : try plan.apply(codes)
       }
@@ -69,6 +53,37 @@ struct ReindexRun {
       dtype: String(describing: type),
       shape: file.header.shape.dimensions
     )
+  }
+
+  /// The steps in order; `named` takes the files that they read, `files` the lists that they collect.
+  private func parsedSteps(
+    _ named: inout [String],
+    _ files: inout AtomicFileSet
+  ) throws -> [CodeReindexing.Step] {
+    var parsed: [CodeReindexing.Step] = []
+    for step in steps {
+      guard let path = step.value(of: "collect") else {
+        if let step = try parse(step, &named) { parsed.append(step) }
+        continue
+      }
+      guard !isInverse else {
+        throw problem("collect makes a new list; name the list with compact: to go back")
+      }
+      let map = try collected(through: parsed)
+      var written = try AtomicFile(path: path, reading: named)
+      let array = Tensor(shape: [map.codes.count], elements: map.codes)
+      try written.write(try NPYFile.encode(array))
+      try files.add(written)
+      parsed.append(.compact(map))
+    }
+    return parsed
+  }
+
+  /// The file's codes, a block at a time, with the place of each block's first.
+  private func forEachBlock(of count: Int, _ body: ([UInt64], Int) throws -> Void) throws {
+    for start in stride(from: 0, to: count, by: Self.block) {
+      try body(try numbers(start..<min(count, start + Self.block)), start)
+    }
   }
 
   /// Digits are those of the quantizer's own codes: numbers that another step gave have none.
@@ -123,9 +138,7 @@ struct ReindexRun {
       try CodeReindexing(steps, vocabularySize: quantizer.vocabularySize)
     }
     var found: Set<UInt64> = []
-    let count = file.header.shape.elementCount ?? 0
-    for start in stride(from: 0, to: count, by: Self.block) {
-      let codes = try numbers(start..<min(count, start + Self.block))
+    try forEachBlock(of: file.header.shape.elementCount ?? 0) { codes, start in
       found.formUnion(
         try FileProblem.naming(input, from: start) { () throws(QuantizerError) in
           try plan.apply(codes)

@@ -61,9 +61,9 @@ struct SoftenCommand: ParsableCommand {
   }
 
   func run() throws {
-    let isSparseSoftmax = map.hasPrefix("sparse-k=")
-    let name = isSparseSoftmax ? "softmax:top-k=" + map.dropFirst("sparse-k=".count) : map
-    let probabilities = try ProbabilityMap(parsing: name)
+    let probabilities = try ProbabilityMap(
+      parsing: isSparseSoftmax ? "softmax:top-k=" + map.dropFirst("sparse-k=".count) : map
+    )
     let logits = try LogitsFile(path: input, tensor: tensor, isBFloat16: bfloat16)
     let row = try FileProblem.naming(input) {
       try LogitRow(
@@ -79,41 +79,58 @@ struct SoftenCommand: ParsableCommand {
     var totals = Totals()
     var dense: [[Float]] = []
     let file = try output.map { try TargetsOutput(SparseTargetsFile(path: $0, reading: [input])) }
+    try forEachTarget(of: logits, row) { target in
+      totals.add(target)
+      try file?.append(target)
+      if reporting.json { dense.append(target.dense(logits.columns)) }
+    }
+    try file?.commit(metadata: metadata(probabilities, classes: logits.columns))
+    reporting.note(totals.line(rows: logits.rows, classes: logits.columns))
+    if reporting.json { write(dense) }
+  }
+
+  /// Whether the targets are of the sparse softmax, which has a loss of its own.
+  private var isSparseSoftmax: Bool { map.hasPrefix("sparse-k=") }
+
+  /// Maps the rows in order, some MiB of logits at a time.
+  private func forEachTarget(
+    of logits: LogitsFile,
+    _ row: LogitRow,
+    _ body: (SoftTarget) throws -> Void
+  ) throws {
     var progress = ProgressLine(
       "soften",
       unit: "rows",
       total: logits.rows,
       isQuiet: reporting.quiet
     )
-    // Some MiB of logits at a time.
     let block = max(1, (4 << 20) / max(1, logits.rowSize))
     for start in stride(from: 0, to: logits.rows, by: block) {
       let end = min(logits.rows, start + block)
       let bytes = try logits.bytes(of: start..<end)
       for index in start..<end {
         let offset = (index - start) * logits.rowSize
-        let target = try naming(row: index) {
-          try row.target(of: bytes[offset..<offset + logits.rowSize])
-        }
-        totals.add(target)
-        try file?.append(target)
-        if reporting.json { dense.append(target.dense(logits.columns)) }
+        try body(
+          try naming(row: index) { try row.target(of: bytes[offset..<offset + logits.rowSize]) }
+        )
       }
       progress.show(end)
     }
+  }
+
+  /// What the file says of its targets.
+  private func metadata(_ probabilities: ProbabilityMap, classes: Int) -> [String: String] {
     var metadata = [
       "tessera.soften.map": map, "tessera.soften.temperature": "\(temperature)",
       "tessera.soften.loss": isSparseSoftmax
         ? "sparse softmax: log sum over the top k of e^x - sum target x"
         : probabilities.matchingLoss,
       "tessera.soften.gradient": "map(student / temperature) - target, over the temperature",
-      "tessera.soften.classes": "\(logits.columns)", "tessera.version": Tessera.version,
+      "tessera.soften.classes": "\(classes)", "tessera.version": Tessera.version,
       "tessera.source": URL(filePath: input).lastPathComponent,
     ]
     if let tensor { metadata["tessera.source.tensor"] = tensor }
-    try file?.commit(metadata: metadata)
-    reporting.note(totals.line(rows: logits.rows, classes: logits.columns))
-    if reporting.json { write(dense) }
+    return metadata
   }
 
   private func naming<Value>(row: Int, _ body: () throws -> Value) throws -> Value {

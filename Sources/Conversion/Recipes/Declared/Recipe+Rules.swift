@@ -53,20 +53,7 @@ extension Recipe {
     let definition = match.rule.definition
     var forms = match.sources.map { TensorForm($0.shape, $0.elementType) }
     var operations: [TensorOperation] = []
-    if definition.isGathering {
-      let shape = match.sources[0].shape
-      if let odd = match.sources.first(where: { $0.shape != shape }) {
-        let cause = "has shape \(odd.shape), '\(match.sources[0].name)' has \(shape)"
-        throw RecipeError(cause, recipe: identifier, place: odd.name, kind: .mismatch)
-      }
-      let part = Shape([1] + shape.dimensions)
-      operations = [
-        .reshape(from: shape, to: part),
-        .concatenate(axis: 0, sizes: match.sources.map { _ in 1 }),
-      ]
-      let whole = Shape([match.sources.count] + shape.dimensions)
-      forms = [TensorForm(whole, forms[0].elementType)]
-    }
+    if definition.isGathering { operations = try gathering(match.sources, &forms) }
     operations += try RecipeOperation.operations(definition.operations, on: forms, sizes)
     guard let gather = definition.gather, !definition.isGathering else {
       return ConversionRule(
@@ -75,15 +62,11 @@ extension Recipe {
         targets: match.targets
       )
     }
-    do {
-      for operation in operations { forms = try operation.forms(after: forms) }
-    } catch {
-      throw RecipeError(error.description, recipe: identifier, kind: .mismatch)
-    }
-    guard let count = forms[0].shape.dimensions.first, count > 0 else {
+    let shape = try shape(of: forms, after: operations)
+    guard let count = shape.first, count > 0 else {
       throw RecipeError("has no parts", recipe: identifier, kind: .mismatch)
     }
-    let part = Array(forms[0].shape.dimensions.dropFirst())
+    let part = Array(shape.dropFirst())
     let targets = (0..<count).compactMap { index in
       match.rule.sides[1][0].name(
         match.binding.merging([gather: "\(index)"]) { old, _ in old },
@@ -95,6 +78,38 @@ extension Recipe {
       .reshape(from: Shape([1] + part), to: Shape(part)),
     ]
     return ConversionRule(sources: match.sources, operations: operations, targets: targets)
+  }
+
+  /// The operations that put tensors of one shape into one, along a new first axis.
+  private func gathering(
+    _ sources: [TensorInfo],
+    _ forms: inout [TensorForm]
+  ) throws(RecipeError) -> [TensorOperation] {
+    let shape = sources[0].shape
+    if let odd = sources.first(where: { $0.shape != shape }) {
+      let cause = "has shape \(odd.shape), '\(sources[0].name)' has \(shape)"
+      throw RecipeError(cause, recipe: identifier, place: odd.name, kind: .mismatch)
+    }
+    let whole = Shape([sources.count] + shape.dimensions)
+    forms = [TensorForm(whole, forms[0].elementType)]
+    return [
+      .reshape(from: shape, to: Shape([1] + shape.dimensions)),
+      .concatenate(axis: 0, sizes: sources.map { _ in 1 }),
+    ]
+  }
+
+  /// The extents of the first tensor that operations give.
+  private func shape(
+    of forms: [TensorForm],
+    after operations: [TensorOperation]
+  ) throws(RecipeError) -> [Int] {
+    var forms = forms
+    do {
+      for operation in operations { forms = try operation.forms(after: forms) }
+    } catch {
+      throw RecipeError(error.description, recipe: identifier, kind: .mismatch)
+    }
+    return forms[0].shape.dimensions
   }
 
   private func refuseRepetition(of input: RecipeInput) throws(RecipeError) {

@@ -12,28 +12,9 @@ extension Recipe {
     guard right.settings != .none, !keys.isEmpty else { return }
     var object: [String: JSONValue] = [:]
     for key in keys {
-      guard let name = key.names[1] else { continue }
-      var value = try key.size.map { (expression) throws(RecipeError) in
-        guard let size = expression.value(sizes) else {
-          let cause = "the size '\(expression)' is not known"
-          throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
-        }
-        return JSONValue.number(Double(size))
-      }
-      if key.isTied, let tie = ties.first?.sides[1] {
-        let isStored = rules.rules.contains { $0.targets.contains(tie.name) }
-        value = .bool(!isStored)
-      }
-      if value == nil, let source = key.names[0] {
-        value = try input.setting(source, in: left).map { (stated) throws(RecipeError) in
-          guard let typed = key.type.value(stated) else {
-            let cause = "'\(stated.spelled ?? "?")' is no \(key.type.rawValue)"
-            throw RecipeError(cause, recipe: identifier, place: source, kind: .mismatch)
-          }
-          return typed
-        }
-      }
-      guard let value = value ?? key.value else { continue }
+      guard let name = key.names[1],
+        let value = try value(of: key, named: name, rules, input, sizes) ?? key.value
+      else { continue }
       if right.settings == .gguf {
         guard let typed = key.type.metadata(value) else {
           let cause = "'\(value.spelled ?? "?")' is no \(key.type.rawValue)"
@@ -59,6 +40,34 @@ extension Recipe {
       rules.companions["config.json"] = writer.text(object)
       rules.configuration = writer.line(object)
     }
+  }
+
+  /// The value of a setting: a size, whether tensors are tied, or what the other side says; nil for none of them.
+  private func value(
+    of key: RecipeKey,
+    named name: String,
+    _ rules: ConversionRules,
+    _ input: RecipeInput,
+    _ sizes: [String: Int]
+  ) throws(RecipeError) -> JSONValue? {
+    if key.isTied, let tie = ties.first?.sides[1] {
+      return .bool(!rules.rules.contains { $0.targets.contains(tie.name) })
+    }
+    if let expression = key.size {
+      guard let size = expression.value(sizes) else {
+        let cause = "the size '\(expression)' is not known"
+        throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
+      }
+      return .number(Double(size))
+    }
+    guard let source = key.names[0], let stated = input.setting(source, in: left) else {
+      return nil
+    }
+    guard let typed = key.type.value(stated) else {
+      let cause = "'\(stated.spelled ?? "?")' is no \(key.type.rawValue)"
+      throw RecipeError(cause, recipe: identifier, place: source, kind: .mismatch)
+    }
+    return typed
   }
 
   private static func set(

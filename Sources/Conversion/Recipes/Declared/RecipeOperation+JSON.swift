@@ -31,29 +31,18 @@ extension RecipeOperation {
         from: try arguments.integers(value["from"]),
         to: try arguments.integers(value["to"])
       )
-    case "each":
-      var chains: [[RecipeOperation]] = []
-      for chain in try arguments.list(value) {
-        var steps: [RecipeOperation] = []
-        for step in try arguments.list(chain) {
-          steps.append(try RecipeOperation(step, depth: depth + 1))
-        }
-        chains.append(steps)
-      }
-      self = .each(chains)
+    case "each": self = .each(try arguments.chains(depth: depth + 1))
     case "affine":
-      let scale = try arguments.number("scale") ?? 1
-      let offset = try arguments.number("offset") ?? 0
-      guard scale != 0, scale.isFinite, offset.isFinite else { throw arguments.error }
+      let (scale, offset) = try arguments.scaleAndOffset
       self = .affine(scale: scale, offset: offset)
     case "conjugate_pairs": self = .conjugatePairs(try arguments.integer(value))
     case "conjugate_half": self = .conjugateHalf(try arguments.integer(value))
-    case "repeat", "deduplicate":
-      let axis = try arguments.integer("axis")
-      let count = try arguments.size(value["count"])
-      self =
-        name == "repeat"
-        ? .repeat(axis: axis, count: count) : .deduplicate(axis: axis, count: count)
+    case "repeat":
+      let (axis, count) = try arguments.axisAndCount
+      self = .repeat(axis: axis, count: count)
+    case "deduplicate":
+      let (axis, count) = try arguments.axisAndCount
+      self = .deduplicate(axis: axis, count: count)
     default: throw RecipeError("there is no operation '\(name)'")
     }
   }
@@ -164,11 +153,32 @@ private struct RecipeArguments {
     return numbers
   }
 
-  func size(_ json: JSONValue?) throws(RecipeError) -> SizeExpression { try SizeExpression(json) }
-
   func sizes(_ json: JSONValue?) throws(RecipeError) -> [SizeExpression] {
     var sizes: [SizeExpression] = []
     for element in try list(json) { sizes.append(try SizeExpression(element)) }
     return sizes
+  }
+
+  var scaleAndOffset: (Double, Double) {
+    get throws(RecipeError) {
+      let (scale, offset) = (try number("scale") ?? 1, try number("offset") ?? 0)
+      guard scale != 0, scale.isFinite, offset.isFinite else { throw error }
+      return (scale, offset)
+    }
+  }
+
+  var axisAndCount: (Int, SizeExpression) {
+    get throws(RecipeError) { (try integer("axis"), try SizeExpression(value["count"])) }
+  }
+
+  /// Chains of operations, which stand at a depth below the whole recipe's.
+  func chains(depth: Int) throws(RecipeError) -> [[RecipeOperation]] {
+    var chains: [[RecipeOperation]] = []
+    for chain in try list(value) {
+      var steps: [RecipeOperation] = []
+      for step in try list(chain) { steps.append(try RecipeOperation(step, depth: depth)) }
+      chains.append(steps)
+    }
+    return chains
   }
 }

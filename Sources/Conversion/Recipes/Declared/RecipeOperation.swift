@@ -151,17 +151,12 @@ indirect enum RecipeOperation: Hashable, Sendable {
     return inverse
   }
 
+  /// The shapes that the operation gives for others.
   private func shapes(after shapes: Shapes) throws(RecipeError) -> Shapes {
-    func resized(_ shape: [SizeExpression], _ axis: Int, _ extent: SizeExpression)
-      throws(RecipeError)
-      -> [SizeExpression]
-    {
-      guard shape.indices.contains(axis) else { throw RecipeError("there is no axis \(axis)") }
-      var shape = shape
-      shape[axis] = extent
-      return shape
-    }
     guard let first = shapes.first else { throw RecipeError("no tensor is left for an operation") }
+    func resized(_ axis: Int, _ extent: SizeExpression) throws(RecipeError) -> Shapes {
+      [try RecipeOperation.resized(first, axis, extent)]
+    }
     func extent(_ axis: Int) throws(RecipeError) -> SizeExpression {
       guard first.indices.contains(axis) else { throw RecipeError("there is no axis \(axis)") }
       return first[axis]
@@ -175,41 +170,69 @@ indirect enum RecipeOperation: Hashable, Sendable {
     case .reshape(let extents): return shapes.map { _ in extents }
     case .permuteBlocks, .map, .affine: return shapes
     case .split(let axis, let sizes):
-      var results: Shapes = []
-      for size in sizes { results.append(try resized(first, axis, size)) }
-      return results
+      return try RecipeOperation.parts(of: first, axis, sizes)
     case .concatenate(let axis):
       guard shapes.allSatisfy({ $0.indices.contains(axis) }) else {
         throw RecipeError("there is no axis \(axis)")
       }
-      return [try resized(first, axis, RecipeOperation.sum(shapes.map { $0[axis] }))]
+      return try resized(axis, RecipeOperation.sum(shapes.map { $0[axis] }))
     case .regroup(let axis, let sizes, _, let to):
-      var results: Shapes = []
-      var start = 0
       guard to.reduce(0, +) == sizes.count else { throw RecipeError("regroup: not so many sizes") }
-      for count in to {
-        let extent = RecipeOperation.sum(Array(sizes[start..<start + count]))
-        results.append(try resized(first, axis, extent))
-        start += count
-      }
-      return results
-    case .each(let chains):
-      guard chains.count == shapes.count else { throw RecipeError("each: not so many tensors") }
-      var results: Shapes = []
-      for (chain, shape) in zip(chains, shapes) {
-        var current: Shapes = [shape]
-        for step in chain { current = try step.shapes(after: current) }
-        results += current
-      }
-      return results
+      return try RecipeOperation.parts(of: first, axis, RecipeOperation.sums(of: sizes, in: to))
+    case .each(let chains): return try RecipeOperation.shapes(after: shapes, chains)
     case .viewReal: return shapes.map { $0 + [.number(2)] }
     case .viewComplex: return shapes.map { Array($0.dropLast()) }
     case .conjugatePairs(let axis):
-      return [try resized(first, axis, .binary("*", .number(2), try extent(axis)))]
+      return try resized(axis, .binary("*", .number(2), try extent(axis)))
     case .conjugateHalf(let axis):
-      return [try resized(first, axis, .binary("/", try extent(axis), .number(2)))]
-    case .repeat(let axis, let count): return [try resized(first, axis, count)]
-    case .deduplicate(let axis, _): return [try resized(first, axis, .number(1))]
+      return try resized(axis, .binary("/", try extent(axis), .number(2)))
+    case .repeat(let axis, let count): return try resized(axis, count)
+    case .deduplicate(let axis, _): return try resized(axis, .number(1))
+    }
+  }
+
+  /// The shapes that chains give, each of its own tensor.
+  private static func shapes(
+    after shapes: Shapes,
+    _ chains: [[RecipeOperation]]
+  ) throws(RecipeError) -> Shapes {
+    guard chains.count == shapes.count else { throw RecipeError("each: not so many tensors") }
+    var results: Shapes = []
+    for (chain, shape) in zip(chains, shapes) {
+      var current: Shapes = [shape]
+      for step in chain { current = try step.shapes(after: current) }
+      results += current
+    }
+    return results
+  }
+
+  private static func resized(
+    _ shape: [SizeExpression],
+    _ axis: Int,
+    _ extent: SizeExpression
+  ) throws(RecipeError) -> [SizeExpression] {
+    guard shape.indices.contains(axis) else { throw RecipeError("there is no axis \(axis)") }
+    var shape = shape
+    shape[axis] = extent
+    return shape
+  }
+
+  private static func parts(
+    of shape: [SizeExpression],
+    _ axis: Int,
+    _ extents: [SizeExpression]
+  ) throws(RecipeError) -> Shapes {
+    var parts: Shapes = []
+    for extent in extents { parts.append(try resized(shape, axis, extent)) }
+    return parts
+  }
+
+  /// The sums of sizes that follow each other, so many for each.
+  private static func sums(of sizes: [SizeExpression], in counts: [Int]) -> [SizeExpression] {
+    var start = 0
+    return counts.map { count in
+      defer { start += count }
+      return sum(Array(sizes[start..<start + count]))
     }
   }
 
