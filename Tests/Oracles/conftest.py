@@ -6,6 +6,7 @@
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
@@ -39,6 +40,21 @@ def tessera(program):
         return result
 
     return run
+
+
+MEASURE = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)")
+
+
+@pytest.fixture(scope="session")
+def peak(program):
+    """The peak resident size of a run in MiB, from a parent that has no other child."""
+
+    def measure(*arguments):
+        command = [sys.executable, "-c", MEASURE, program, *map(str, arguments)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    return measure
 
 
 @pytest.fixture(scope="module")

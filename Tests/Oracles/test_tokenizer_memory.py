@@ -1,8 +1,5 @@
 """Peak memory of tokenizers, at sizes where holding what must not be held would show."""
 
-import subprocess
-import sys
-
 import family_references as references
 import numpy as np
 import pytest
@@ -10,20 +7,6 @@ from PIL import Image
 from test_families import AS_STORED, store
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
-
-MEASURE = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)")
-
-
-@pytest.fixture(scope="module")
-def peak(program):
-    """The peak resident size of a run in MiB, from a parent that has no other child."""
-
-    def measure(*arguments):
-        command = [sys.executable, "-c", MEASURE, program, *map(str, arguments)]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-    return measure
 
 
 def noise(path, height, width, seed=0):
