@@ -1,5 +1,6 @@
 """`convert` and `inspect` against Keras, PyTorch, h5py and the reference safetensors library."""
 
+import hashlib
 import json
 import os
 import zipfile
@@ -259,18 +260,22 @@ def test_the_bytes_are_the_reference_writers(tessera, tmp_path):
     assert b"{" + header[skipped + 1:].rstrip(b" ") == reference.rstrip(b" ")
 
 
-def test_shards_open_by_their_index(tessera, tmp_path):
-    tensors = {f"layer.{i}.weight": np.full((100, i + 1), i, "f4") for i in range(12)}
+@pytest.mark.parametrize("count", [12, 200])
+def test_shards_open_by_their_index(tessera, tmp_path, count):
+    """Of 200 tensors each becomes a shard: more than stay open until the hash of the source is known."""
+    tensors = {f"layer.{i}.weight": np.full((100, i % 12 + 1 if count == 12 else 26), i, "f4") for i in range(count)}
     safetensors.numpy.save_file(tensors, tmp_path / "in.safetensors", {"author": "somebody"})
     out = tmp_path / "out"
     tessera("convert", tmp_path / "in.safetensors", "-o", f"{out}/", "--shard-size", "10KB")
     index = json.loads((out / "model.safetensors.index.json").read_text())
     files = sorted(set(index["weight_map"].values()))
     assert files == [f"model-{i + 1:05}-of-{len(files):05}.safetensors" for i in range(len(files))]
-    assert len(files) > 1 and index["metadata"]["total_size"] == sum(t.nbytes for t in tensors.values())
+    assert len(files) > count // 12 and index["metadata"]["total_size"] == sum(t.nbytes for t in tensors.values())
+    digest = hashlib.sha256((tmp_path / "in.safetensors").read_bytes()).hexdigest()
     for name, file in index["weight_map"].items():
         with safe_open(out / file, "np") as shard:
             np.testing.assert_array_equal(shard.get_tensor(name), tensors[name])
+            assert shard.metadata()["tessera.source.sha256"] == digest
             assert shard.metadata()["author"] == "somebody" and shard.metadata()["format"] == "pt"
     # And back: the folder is an input.
     tessera("convert", out, "-o", tmp_path / "one.safetensors")
