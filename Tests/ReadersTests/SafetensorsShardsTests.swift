@@ -57,7 +57,7 @@ import Testing
     let path = try index(map)
     let error = #expect(throws: (any Error).self) { try SafetensorsCheckpoint(path: path) }
     #expect("\(try #require(error))".contains(says), "\(String(describing: error))")
-    #expect((error is SafetensorsError) == isMalformed)
+    #expect((error is CheckpointFormatError) == isMalformed)
   }
 
   @Test func `a link that leaves the folder is refused`() throws {
@@ -68,7 +68,9 @@ import Testing
       withDestinationPath: target
     )
     let path = try index(#"{"a":"link.safetensors"}"#)
-    let error = #expect(throws: SafetensorsError.self) { try SafetensorsCheckpoint(path: path) }
+    let error = #expect(throws: CheckpointFormatError.self) {
+      try SafetensorsCheckpoint(path: path)
+    }
     #expect(try #require(error).cause.contains("leaves the folder"))
   }
 

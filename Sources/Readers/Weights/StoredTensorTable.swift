@@ -44,11 +44,7 @@ struct StoredTensorTable: Sendable {
     guard let entry = entries[tensor.name] else {
       preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
     }
-    precondition(
-      elements.lowerBound >= 0 && elements.upperBound <= tensor.shape.elementCount ?? 0
-        && tensor.elementType.byteCount(elements: elements.count) == buffer.count,
-      "a range lies inside the tensor and fills its buffer"
-    )
+    unsafe tensor.check(elements, fill: buffer)
     guard !elements.isEmpty else { return }
     let region = try unpacked.region(of: entry.bytes, identity: entry.identity)
     try unsafe region.read(
@@ -62,5 +58,16 @@ struct StoredTensorTable: Sendable {
       let cause = "a truth value that is neither 0 nor 1"
       throw CheckpointFormatError(file: file, place: tensor.name, cause: cause)
     }
+  }
+}
+
+extension TensorInfo {
+  /// Traps where a range of elements leaves the tensor or does not fill its buffer: a caller's mistake.
+  func check(_ elements: Range<Int>, fill buffer: UnsafeMutableRawBufferPointer) {
+    precondition(
+      elements.lowerBound >= 0 && elements.upperBound <= shape.elementCount ?? 0
+        && elementType.byteCount(elements: elements.count) == buffer.count,
+      "a range lies inside the tensor and fills its buffer"
+    )
   }
 }

@@ -108,7 +108,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
     }
     guard largest > -.infinity else { throw .empty }
     let top = Double(largest)
-    let row = TemperatureScaledScores(scores: scores, top: top, temperature: temperature)
+    let row = ShiftedLogits(scores: scores, top: top, temperature: temperature)
     switch self {
     case .softmax, .entmax(1): return row.softmax()
     case .topK(let count): return row.softmax(over: row.largest(count))

@@ -79,11 +79,7 @@ public struct GGUFCheckpoint: CheckpointReader {
     guard let place = places[tensor.name] else {
       preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
     }
-    precondition(
-      elements.lowerBound >= 0 && elements.upperBound <= tensor.shape.elementCount ?? 0
-        && tensor.elementType.byteCount(elements: elements.count) == buffer.count,
-      "a range lies inside the tensor and fills its buffer"
-    )
+    unsafe tensor.check(elements, fill: buffer)
     guard !elements.isEmpty else { return }
     guard place.type.isQuantized else {
       let width = place.type.block.bytes

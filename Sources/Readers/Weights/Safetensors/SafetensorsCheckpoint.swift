@@ -27,7 +27,7 @@ public struct SafetensorsCheckpoint: CheckpointReader {
   /// Opens a file, or the index of a checkpoint in several files (`….safetensors.index.json`).
   ///
   /// - Parameter path: The file or the index.
-  /// - Throws: `FileError` or `SafetensorsError`, which name what is wrong.
+  /// - Throws: `FileError` or `CheckpointFormatError`, which name what is wrong.
   public init(path: String) throws {
     guard path.hasSuffix(SafetensorsIndex.suffix) else {
       self.init(shards: [try SafetensorsShard(path: path)], index: nil)
@@ -105,14 +105,14 @@ extension SafetensorsCheckpoint {
       for entry in shard.header.entries {
         let tensor = entry.tensor.name
         guard let expected = index.shardOfTensor[tensor] else {
-          throw SafetensorsError(
+          throw CheckpointFormatError(
             file: index.path,
             place: tensor,
             cause: "is in '\(name)' but not in the weight_map"
           )
         }
         guard expected == name else {
-          throw SafetensorsError(
+          throw CheckpointFormatError(
             file: index.path,
             place: tensor,
             cause: "is in '\(name)', the weight_map says '\(expected)'"
@@ -125,7 +125,7 @@ extension SafetensorsCheckpoint {
     let present = Set(shards.flatMap { $0.header.entries.map(\.tensor.name) })
     for (tensor, shard) in index.shardOfTensor.sorted(by: { $0.key < $1.key })
     where !present.contains(tensor) {
-      throw SafetensorsError(
+      throw CheckpointFormatError(
         file: index.path,
         place: tensor,
         cause: "the weight_map says '\(shard)', which does not hold it"

@@ -19,7 +19,10 @@ struct SafetensorsIndex {
   init(path: String) throws {
     let region = try FileRegion(path: path)
     guard region.length <= SafetensorsHeader.byteLimit else {
-      throw SafetensorsError(file: path, cause: "an index of \(region.length) bytes is too large")
+      throw CheckpointFormatError(
+        file: path,
+        cause: "an index of \(region.length) bytes is too large"
+      )
     }
     var shardOfTensor: [String: String] = [:]
     var metadata: [String: String] = [:]
@@ -37,9 +40,9 @@ struct SafetensorsIndex {
         }
       }
     } catch let failure as JSONScanner.Failure {
-      throw SafetensorsError(file: path, place: "byte \(failure.offset)", cause: failure.cause)
+      throw CheckpointFormatError(file: path, place: "byte \(failure.offset)", cause: failure.cause)
     }
-    guard hasMap else { throw SafetensorsError(file: path, cause: "has no weight_map") }
+    guard hasMap else { throw CheckpointFormatError(file: path, cause: "has no weight_map") }
     self.path = path
     self.shardOfTensor = shardOfTensor
     self.metadata = metadata
@@ -63,8 +66,8 @@ struct SafetensorsIndex {
 
   /// The path of a shard, which must lie in the folder of the index.
   func path(ofShard name: String) throws -> String {
-    func refusal(_ cause: String) -> SafetensorsError {
-      SafetensorsError(file: path, place: "shard '\(name)'", cause: cause)
+    func refusal(_ cause: String) -> CheckpointFormatError {
+      CheckpointFormatError(file: path, place: "shard '\(name)'", cause: cause)
     }
     let isPlain = !name.isEmpty && name != "." && name != ".."
     guard isPlain, !name.utf8.contains(where: { $0 == 0x2F || $0 == 0x5C || $0 < 0x20 }) else {

@@ -20,18 +20,18 @@ struct SafetensorsShard: Sendable {
     let path = region.name
     let size = region.length
     guard size >= SafetensorsHeader.lengthSize else {
-      throw SafetensorsError(file: path, cause: "\(size) bytes are too few for a header")
+      throw CheckpointFormatError(file: path, cause: "\(size) bytes are too few for a header")
     }
     let prefix = try region.bytes(0..<SafetensorsHeader.lengthSize)
     let length = prefix.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(SafetensorsHeader.byteLimit) else {
       let cause = "claims \(length) bytes; the format allows \(SafetensorsHeader.byteLimit)"
-      throw SafetensorsError(file: path, place: "header", cause: cause)
+      throw CheckpointFormatError(file: path, place: "header", cause: cause)
     }
     dataStart = SafetensorsHeader.lengthSize + Int(length)
     guard dataStart <= size else {
       let cause = "claims \(length) bytes, the file has \(size): it is cut off or no safetensors"
-      throw SafetensorsError(file: path, place: "header", cause: cause)
+      throw CheckpointFormatError(file: path, place: "header", cause: cause)
     }
     let json = try region.bytes(SafetensorsHeader.lengthSize..<dataStart)
     header = try SafetensorsHeader(json: json, dataSize: size - dataStart, file: path)

@@ -27,7 +27,7 @@ public struct TorchShards: CheckpointReader {
   /// Opens an index and the files that it names.
   ///
   /// - Parameter path: The index.
-  /// - Throws: `FileError`, `SafetensorsError` for a damaged index, or what a shard's reader throws.
+  /// - Throws: `FileError`, `CheckpointFormatError` for a damaged index, or what a shard's reader throws.
   public init(path: String) throws {
     let index = try SafetensorsIndex(path: path)
     let names = index.shards

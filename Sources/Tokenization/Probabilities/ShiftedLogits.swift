@@ -1,7 +1,7 @@
 import Tensors
 
-/// Scores below the largest of their row, divided by a temperature, and the distributions that maps make of them.
-struct TemperatureScaledScores {
+/// A row of logits less its largest, divided by a temperature, and the distributions that maps make of it.
+struct ShiftedLogits {
   typealias Entry = (index: Int, probability: Double)
 
   /// The row.
