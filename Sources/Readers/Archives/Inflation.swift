@@ -13,12 +13,14 @@ import CZlib
   private let stream: UnsafeMutablePointer<z_stream>
   private var isAtEnd = false
   private let name: String
+  private let wrapper: Wrapper
   /// What one step gives at most.
   private var output = [UInt8](repeating: 0, count: 1 << 18)
 
   /// Starts a stream; `name` stands in errors.
   init(name: String, wrapper: Wrapper = .none) throws(ArchiveError) {
     self.name = name
+    self.wrapper = wrapper
     unsafe stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     unsafe stream.initialize(to: z_stream())
     let status = unsafe inflateInit2_(
@@ -38,19 +40,38 @@ import CZlib
     unsafe stream.deallocate()
   }
 
-  /// Unpacks the next piece of the stream and passes on what comes out.
+  /// Unpacks the next piece of the stream and passes on all that comes of it.
+  ///
+  /// The last bytes of a stream may stand for any amount of output, so a piece is done only when zlib
+  /// has nothing left to give, not when the piece is read.
   mutating func add(
     _ piece: ArraySlice<UInt8>,
     _ consume: (ArraySlice<UInt8>) throws -> Void
   ) throws {
     var input = Array(piece)
     var consumed = 0
-    while consumed < input.count {
-      guard !isAtEnd else { throw ArchiveError(file: name, cause: "data after the deflate stream") }
+    var isFull = false
+    while consumed < input.count || isFull {
+      if isAtEnd { try startNextMember() }
       let (read, produced) = try step(&input, from: consumed)
+      guard read > 0 || produced > 0 || isAtEnd || consumed == input.count else { throw damaged }
       consumed += read
+      isFull = produced == output.count && !isAtEnd
       if produced > 0 { try consume(output[..<produced]) }
     }
+  }
+
+  /// What follows the end of a stream: another one in gzip, nothing elsewhere.
+  private mutating func startNextMember() throws(ArchiveError) {
+    guard wrapper == .gzip else {
+      throw ArchiveError(file: name, cause: "data after the deflate stream")
+    }
+    guard unsafe inflateReset(stream) == Z_OK else { throw damaged }
+    isAtEnd = false
+  }
+
+  private var damaged: ArchiveError {
+    ArchiveError(file: name, cause: "its deflate stream is damaged")
   }
 
   /// Runs zlib once; returns the bytes read and the bytes made.
@@ -69,15 +90,11 @@ import CZlib
         return unsafe inflate(stream, Z_NO_FLUSH)
       }
     }
-    guard status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR else {
-      throw ArchiveError(file: name, cause: "its deflate stream is damaged")
-    }
+    // No progress (Z_BUF_ERROR) is what a call without input gives when nothing was left.
+    guard status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR else { throw damaged }
     isAtEnd = status == Z_STREAM_END
     let read = available - Int(unsafe stream.pointee.avail_in)
     let produced = capacity - Int(unsafe stream.pointee.avail_out)
-    guard read > 0 || produced > 0 || isAtEnd else {
-      throw ArchiveError(file: name, cause: "its deflate stream is damaged")
-    }
     return (read, produced)
   }
 

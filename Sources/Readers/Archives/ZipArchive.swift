@@ -59,6 +59,21 @@ struct ZipArchive: Sendable {
     self.members = members
     self.places = places
     try checkOverlaps()
+    try checkTotal()
+  }
+
+  /// Refuses an archive whose members together unpack to what `check(in:)` refuses of one.
+  private func checkTotal() throws(ArchiveError) {
+    var (sizes, stored) = (0, 0)
+    for member in members where member.method != 0 {
+      let (sum, overflow) = sizes.addingReportingOverflow(member.size)
+      sizes = overflow ? .max : sum
+      stored += member.compressedSize
+    }
+    guard Member.isPlausible(size: sizes, from: stored) else {
+      let cause = "its members declare \(sizes) bytes, stored are \(stored): a zip bomb"
+      throw ArchiveError(file: region.name, cause: cause)
+    }
   }
 
   /// Refuses members that share bytes: so a small file would unpack to a huge one.

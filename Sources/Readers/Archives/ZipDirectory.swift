@@ -119,6 +119,11 @@ extension ZipArchive.Member {
     return false
   }
 
+  /// Keras' own guard against bombs, at the floor of what is unpacked to a disk.
+  static func isPlausible(size: Int, from stored: Int) -> Bool {
+    size <= 256 << 20 || size / 100 <= stored
+  }
+
   /// Refuses names that leave a folder, unknown methods, and sizes that are impossible or a bomb.
   func check(in region: FileRegion) throws(ArchiveError) {
     func refuse(_ cause: String) -> ArchiveError {
@@ -138,8 +143,7 @@ extension ZipArchive.Member {
     guard method != 0 || size == compressedSize else {
       throw refuse("stored, but its two sizes differ")
     }
-    // Keras' own guard, at the floor of what is unpacked to a disk.
-    guard size <= 256 << 20 || size / 100 <= compressedSize else {
+    guard Self.isPlausible(size: size, from: compressedSize) else {
       throw refuse("declares \(size) bytes, stores \(compressedSize): a zip bomb")
     }
   }
