@@ -3,7 +3,41 @@ public import Tensors
 
 /// Finds out what kind of checkpoint a path is, by its content.
 public enum Checkpoint {
-  /// Opens a checkpoint of any supported format.
+  /// Opens a checkpoint of any supported format to read its tensors.
+  ///
+  /// What expands beyond measure is refused: strides of 0, fill values, views of one storage and
+  /// compressed zeros make terabytes of a few bytes. The floor and the ratio are those of zip files.
+  ///
+  /// - Parameters:
+  ///   - path: A file or a folder.
+  ///   - opaqueType: What untyped elements of the same width in HDF5 and numpy are; nil refuses them.
+  /// - Returns: The reader of the format that was found.
+  /// - Throws: As `list(_:opaqueAs:)`; `CheckpointError` where the tensors take more than 256 MiB and
+  ///   more than a hundred times the bytes of the files.
+  public static func open(
+    _ path: String,
+    opaqueAs opaqueType: ElementType? = nil
+  ) throws -> any CheckpointReader {
+    let checkpoint = try list(path, opaqueAs: opaqueType)
+    let files = checkpoint.files
+    guard !files.isEmpty else { return checkpoint }
+    let stored = try files.reduce(0) { $0 + (try FileRegion(path: $1).length) }
+    var bytes = 0
+    for tensor in checkpoint.tensors {
+      let count = tensor.shape.elementCount.flatMap { tensor.elementType.byteCount(elements: $0) }
+      let (sum, overflow) = bytes.addingReportingOverflow(count ?? .max)
+      bytes = overflow ? .max : sum
+    }
+    guard ZipArchive.Member.isPlausible(size: bytes, from: stored) else {
+      let cause =
+        "its tensors take \(bytes) bytes, its files \(stored): expanded, empty or all alike; save what "
+        + "is needed of them"
+      throw CheckpointError(path: path, cause: cause)
+    }
+    return checkpoint
+  }
+
+  /// Opens a checkpoint of any supported format to see what is in it.
   ///
   /// Known: HDF5 and Keras files, `.keras` archives, safetensors, every format of PyTorch's, pickles,
   /// shard indexes of both, `.npy` and `.npz`, GGUF, Flax' MessagePack, ONNX, and a folder that holds
@@ -14,7 +48,7 @@ public enum Checkpoint {
   ///   - opaqueType: What untyped elements of the same width in HDF5 and numpy are; nil refuses them.
   /// - Returns: The reader of the format that was found.
   /// - Throws: `CheckpointError` where the content is none of these; else the format's own error.
-  public static func open(
+  public static func list(
     _ path: String,
     opaqueAs opaqueType: ElementType? = nil
   ) throws -> any CheckpointReader {

@@ -41,7 +41,7 @@ struct InspectCommand: AsyncParsableCommand {
     if let manifest = try Self.manifest(in: path) {
       return try show(DatasetInspection(manifest), text: DatasetInspection(manifest).text)
     }
-    let checkpoint = try Checkpoint.open(path, opaqueAs: opaqueDtype?.elementType)
+    let checkpoint = try Checkpoint.list(path, opaqueAs: opaqueDtype?.elementType)
     let inspection = CheckpointInspection(checkpoint)
     try show(inspection, text: inspection.text)
   }

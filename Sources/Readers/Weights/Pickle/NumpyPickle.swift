@@ -92,7 +92,7 @@ struct NumpyPickle {
   private func elementType(_ node: PickleNode) -> (ElementType, isBigEndian: Bool)? {
     guard let record = tree.record(node), tree.global(record.constructor)?.name == "dtype",
       case .tuple(let arguments) = tree[record.arguments], let first = arguments.first,
-      let kind = tree.text(first)
+      let kind = tree.text(first), kind.utf8.count <= 16
     else { return nil }
     let plain = kind.drop { "<>|=".contains($0) }
     guard let type = ElementType(numpyKind: String(plain)) else { return nil }
@@ -114,10 +114,10 @@ struct NumpyPickle {
     switch tree[node] {
     case .bytes(let range): return (.region(tree.region.part(range, name: name)), range.count)
     case .text(let text):
-      let bytes = try latin1(text)
-      // A text may belong to many arrays: each keeps only a short one.
-      guard bytes.count > 1 << 12 else { return (.memory(bytes), bytes.count) }
-      return (.packed { try FileRegion(bytes: latin1(text), name: name) }, bytes.count)
+      guard let count = tree.cells.text(node)?.latin1Count else { throw Latin1Text.refusal(name) }
+      // A text may belong to many arrays: each unpacks and keeps only a short one.
+      guard count > 1 << 12 else { return (.memory(try latin1(text)), count) }
+      return (.packed { try FileRegion(bytes: latin1(text), name: name) }, count)
     case .longText(let range):
       let text = try Latin1Text(region: tree.region.part(range, name: name))
       return (.packed { try text.unpacked() }, text.byteCount)
@@ -132,6 +132,18 @@ struct NumpyPickle {
       return try rawBytes(first, calls: calls + 1)
     default: return nil
     }
+  }
+
+  /// The node of the plain bytes or text that `rawBytes` reads for a node.
+  func dataNode(_ node: PickleNode) -> PickleNode {
+    var node = node
+    for _ in 0..<2 {
+      guard let record = tree.record(node), case .tuple(let arguments) = tree[record.arguments],
+        let first = arguments.first
+      else { break }
+      node = first
+    }
+    return node
   }
 
   /// Whether a call makes bytes as pickles write them: of a text by Latin-1, or of bytes.

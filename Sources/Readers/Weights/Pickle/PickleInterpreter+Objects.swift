@@ -7,13 +7,13 @@ extension PickleInterpreter {
     case .tuple1: try pushTuple(1)
     case .tuple2: try pushTuple(2)
     case .tuple3: try pushTuple(3)
-    case .tuple: push(.tuple(Array(try popToMark())))
-    case .emptyList: push(.list([]))
-    case .list: push(.list(Array(try popToMark())))
-    case .emptySet: push(.set([]))
-    case .frozenSet: push(.set(Array(try popToMark())))
-    case .emptyDictionary: push(.dictionary([]))
-    default: push(.dictionary(try pairs(try popToMark())))
+    case .tuple: push(.tuple(try popToMark()))
+    case .emptyList: push(cells.add(list: []))
+    case .list: push(cells.add(list: try popToMark()))
+    case .emptySet: push(cells.add(set: []))
+    case .frozenSet: push(cells.add(set: try popToMark()))
+    case .emptyDictionary: push(cells.add(dictionary: []))
+    default: push(cells.add(dictionary: try pairs(try popToMark())))
     }
   }
 
@@ -23,7 +23,7 @@ extension PickleInterpreter {
     push(.tuple(nodes.reversed()))
   }
 
-  private func pairs(_ nodes: ArraySlice<PickleNode>) throws -> [PickleEntry] {
+  private func pairs(_ nodes: [PickleNode]) throws -> [PickleEntry] {
     guard nodes.count % 2 == 0 else { throw input.refusal("a key without a value") }
     return stride(from: nodes.startIndex, to: nodes.endIndex, by: 2).map { index in
       PickleEntry(key: nodes[index], value: nodes[index + 1])
@@ -35,7 +35,7 @@ extension PickleInterpreter {
     switch opcode {
     case .append:
       let value = try pop()
-      isDone = cells.append([value], to: try top())
+      isDone = cells.append(CollectionOfOne(value), to: try top())
     case .appends:
       let values = try popToMark()
       isDone = cells.append(values, to: try top())
@@ -45,7 +45,8 @@ extension PickleInterpreter {
     case .setItem:
       let value = try pop()
       let key = try pop()
-      isDone = cells.store([PickleEntry(key: key, value: value)], in: try top())
+      let entry = PickleEntry(key: key, value: value)
+      isDone = cells.store(CollectionOfOne(entry), in: try top())
     default:
       let entries = try pairs(try popToMark())
       isDone = cells.store(entries, in: try top())
@@ -64,10 +65,10 @@ extension PickleInterpreter {
     case .global: push(try globalFromLines())
     case .stackGlobal:
       let (name, module) = (try pop(), try pop())
-      guard case .text(let module) = cells[module], case .text(let name) = cells[name] else {
+      guard let module = cells.text(module)?.text, let name = cells.text(name)?.text else {
         throw input.refusal("a class whose name is no text", at: place)
       }
-      push(cells.add(PickleGlobal(module: module, name: name)))
+      try push(global(module, name))
     case .persistent: pushPersistent(try pop())
     case .persistentLine:
       try pushText(String(decoding: try input.line(), as: UTF8.self))
@@ -78,7 +79,7 @@ extension PickleInterpreter {
         throw input.refusal("gives a state to what can have none, or has one", at: place)
       }
     case .instance:
-      let arguments = Array(try popToMark())
+      let arguments = try popToMark()
       try pushRecord(try globalFromLines(), cells.add(.tuple(arguments)), at: place)
     case .object:
       let values = try popToMark()
@@ -89,7 +90,7 @@ extension PickleInterpreter {
     case .newObjectWithKeywords:
       let (keywords, arguments, constructor) = (try pop(), try pop(), try pop())
       try pushRecord(constructor, arguments, at: place)
-      if case .dictionary(let entries) = cells[keywords], !entries.isEmpty {
+      if case .dictionary(let index) = cells[keywords], !cells.dictionaries[Int(index)].isEmpty {
         // Kept as a state: what they mean is known to the class alone.
         _ = cells.build(keywords, into: try top())
       }
@@ -102,7 +103,7 @@ extension PickleInterpreter {
   /// An object outside the pickle; `('module', class, file, source)` of old files is the class.
   private mutating func pushPersistent(_ identification: PickleNode) {
     if case .tuple(let parts) = cells[identification], parts.count > 1,
-      case .text("module") = cells[parts[0]], case .global = cells[parts[1]]
+      cells.text(parts[0])?.text == "module", case .global = cells[parts[1]]
     {
       push(parts[1])
     } else {
@@ -117,6 +118,13 @@ extension PickleInterpreter {
     else { throw input.refusal("a class whose name is not UTF-8") }
     textBytes += module.utf8.count + name.utf8.count
     guard textBytes <= Self.textLimit else { throw input.refusal("too many bytes of names") }
+    return try global(module, name)
+  }
+
+  private mutating func global(_ module: String, _ name: String) throws -> PickleNode {
+    guard module.utf8.count <= Self.longestName, name.utf8.count <= Self.longestName else {
+      throw input.refusal("a class whose name takes more than \(Self.longestName) bytes")
+    }
     return cells.add(PickleGlobal(module: module, name: name))
   }
 

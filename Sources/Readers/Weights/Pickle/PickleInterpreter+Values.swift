@@ -126,7 +126,7 @@ extension PickleInterpreter {
     guard textBytes <= Self.textLimit else {
       throw input.refusal("more than \(Self.textLimit >> 20) MiB of texts")
     }
-    push(.text(text))
+    push(cells.add(text))
   }
 
   /// Resolves backslashes: `\uXXXX` in texts, Python's string escapes elsewhere.

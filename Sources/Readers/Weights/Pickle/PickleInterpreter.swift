@@ -10,6 +10,8 @@ struct PickleInterpreter {
   static let valueLimit = 1 << 22
   /// The most bytes of texts that are kept in memory.
   static let textLimit = 64 << 20
+  /// The most bytes of a module's or a class's name: calls share names, and each looks them up.
+  static let longestName = 1 << 10
   /// A longer text stays in the file.
   static let longestText = 1 << 20
 
@@ -53,8 +55,10 @@ struct PickleInterpreter {
         memo.count <= Self.valueLimit, marks.count <= Self.valueLimit
       else { throw input.refusal("more than \(Self.valueLimit) values", at: place) }
     }
+    let root = try pop()
+    cells.settle()
     return PickleTree(
-      root: try pop(),
+      root: root,
       byteCount: input.position - start,
       region: input.region,
       cells: cells
@@ -128,10 +132,11 @@ extension PickleInterpreter {
   }
 
   /// The values since the last MARK, which is removed with them.
-  mutating func popToMark() throws -> ArraySlice<PickleNode> {
+  mutating func popToMark() throws -> [PickleNode] {
     guard let mark = marks.popLast() else { throw underflow }
-    let values = stack[mark...]
-    stack.removeSubrange(mark...)
+    // A copy of these alone: a slice would share the stack, and the removal copy all of it.
+    let values = Array(stack[mark...])
+    stack.removeLast(values.count)
     return values
   }
 

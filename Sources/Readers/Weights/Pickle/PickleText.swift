@@ -1,7 +1,7 @@
 /// Small values of a pickle as text, in the way of JSON.
 enum PickleText {
-  /// The longest text that is shown as an attribute, and the most elements of a list.
-  static let limits = (text: 1000, elements: 64)
+  /// The longest text that is shown as an attribute, the most elements of a list and its most bytes.
+  static let limits = (text: 1000, elements: 64, list: 4096)
 
   /// A number, truth value or short text; nil for anything else.
   static func scalar(_ node: PickleNode, in tree: PickleTree) -> String? {
@@ -40,6 +40,7 @@ enum PickleText {
   static func list(_ node: PickleNode, in tree: PickleTree) -> String? {
     guard let elements = tree.elements(node), elements.count <= limits.elements else { return nil }
     var parts: [String] = []
+    var bytes = 0
     for element in elements {
       if case .text(let text) = tree[element], text.utf8.count <= limits.text {
         parts.append("\"\(text)\"")
@@ -50,6 +51,9 @@ enum PickleText {
       } else {
         return nil
       }
+      // One list may be met on every path through the tree.
+      bytes += parts.last?.utf8.count ?? 0
+      guard bytes <= limits.list else { return nil }
     }
     return "[\(parts.joined(separator: ", "))]"
   }

@@ -119,13 +119,13 @@ public struct PickleTree: Sendable {
     case .integer(let value): .integer(value)
     case .wideInteger(let value): .wideInteger(value)
     case .float(let value): .float(value)
-    case .text(let value): .text(value)
+    case .text(let index): .text(cells.texts[Int(index)].text)
     case .longText(let range): .longText(range)
     case .bytes(let range): .bytes(range)
     case .tuple(let nodes): .tuple(nodes)
-    case .list(let nodes): .list(nodes)
-    case .set(let nodes): .set(nodes)
-    case .dictionary(let entries): .dictionary(entries)
+    case .list(let index): .list(cells.lists[Int(index)])
+    case .set(let index): .set(cells.lists[Int(index)])
+    case .dictionary(let index): .dictionary(cells.dictionaries[Int(index)])
     case .global(let index): .global(cells.globals[Int(index)])
     case .record(let index): .record(cells.records[Int(index)])
     case .persistent(let node): .persistent(node)
@@ -140,9 +140,7 @@ public struct PickleTree: Sendable {
 
 extension PickleTree {
   /// The text at a node, if it is one.
-  public func text(_ node: PickleNode) -> String? {
-    if case .text(let text) = cells[node] { text } else { nil }
-  }
+  public func text(_ node: PickleNode) -> String? { cells.text(node)?.text }
 
   /// The integer at a node, if it is one of 64 bits.
   public func integer(_ node: PickleNode) -> Int? {
@@ -152,7 +150,8 @@ extension PickleTree {
   /// The elements of a tuple, list or set, or what was appended to a record.
   public func elements(_ node: PickleNode) -> [PickleNode]? {
     switch cells[node] {
-    case .tuple(let nodes), .list(let nodes), .set(let nodes): return nodes
+    case .tuple(let nodes): return nodes
+    case .list(let index), .set(let index): return cells.lists[Int(index)]
     case .record(let index):
       let elements = cells.records[Int(index)].elements
       return elements.isEmpty ? nil : elements
@@ -165,10 +164,10 @@ extension PickleTree {
   /// Where a key occurs twice, the first place holds the last value, as in Python.
   public func entries(_ node: PickleNode) -> [PickleEntry]? {
     switch cells[node] {
-    case .dictionary(let entries): return unique(entries)
+    case .dictionary(let index): return cells.dictionaries[Int(index)]
     case .record(let index):
       let record = cells.records[Int(index)]
-      if !record.entries.isEmpty { return unique(record.entries) }
+      if !record.entries.isEmpty { return record.entries }
       return global(record.constructor)?.name == "OrderedDict" ? pairs(of: record) : nil
     default: return nil
     }
@@ -179,7 +178,7 @@ extension PickleTree {
     guard case .tuple(let arguments) = cells[record.arguments], let first = arguments.first,
       let pairs = elements(first)
     else { return [] }
-    return unique(
+    return cells.unique(
       pairs.compactMap { pair in
         guard let parts = elements(pair), parts.count == 2 else { return nil }
         return PickleEntry(key: parts[0], value: parts[1])
@@ -207,122 +206,5 @@ extension PickleTree {
     if let entry = entries(node)?.first(where: { text($0.key) == name }) { return entry.value }
     guard let state = record(node)?.state else { return nil }
     return entries(state)?.first { text($0.key) == name }?.value
-  }
-
-  private func unique(_ entries: [PickleEntry]) -> [PickleEntry] {
-    var places: [String: Int] = [:]
-    var result: [PickleEntry] = []
-    result.reserveCapacity(entries.count)
-    for entry in entries {
-      if let key = text(entry.key) {
-        if let place = places[key] {
-          result[place] = entry
-          continue
-        }
-        places[key] = result.count
-      }
-      result.append(entry)
-    }
-    return result
-  }
-}
-
-/// The values of a tree while it is built and after: compact, without recursion.
-struct PickleCells: Sendable {
-  /// A value; globals and records stand in lists of their own to keep this small.
-  enum Cell: Sendable {
-    case none
-    case boolean(Bool)
-    case integer(Int)
-    case wideInteger([UInt8])
-    case float(Double)
-    case text(String)
-    case longText(Range<Int>)
-    case bytes(Range<Int>)
-    case tuple([PickleNode])
-    case list([PickleNode])
-    case set([PickleNode])
-    case dictionary([PickleEntry])
-    case global(Int32)
-    case record(Int32)
-    case persistent(PickleNode)
-  }
-
-  private(set) var cells: [Cell] = []
-  private(set) var globals: [PickleGlobal] = []
-  private(set) var records: [PickleRecord] = []
-  private var globalPlaces: [PickleGlobal: Int32] = [:]
-
-  var count: Int { cells.count }
-
-  subscript(node: PickleNode) -> Cell { cells[Int(node.index)] }
-
-  mutating func add(_ cell: Cell) -> PickleNode {
-    cells.append(cell)
-    return PickleNode(cells.count - 1)
-  }
-
-  mutating func add(_ global: PickleGlobal) -> PickleNode {
-    if let place = globalPlaces[global] { return add(.global(place)) }
-    let place = Int32(truncatingIfNeeded: globals.count)
-    globals.append(global)
-    globalPlaces[global] = place
-    return add(.global(place))
-  }
-
-  mutating func add(_ record: PickleRecord) -> PickleNode {
-    records.append(record)
-    return add(.record(Int32(truncatingIfNeeded: records.count - 1)))
-  }
-
-  /// Appends to a list, set or record; false for anything else.
-  mutating func append(_ nodes: ArraySlice<PickleNode>, to node: PickleNode) -> Bool {
-    let index = Int(node.index)
-    // The cell is emptied first: two owners of the array would make each append copy it.
-    switch cells[index] {
-    case .list(var elements):
-      cells[index] = .none
-      elements += nodes
-      cells[index] = .list(elements)
-    case .record(let record): records[Int(record)].elements += nodes
-    default: return false
-    }
-    return true
-  }
-
-  /// Adds to a set; false for anything else.
-  mutating func insert(_ nodes: ArraySlice<PickleNode>, into node: PickleNode) -> Bool {
-    let index = Int(node.index)
-    switch cells[index] {
-    case .set(var elements):
-      cells[index] = .none
-      elements += nodes
-      cells[index] = .set(elements)
-    case .record(let record): records[Int(record)].elements += nodes
-    default: return false
-    }
-    return true
-  }
-
-  /// Stores entries in a dictionary or record; false for anything else.
-  mutating func store(_ entries: [PickleEntry], in node: PickleNode) -> Bool {
-    let index = Int(node.index)
-    switch cells[index] {
-    case .dictionary(var stored):
-      cells[index] = .none
-      stored += entries
-      cells[index] = .dictionary(stored)
-    case .record(let record): records[Int(record)].entries += entries
-    default: return false
-    }
-    return true
-  }
-
-  /// Gives a record its state; false for anything else, and where it has one.
-  mutating func build(_ state: PickleNode, into node: PickleNode) -> Bool {
-    guard case .record(let record) = cells[Int(node.index)], records[Int(record)].state == nil
-    else { return false }
-    records[Int(record)].state = state
-    return true
   }
 }

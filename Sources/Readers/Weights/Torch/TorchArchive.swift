@@ -37,10 +37,10 @@ struct TorchArchive: TorchStorages {
     }
     self.archive = archive
     prefix = String(pickle.name.dropLast(TorchArchive.pickleName.count))
-    tree = try PickleInterpreter.tree(of: try archive.contents(of: pickle))
+    tree = try archive.pickle(pickle)
     isScript = archive.members.contains { [prefix] in $0.name.hasPrefix(prefix + "code/") }
     constants = try archive[prefix + "constants.pkl"].map { member in
-      try PickleInterpreter.tree(of: try archive.contents(of: member))
+      try archive.pickle(member)
     }
     let order = try archive[prefix + "byteorder"].map { try archive.bytes(of: $0, limit: 16) }
     isBigEndian = order.map { $0.starts(with: Array("big".utf8)) } ?? false
@@ -84,6 +84,19 @@ struct TorchArchive: TorchStorages {
 }
 
 extension ZipArchive {
+  /// What a deflated pickle may unpack to however small it is: each of its bytes costs more than bytes
+  /// that are copied.
+  private static let usualPickle = 16 << 20
+
+  /// The pickle in a member.
+  fileprivate func pickle(_ member: Member) throws -> PickleTree {
+    guard member.size <= Self.usualPickle || member.size / 100 <= member.compressedSize else {
+      let cause = "a pickle of \(member.size) bytes, stored in \(member.compressedSize): a zip bomb"
+      throw ArchiveError(file: region.name, member: member.name, cause: cause)
+    }
+    return try PickleInterpreter.tree(of: try contents(of: member))
+  }
+
   /// Where a member's bytes are.
   func place(of member: Member) throws -> StorageBytes {
     guard member.method != 0 else { return .region(try storedBytes(of: member)) }

@@ -44,9 +44,9 @@ struct TorchStorageIdentification {
       tree.text(parts[0]) == "storage", let type = tree.global(parts[1]),
       let count = tree.integer(parts[4]), count >= 0
     else { throw refusal("a persistent object that is no storage of torch") }
-    guard let key = tree.text(parts[2]) ?? tree.integer(parts[2]).map(String.init) else {
-      throw refusal("has no key")
-    }
+    guard let key = tree.text(parts[2]) ?? tree.integer(parts[2]).map(String.init),
+      key.utf8.count <= PickleInterpreter.longestName
+    else { throw refusal("has no key, or a long one") }
     self.type = TorchElementType(named: type.name)
     self.key = key
     self.count = count

@@ -23,6 +23,18 @@ struct TorchTensor {
 struct TorchTensorReader {
   let tree: PickleTree
   let storages: any TorchStorages
+  private let nested = NestedStorages()
+
+  init(tree: PickleTree, storages: any TorchStorages) {
+    self.tree = tree
+    self.storages = storages
+  }
+
+  /// The storages in complete files inside of the pickle, by the node of their bytes: many tensors may
+  /// name one, and each look reads that file.
+  private final class NestedStorages {
+    var byNode: [PickleNode: TorchStorage] = [:]
+  }
 
   /// What a node stands for.
   enum Finding {
@@ -121,7 +133,9 @@ struct TorchTensorReader {
       throw damaged("\(size) with strides \(strides) from \(offset) leaves its storage")
     }
     stored.isBigEndian = storage.isBigEndian
-    if arguments.count > metadata, let flags = tree.entries(arguments[metadata]) {
+    if arguments.count > metadata, case .dictionary(let flags) = tree[arguments[metadata]] {
+      // Two flags are known; a longer list may be shared by all tensors.
+      guard flags.count <= 64 else { throw damaged("\(flags.count) flags of one tensor") }
       for flag in flags where tree[flag.value] == .boolean(true) {
         if tree.text(flag.key) == "conj" { stored.isConjugated = true }
         if tree.text(flag.key) == "neg" { stored.isNegated = true }
@@ -135,10 +149,10 @@ struct TorchTensorReader {
     }
     var tensor = TorchTensor(storage: storage, stored: stored)
     if case .quantized = type, function == "_rebuild_qtensor", arguments.count > 4 {
-      let scale = tree.elements(arguments[4])?.compactMap { PickleText.scalar($0, in: tree) } ?? []
+      let parts = tree.elements(arguments[4])?.prefix(4) ?? []
+      let scale = parts.compactMap { PickleText.scalar($0, in: tree) }
       tensor.note =
-        "quantized integers as stored; scale and zero point: "
-        + scale.prefix(4).joined(separator: ", ")
+        "quantized integers as stored; scale and zero point: " + scale.joined(separator: ", ")
     }
     return .tensor(tensor)
   }
@@ -199,6 +213,14 @@ struct TorchTensorReader {
 
   /// The storage in a complete old torch file that is kept as bytes.
   private func nestedStorage(_ arguments: [PickleNode]) throws -> TorchStorage {
+    let place = arguments.first.map(NumpyPickle(tree: tree).dataNode)
+    if let place, let known = nested.byNode[place] { return known }
+    let storage = try readNestedStorage(arguments)
+    if let place { nested.byNode[place] = storage }
+    return storage
+  }
+
+  private func readNestedStorage(_ arguments: [PickleNode]) throws -> TorchStorage {
     guard let node = arguments.first, let bytes = try NumpyPickle(tree: tree).rawBytes(node)?.0
     else {
       throw CheckpointFormatError(

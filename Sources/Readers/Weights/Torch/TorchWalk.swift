@@ -69,7 +69,7 @@ struct TorchWalk {
     case .unreadable(let reason): refuse(reason)
     case .wrapped(let inner): try descend(from: node) { walk in try walk.visit(inner) }
     case .parts(let parts, let note):
-      add(note: "\(name): \(note)")
+      add { "\($0.name): \(note)" }
       try descend(from: node) { walk in
         for part in parts { try walk.visit(part.node, named: part.name) }
       }
@@ -105,7 +105,10 @@ struct TorchWalk {
     case .dictionary:
       try descend(from: node) { walk in try walk.visit(walk.tree.entries(node) ?? []) }
     case .list(let nodes), .tuple(let nodes), .set(let nodes):
-      if let text = PickleText.list(node, in: tree) { return show(text) }
+      // Without room for another text, a look at the elements finds that nothing is there, once.
+      if attributes.count < TorchWalk.attributeLimit, let text = PickleText.list(node, in: tree) {
+        return show(text)
+      }
       try descend(from: node) { walk in try walk.visit(nodes) }
     case .record(let record):
       if let text = PickleText.scalar(node, in: tree) { return show(text) }
@@ -199,8 +202,8 @@ struct TorchWalk {
       case "class_name":
         let source = fields.first { tree.text($0.key) == "module_src" }?.value
         let size = source.flatMap(tree.text)?.utf8.count ?? 0
-        let shown = tree.text(field.value) ?? "?"
-        add(note: "'\(name)' is a record of class \(shown); its source (\(size) bytes) is not run")
+        let shown = PickleText.scalar(field.value, in: tree) ?? "?"
+        add { "'\($0.name)' is a record of class \(shown); its source (\(size) bytes) is not run" }
         path.append("class_name")
         show(shown)
         path.removeLast()
@@ -226,20 +229,23 @@ struct TorchWalk {
       // {'a.b': …, 'a': {'b': …}}: both stay, the later one with a number.
       var number = 2
       while !names.insert("\(name)#\(number)").inserted { number += 1 }
-      add(note: "two tensors are called '\(name)': the later one is '\(name)#\(number)' here")
+      add { [name] _ in
+        "two tensors are called '\(name)': the later one is '\(name)#\(number)' here"
+      }
       name += "#\(number)"
     }
-    if let note = tensor.note { add(note: "\(name): \(note)") }
+    if let note = tensor.note { add { [name] _ in "\(name): \(note)" } }
     tensors.append((name, tensor))
   }
 
   private mutating func refuse(_ reason: String) {
-    let line = "\(name.isEmpty ? "the saved value" : name): \(reason)"
-    if refusals.count < TorchWalk.noteLimit { refusals.append(line) }
+    guard refusals.count < TorchWalk.noteLimit else { return }
+    refusals.append("\(name.isEmpty ? "the saved value" : name): \(reason)")
   }
 
-  private mutating func add(note: String) {
-    if notes.count < TorchWalk.noteLimit { notes.append(note) }
+  /// Adds a sentence, which is made only where there is room: names in it may be long.
+  private mutating func add(note: (TorchWalk) -> String) {
+    if notes.count < TorchWalk.noteLimit { notes.append(note(self)) }
   }
 
   private mutating func show(_ text: String) {
