@@ -44,6 +44,11 @@ struct ArrowRows: DatasetRows {
     let damage = DatasetError(place: body.name, reason: "a damaged batch of rows")
     guard let rows = batch.long(0), let places = batch.pairs(2), rows >= 0 else { throw damage }
     var next = 0
+    // Buffers that share bytes would make many columns of a few.
+    guard places.allSatisfy({ $0.1 >= 0 }),
+      places.reduce(into: 0, { $0 = min($0, body.length) + min($1.1, body.length + 1) })
+        <= body.length
+    else { throw damage }
     func buffer() throws -> [UInt8] {
       guard next < places.count else { throw damage }
       let (offset, size) = places[next]

@@ -11,6 +11,8 @@ struct CaptionManifest {
     "file_name", "filename", "image", "image_path", "path", "file", "source", "key",
   ]
   private static let texts = ["caption", "text", "prompt", "description"]
+  /// The most bytes of a path.
+  private static let longestImage = 1 << 12
   /// The largest list that is read.
   private static let largest = 1 << 32
 
@@ -40,6 +42,9 @@ struct CaptionManifest {
 
   private mutating func add(_ image: String, _ caption: String, line: Int) throws {
     let plain = image.hasPrefix("./") ? String(image.dropFirst(2)) : image
+    guard plain.utf8.count <= Self.longestImage else {
+      throw fault(line, "the name of an image takes more than \(Self.longestImage) bytes")
+    }
     guard caption.utf8.count <= CaptionSource.longest else {
       throw fault(line, "a caption of more than \(CaptionSource.longest) bytes")
     }

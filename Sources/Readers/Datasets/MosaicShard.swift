@@ -65,6 +65,8 @@ struct MosaicRows: DatasetRows {
   private static let key = "key"
   /// The most bytes of a shard that are unpacked: offsets have 32 bits.
   private static let largestShard = 1 << 32
+  /// What a shard may unpack to however small it is.
+  private static let usualShard = 1 << 28
   private static let longestIndex = 1 << 30
 
   init(_ dataset: TokenDataset, _ record: DatasetLayout) {
@@ -81,6 +83,10 @@ struct MosaicRows: DatasetRows {
       index = try CanonicalJSON.decode(MosaicIndex.self, from: bytes)
     } catch {
       throw DatasetError(place: path, reason: "no index of MosaicML's shards")
+    }
+    let names = Set(index.shards.map { ($0.zipData ?? $0.rawData).basename })
+    guard names.count == index.shards.count else {
+      throw DatasetError(place: path, reason: "it lists a shard twice")
     }
     for shard in index.shards { try forEach(of: shard, body) }
   }
@@ -136,10 +142,14 @@ struct MosaicRows: DatasetRows {
     }
     let path = "\(folder)/\(named.basename)"
     guard shard.zipData != nil else { return .region(try FileRegion(path: path)) }
-    guard (0...Self.largestShard).contains(shard.rawData.bytes) else {
-      throw DatasetError(place: path, reason: "\(shard.rawData.bytes) bytes are no shard")
+    let size = shard.rawData.bytes
+    guard (0...Self.largestShard).contains(size) else {
+      throw DatasetError(place: path, reason: "\(size) bytes are no shard")
     }
     let packed = try FileDigest.bytes(of: path, maximumBytes: Self.largestShard)
+    guard size <= Self.usualShard || size / 100 <= packed.count else {
+      throw DatasetError(place: path, reason: "\(packed.count) bytes claim to unpack to \(size)")
+    }
     guard let content = Zstandard.decompress(packed, size: shard.rawData.bytes) else {
       throw DatasetError(place: path, reason: "its zstd frame is damaged")
     }

@@ -39,7 +39,7 @@ struct ParquetFooter {
   func columns() throws -> [Column] {
     var columns: [Column] = []
     var index = 1
-    for _ in 0..<(schema.first?[5]?.integer ?? 0) {
+    for _ in 0..<max(0, schema.first?[5]?.integer ?? 0) {
       guard index < schema.count, case .binary(let name)? = schema[index][4] else {
         throw DatasetError(place: self.name, reason: "its schema has fewer columns than it says")
       }

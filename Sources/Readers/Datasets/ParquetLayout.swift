@@ -42,6 +42,39 @@ package enum ParquetLayout {
   }
 }
 
+/// What a file of Parquet may still unpack to: a few bytes can stand for gigabytes, and many groups of
+/// rows can name the same few.
+struct ParquetAllowance {
+  private var bytes: Int
+  private var rows: Int
+
+  /// What the rows of a file of so many bytes may take, unpacked.
+  init(ofFileOf length: Int, atLeast least: Int = 1 << 27) {
+    let (scaled, overflow) = length.multipliedReportingOverflow(by: 100)
+    bytes = overflow ? .max : max(scaled, least)
+    rows = overflow ? .max : (1 << 16) + 4 * length
+  }
+
+  /// Counts bytes that a page unpacks to, or that its values take beside.
+  mutating func take(bytes count: Int, place: String) throws {
+    guard count <= bytes else {
+      throw DatasetError(
+        place: place,
+        reason: "unpacks to more than a file of its size may: a bomb, or no file of texts"
+      )
+    }
+    bytes -= count
+  }
+
+  /// Counts rows.
+  mutating func take(rows count: Int, place: String) throws {
+    guard count <= rows else {
+      throw DatasetError(place: place, reason: "claims more rows than its bytes can hold")
+    }
+    rows -= count
+  }
+}
+
 /// The features of Hugging Face `datasets`, which say what each column is.
 package enum HuggingFaceFeatures {
   /// Its name of a type; nil for one that it lacks.

@@ -7,11 +7,15 @@ struct ParquetPage {
   private let kind: ParquetLayout.Kind
   private var repetitions: Runs
   private var definitions: Runs
-  private let values: [UInt8]
-  private var next = 0
+  private let values: ArraySlice<UInt8>
+  private var next: Int
+  /// The bytes of the page, unpacked.
+  let byteCount: Int
 
   private static let longestHeader = 1 << 10
   private static let largest = 1 << 31
+  /// Tessera's groups of rows hold 16 MiB and a row.
+  private static let usual = 1 << 26
 
   init(
     _ metadata: ThriftValue,
@@ -35,6 +39,9 @@ struct ParquetPage {
       header[5]?[2]?.integer == 0, (0...Self.largest).contains(raw),
       (0...file.length - first).contains(packed)
     else { throw damage }
+    guard raw <= Self.usual || raw / 100 <= packed else {
+      throw DatasetError(place: place, reason: "\(packed) bytes that claim to unpack to \(raw)")
+    }
     var data = try file.bytes(first..<first + packed)
     if metadata[4]?.integer == ParquetLayout.zstdCodec {
       guard let content = Zstandard.decompress(data, size: raw) else { throw damage }
@@ -45,17 +52,19 @@ struct ParquetPage {
     var rest = data[...]
     repetitions = rank > 0 ? try Runs(&rest, place: place) : Runs()
     definitions = try Runs(&rest, place: place)
-    values = Array(rest)
+    values = rest
+    next = rest.startIndex
+    byteCount = raw
   }
 
   /// The next text.
   mutating func text() throws -> DatasetCell {
     _ = try definitions.next(place)
-    guard next + 4 <= values.count else { throw damage() }
+    guard next + 4 <= values.endIndex else { throw damage() }
     let size = Int(
       DatasetCell(shape: [], bytes: Array(values[next..<next + 4])).elements(as: UInt32.self)[0]
     )
-    guard size <= values.count - next - 4 else { throw damage() }
+    guard size <= values.endIndex - next - 4 else { throw damage() }
     defer { next += 4 + size }
     return DatasetCell(shape: [], bytes: Array(values[next + 4..<next + 4 + size]))
   }
@@ -64,7 +73,7 @@ struct ParquetPage {
   mutating func array(of column: DatasetColumn) throws -> DatasetCell {
     let shape = rank == 0 ? try scalar() : try shape(of: column)
     guard let type = kind.stored, let count = shape.elementCount,
-      let size = type.byteCount(elements: count), size <= values.count - next
+      let size = type.byteCount(elements: count), size <= values.endIndex - next
     else { throw damage() }
     let bytes = Array(values[next..<next + size])
     next += size

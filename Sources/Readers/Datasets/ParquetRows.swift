@@ -6,6 +6,9 @@ struct ParquetRows: DatasetRows {
   private let names: [String]
   private let files: [String]
 
+  /// What the rows of a file may take however well they are packed: samples may be all alike.
+  private static let usualFile = 1 << 28
+
   init(_ dataset: TokenDataset, _ record: DatasetLayout) {
     table = record.table
     names = table.columns.map { record.storedName(of: $0.name) }
@@ -16,7 +19,10 @@ struct ParquetRows: DatasetRows {
     for path in files {
       let file = try FileRegion(path: path)
       let footer = try ParquetFooter(of: file)
-      for group in footer.groups { try forEach(of: group, footer, in: file, body) }
+      var allowance = ParquetAllowance(ofFileOf: file.length, atLeast: Self.usualFile)
+      for group in footer.groups {
+        try forEach(of: group, footer, in: file, allowance: &allowance, body)
+      }
     }
   }
 
@@ -24,6 +30,7 @@ struct ParquetRows: DatasetRows {
     of group: ThriftValue,
     _ footer: ParquetFooter,
     in file: FileRegion,
+    allowance: inout ParquetAllowance,
     _ body: (DatasetRow) throws -> Void
   ) throws {
     let chunks = try footer.chunks(of: group)
@@ -31,7 +38,10 @@ struct ParquetRows: DatasetRows {
       guard let metadata = chunks[name] else {
         throw DatasetError(place: file.name, reason: "it has no column '\(name)'")
       }
-      return try ParquetPage(metadata, of: file, place: "\(file.name): \(name)", rank, kind)
+      let place = "\(file.name): \(name)"
+      let page = try ParquetPage(metadata, of: file, place: place, rank, kind)
+      try allowance.take(bytes: page.byteCount, place: place)
+      return page
     }
     guard let text = ParquetLayout.kind(of: nil) else { return }
     var keys = try page(ParquetLayout.key, rank: 0, kind: text)

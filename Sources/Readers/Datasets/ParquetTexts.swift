@@ -24,24 +24,30 @@ struct ParquetTexts {
   ///   - body: Takes the number of the row, from 1, and a text a column.
   /// - Throws: `FileError`, ``DatasetError`` where pages are damaged, and what `body` throws.
   func forEach(_ names: [String], _ body: (Int, [String?]) throws -> Void) throws {
-    for name in names {
-      let column = columns.first { $0.name == name }
-      guard column?.physical == Self.byteArray, column?.repetition ?? 2 < 2 else {
-        throw DatasetError(place: "\(file.name): \(name)", reason: "not a column of text")
-      }
+    let chosen = try names.map { name in
+      guard let column = columns.first(where: { $0.name == name }),
+        column.physical == Self.byteArray, column.repetition < 2
+      else { throw DatasetError(place: "\(file.name): \(name)", reason: "not a column of text") }
+      return column
     }
+    var allowance = ParquetAllowance(ofFileOf: file.length)
     var row = 0
     for group in footer.groups {
       let chunks = try footer.chunks(of: group)
       let rows = group[3]?.integer ?? -1
-      let texts = try names.map { name in
-        let place = "\(file.name): \(name)"
-        guard let chunk = chunks[name] else {
+      let texts = try chosen.map { column in
+        let place = "\(file.name): \(column.name)"
+        guard let chunk = chunks[column.name] else {
           throw DatasetError(place: place, reason: "a group of rows lacks the column")
         }
-        let isOptional = columns.first { $0.name == name }?.repetition == 1
-        var reader = ParquetTextChunk(file, place: place, isOptional: isOptional)
+        var reader = ParquetTextChunk(
+          file,
+          place: place,
+          isOptional: column.repetition == 1,
+          allowance: allowance
+        )
         let texts = try reader.texts(of: chunk)
+        allowance = reader.allowance
         guard texts.count == rows else {
           throw DatasetError(place: place, reason: "\(texts.count) values for \(rows) rows")
         }
@@ -60,14 +66,17 @@ private struct ParquetTextChunk {
   private let file: FileRegion
   private let place: String
   private let isOptional: Bool
-  private var dictionary: [ArraySlice<UInt8>] = []
+  private(set) var allowance: ParquetAllowance
+  /// The texts of the dictionary, once each however many rows have them.
+  private var dictionary: [String] = []
   private var texts: [String?] = []
 
   private static let longestHeader = 1 << 16
   private static let largestPage = 1 << 28
   private static let mostRows = 1 << 31
 
-  init(_ file: FileRegion, place: String, isOptional: Bool) {
+  init(_ file: FileRegion, place: String, isOptional: Bool, allowance: ParquetAllowance) {
+    self.allowance = allowance
     self.file = file
     self.place = place
     self.isOptional = isOptional
@@ -82,6 +91,7 @@ private struct ParquetTextChunk {
     guard let count = metadata[5]?.integer, (0...Self.mostRows).contains(count),
       let data = metadata[9]?.integer, let codec = metadata[4]?.integer
     else { throw damage("a column without pages") }
+    try allowance.take(rows: count, place: place)
     // Some writers say 0 where there is no dictionary.
     var position = metadata[11]?.integer.flatMap { $0 > 0 ? min($0, data) : nil } ?? data
     while texts.count < count {
@@ -133,7 +143,7 @@ private struct ParquetTextChunk {
         throw damage("a damaged dictionary")
       }
       var data = try unpack(bytes, to: raw, codec)[...]
-      dictionary = try plain(&data, count: count)
+      dictionary = try plain(&data, count: count).map(text)
     case 3:
       guard let page = header[8], let count = page[1]?.integer, (0...most).contains(count),
         let encoding = page[4]?.integer, let levels = page[5]?.integer, page[6]?.integer ?? 0 == 0,
@@ -149,7 +159,9 @@ private struct ParquetTextChunk {
     }
   }
 
-  private func unpack(_ bytes: [UInt8], to size: Int, _ codec: Int) throws -> [UInt8] {
+  private mutating func unpack(_ bytes: [UInt8], to size: Int, _ codec: Int) throws -> [UInt8] {
+    // The page, and the texts made of it.
+    try allowance.take(bytes: 2 * size, place: place)
     let content: [UInt8]?
     switch codec {
     case ParquetLayout.plainCodec: content = bytes.count == size ? bytes : nil
@@ -192,7 +204,7 @@ private struct ParquetTextChunk {
       for index in 0..<count { isThere[index] = try numbers.next() == 1 }
     }
     let present = isThere.count { $0 }
-    let values = try values(data, encoding, count: present)
+    let values: [String] = try values(data, encoding, count: present)
     guard values.count == present else { throw damage("fewer values than rows") }
     var next = values.startIndex
     for isThere in isThere {
@@ -200,22 +212,26 @@ private struct ParquetTextChunk {
         texts.append(nil)
         continue
       }
-      guard let text = String(validating: values[next], as: UTF8.self) else {
-        throw damage("row \(texts.count + 1) of a group is not UTF-8")
-      }
-      texts.append(text)
+      texts.append(values[next])
       next += 1
     }
   }
 
-  private func values(
+  private func text(_ bytes: ArraySlice<UInt8>) throws -> String {
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw damage("after row \(texts.count) of a group: a text that is not UTF-8")
+    }
+    return text
+  }
+
+  private mutating func values(
     _ data: ArraySlice<UInt8>,
     _ encoding: Int,
     count: Int
-  ) throws -> [ArraySlice<UInt8>] {
+  ) throws -> [String] {
     var data = data
     switch encoding {
-    case 0: return try plain(&data, count: count)
+    case 0: return try plain(&data, count: count).map(text)
     case 2, 8:
       guard count > 0 else { return [] }
       guard let width = data.popFirst(), width <= 32 else { throw damage() }
@@ -225,25 +241,30 @@ private struct ParquetTextChunk {
         guard index < dictionary.count else { throw damage("a value beyond its dictionary") }
         return dictionary[index]
       }
-    case 6: return try lengths(&data, count: count)
-    case 7:
-      let shared = try PackedDifferences.take(&data, most: count, place: place)
-      let ends = try lengths(&data, count: count)
-      guard shared.count == ends.count else { throw damage() }
-      var texts: [ArraySlice<UInt8>] = []
-      var size = 0
-      for (shared, end) in zip(shared, ends) {
-        let last = texts.last ?? []
-        guard (0...last.count).contains(shared) else { throw damage() }
-        size += shared + end.count
-        guard size <= Self.largestPage else {
-          throw damage("a page of more than \(Self.largestPage) bytes")
-        }
-        texts.append(shared == 0 ? end : last.prefix(shared) + end)
-      }
-      return texts
+    case 6: return try lengths(&data, count: count).map(text)
+    case 7: return try extended(&data, count: count)
     default: throw damage("values of the encoding \(encoding), which is not read")
     }
+  }
+
+  /// Each value as how much it shares with the one before, and its end.
+  private mutating func extended(
+    _ data: inout ArraySlice<UInt8>,
+    count: Int
+  ) throws -> [String] {
+    let shared = try PackedDifferences.take(&data, most: count, place: place)
+    let ends = try lengths(&data, count: count)
+    guard shared.count == ends.count else { throw damage() }
+    var texts: [String] = []
+    texts.reserveCapacity(ends.count)
+    var last: ArraySlice<UInt8> = []
+    for (shared, end) in zip(shared, ends) {
+      guard (0...last.count).contains(shared) else { throw damage() }
+      try allowance.take(bytes: shared + end.count, place: place)
+      last = shared == 0 ? end : last.prefix(shared) + end
+      texts.append(try text(last))
+    }
+    return texts
   }
 
   /// Each value behind its length.

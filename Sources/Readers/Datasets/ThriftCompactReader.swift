@@ -77,8 +77,15 @@ struct ThriftCompactReader {
     case 9, 10:
       let head = try byte()
       let count = head >> 4 == 15 ? try varint() : UInt64(head >> 4)
+      // Every element takes a byte at least, truth values too, which in a field stand in its head.
       guard count <= UInt64(rest.count) else { throw damage() }
-      return .list(try (0..<count).map { _ in try value(of: head & 15, depth: depth + 1) })
+      let kind = head & 15
+      return .list(
+        try (0..<count).map { _ in
+          kind == 1 || kind == 2
+            ? .integer(try byte() == 1 ? 1 : 0) : try value(of: kind, depth: depth + 1)
+        }
+      )
     case 12: return try structure(depth: depth + 1)
     default: throw damage()
     }

@@ -88,6 +88,10 @@ private struct CountedRows: DatasetRows {
     var count = 0
     try source.forEach { row in
       count += 1
+      guard count <= samples else {
+        let reason = "its files hold more samples than the \(samples) of the manifest"
+        throw DatasetError(place: place, reason: reason)
+      }
       try body(row)
     }
     guard count == samples else {

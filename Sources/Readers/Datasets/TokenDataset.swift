@@ -27,6 +27,9 @@ public struct TokenDataset: Sendable {
     } catch let error as DecodingError {
       throw DatasetError(place: file, reason: "not a dataset's manifest: \(Self.field(of: error))")
     }
+    guard Set(manifest.shards.map(\.name)).count == manifest.shards.count else {
+      throw DatasetError(place: file, reason: "it lists a shard twice")
+    }
     for shard in manifest.shards where !SafePath.isInside(shard.name) {
       throw DatasetError(place: file, reason: "shard '\(shard.name)' is not below the folder")
     }
