@@ -10,9 +10,13 @@
 
 _Static_assert(sizeof((cjpeg_failure){0}.text) >= JMSG_LENGTH_MAX, "libjpeg's messages must fit");
 
-// A progressive picture is walked once for each scan, and a scan can be ten bytes long. Encoders
-// write about ten scans; these bounds stop a small file from buying minutes.
-enum { most_scans = 500, most_blocks = 1 << 28 };
+// A progressive picture is walked once for each scan, and a scan can be ten bytes long. Encoders write
+// about ten scans and touch each block about six times; these bounds stop a small file from buying
+// minutes: so many visits of each block, and so many more in all and for each byte.
+enum { most_scans = 500, most_visits = 10, free_visits = 1 << 21 };
+
+// An arithmetic decoder makes whole blocks of no bits at all, a coefficient at a time.
+enum { arithmetic_pixels = 1 << 22, arithmetic_pixels_per_byte = 8 };
 
 // Samples at the edge of a cropped row are upsampled without their outer neighbour: decode a few
 // more columns than asked for. Fancy upsampling looks one chroma sample, two pixels, aside.
@@ -25,7 +29,10 @@ typedef struct {
   struct jpeg_progress_mgr progress;
   jmp_buf escape;
   cjpeg_failure *failure;
-  uint64_t blocks;  // of all components: what one scan may touch
+  uint64_t blocks;  // of all components
+  uint64_t visits;  // the blocks that the scans so far touch, each counted once a scan
+  int scans;        // how many are counted
+  size_t count;     // the bytes of the file
   bool may_end;     // every row is out, or partial rows are allowed: the file may end here
 } decoder;
 
@@ -98,8 +105,15 @@ static void skip(j_decompress_ptr info, long count) {
 
 static void count_scans(j_common_ptr common) {
   decoder *self = common->client_data;
-  uint64_t scans = (uint64_t)self->info.input_scan_number;
-  if (scans > most_scans || scans * self->blocks > most_blocks + 64 * self->blocks) {
+  const struct jpeg_decompress_struct *info = &self->info;
+  if (info->input_scan_number == self->scans) return;
+  self->scans = info->input_scan_number;
+  for (int i = 0; i < info->comps_in_scan; i++) {
+    const jpeg_component_info *part = info->cur_comp_info[i];
+    self->visits += (uint64_t)part->width_in_blocks * part->height_in_blocks;
+  }
+  uint64_t allowed = most_visits * self->blocks + free_visits + self->count;
+  if (self->scans > most_scans || self->visits > allowed) {
     fail(self, cjpeg_over_limit, "the picture is split into more scans than any encoder writes");
   }
 }
@@ -107,6 +121,7 @@ static void count_scans(j_common_ptr common) {
 static void prepare(decoder *self, const uint8_t *bytes, size_t count, cjpeg_failure *failure) {
   memset(self, 0, sizeof *self);
   self->failure = failure;
+  self->count = count;
   self->info.err = jpeg_std_error(&self->errors);
   self->info.client_data = self;
   self->errors.error_exit = fail_by_library;
@@ -149,7 +164,10 @@ static void read_header(decoder *self, const cjpeg_limits *limits) {
   if (self->info.data_precision != 8) {
     fail(self, cjpeg_unsupported, "only 8-bit JPEG is read");
   }
-  self->blocks = (pixels / 64 + 1) * (uint64_t)components;
+  for (int i = 0; i < components; i++) {
+    const jpeg_component_info *part = &self->info.comp_info[i];
+    self->blocks += (uint64_t)part->width_in_blocks * part->height_in_blocks;
+  }
   self->may_end = limits->partial_rows;
 }
 
@@ -240,6 +258,10 @@ bool cjpeg_decode(
       || region.width > self.info.image_width - region.left || region.top > self.info.image_height
       || region.height > self.info.image_height - region.top) {
     fail(&self, cjpeg_malformed, "the region lies outside the picture");
+  }
+  uint64_t pixels = (uint64_t)self.info.image_width * self.info.image_height;
+  if (self.info.arith_code && pixels > arithmetic_pixels + arithmetic_pixels_per_byte * (uint64_t)count) {
+    fail(&self, cjpeg_over_limit, "far more pixels than an arithmetic-coded file of its size holds");
   }
   self.info.progress = &self.progress;
   self.info.dct_method = JDCT_ISLOW;

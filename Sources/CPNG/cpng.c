@@ -18,6 +18,9 @@ typedef struct {
   jmp_buf escape;
 } coder;
 
+// The most rows or columns of a picture that is read: a row costs something however short it is.
+enum { longest_side = 1 << 20 };
+
 // MARK: Failure
 
 static _Noreturn void fail(coder *self, cpng_reason reason, const char *text) {
@@ -81,9 +84,12 @@ static void start_reading(coder *self, uint64_t most_pixels) {
   static const png_byte unwanted[] =
     "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0tEXt\0tIME\0zTXt";
   png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, unwanted, (int)(sizeof unwanted / 5));
-  png_set_user_limits(png, 0x7FFFFFFF, 0x7FFFFFFF);  // the product is what counts
+  png_set_user_limits(png, 0x7FFFFFFF, 0x7FFFFFFF);  // ours are below
   png_read_info(png, info);
   uint64_t pixels = (uint64_t)png_get_image_width(png, info) * png_get_image_height(png, info);
+  if (png_get_image_width(png, info) > longest_side || png_get_image_height(png, info) > longest_side) {
+    fail(self, cpng_over_limit, "a side of more than 1048576 pixels");
+  }
   if (pixels > most_pixels) {
     char text[120];
     snprintf(text, sizeof text, "%u x %u pixels; the limit is %llu", png_get_image_width(png, info),

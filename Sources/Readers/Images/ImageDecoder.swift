@@ -33,6 +33,8 @@ public struct ImageHeader: Hashable, Sendable {
   public let orientation: ExifOrientation
   /// Whether a PNG has transparency.
   public let hasAlpha: Bool
+  /// The bytes of the whole file.
+  public internal(set) var fileBytes: Int
 }
 
 /// A picture as stored, and how it wants to be turned.
@@ -75,13 +77,29 @@ public struct ImageDecoder: Hashable, Sendable {
 
   /// Reads the header alone and checks it against the limits.
   public func header(of bytes: [UInt8]) throws(ImageError) -> ImageHeader {
-    guard bytes.count <= limits.bytes else {
-      throw ImageError(.overLimit, "\(bytes.count) bytes; the limit is \(limits.bytes)")
+    try header(of: bytes, ofFileOf: bytes.count)
+  }
+
+  /// Reads the header at the start of a file of so many bytes.
+  func header(of start: [UInt8], ofFileOf count: Int) throws(ImageError) -> ImageHeader {
+    guard count <= limits.bytes else {
+      throw ImageError(.overLimit, "\(count) bytes; the limit is \(limits.bytes)")
     }
-    switch try format(of: bytes) {
-    case .jpeg: return try JPEGFile.header(of: bytes, limits: limits)
-    case .png: return try PNGPicture.header(of: bytes, limits: limits)
+    var header: ImageHeader
+    switch try format(of: start) {
+    case .jpeg: header = try JPEGFile.header(of: start, limits: limits)
+    case .png: header = try PNGPicture.header(of: start, limits: limits)
     }
+    header.fileBytes = count
+    let most = limits.scaled(to: header).pixels
+    guard header.size.pixels <= most else {
+      throw ImageError(
+        .overLimit,
+        "\(header.size) pixels in \(count) bytes, where \(most) are the limit; a --max-pixels above "
+          + "\(ImageLimits.standard.pixels) lifts it"
+      )
+    }
+    return header
   }
 
   /// Decodes a whole picture.
@@ -90,6 +108,7 @@ public struct ImageDecoder: Hashable, Sendable {
   }
 
   func decode(_ bytes: [UInt8], header: ImageHeader) throws(ImageError) -> DecodedImage {
+    let limits = limits.scaled(to: header)
     let pixels: RGBXImage
     switch header.format {
     case .jpeg:

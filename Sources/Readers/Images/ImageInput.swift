@@ -51,7 +51,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
     while true {
       let start = try file.bytes(range.prefix(count))
       do {
-        return try decoder.header(of: start)
+        return try decoder.header(of: start, ofFileOf: range.count)
       } catch {
         guard error.cause == .truncated, start.count < range.count else { throw error }
         count *= 8

@@ -18,6 +18,29 @@ public struct ImageLimits: Hashable, Sendable {
     self.workingMemory = workingMemory
   }
 
+  /// The limits for one file.
+  ///
+  /// A picture in few bytes is a blank one or a bomb, so its pixels are limited by them. A limit above
+  /// the standard one is taken as it is.
+  ///
+  /// Up to 1 MiB, a JPEG may have 2^25 pixels and a PNG, whose masks and drawings pack well, 2^26; each
+  /// further byte allows 64 more. libjpeg may keep 96 MiB, and 64 bytes for each further byte. A picture
+  /// that is turned is held twice, so it may have half.
+  ///
+  /// - Parameter header: What the file says, and its size.
+  /// - Returns: Limits that are nowhere above these.
+  func scaled(to header: ImageHeader) -> ImageLimits {
+    guard pixels <= Self.standard.pixels else { return self }
+    let extra = 64 * max(0, min(header.fileBytes, bytes) - (1 << 20))
+    let base = header.format == .jpeg ? 1 << 25 : 1 << 26
+    let most = (base + extra) / (header.orientation == .upright ? 1 : 2)
+    return ImageLimits(
+      pixels: min(pixels, most),
+      bytes: bytes,
+      workingMemory: min(workingMemory, (96 << 20) + extra)
+    )
+  }
+
   /// 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 256 MiB a file, 1 GiB for libjpeg.
   public static let standard = ImageLimits()
 }

@@ -21,7 +21,8 @@ enum JPEGFile {
       format: .jpeg,
       size: ImageSize(width: Int(header.width), height: Int(header.height)),
       orientation: ExifOrientation(jpeg: bytes),
-      hasAlpha: false
+      hasAlpha: false,
+      fileBytes: bytes.count
     )
   }
 

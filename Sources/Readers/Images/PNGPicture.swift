@@ -27,7 +27,8 @@ enum PNGPicture {
       format: .png,
       size: ImageSize(width: Int(header.width), height: Int(header.height)),
       orientation: ExifOrientation(tiff: exif) ?? .upright,
-      hasAlpha: header.has_alpha
+      hasAlpha: header.has_alpha,
+      fileBytes: bytes.count
     )
   }
 

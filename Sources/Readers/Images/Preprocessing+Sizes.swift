@@ -18,6 +18,7 @@ extension Preprocessing {
     for header: ImageHeader,
     limits: ImageLimits = .standard
   ) throws(ImageError) -> PreprocessedSizes {
+    let limits = limits.scaled(to: header)
     let turns = orientation == .apply && header.orientation.swapsSides
     let size =
       turns ? ImageSize(width: header.size.height, height: header.size.width) : header.size

@@ -64,27 +64,28 @@ public struct Preprocessing: Hashable, Sendable, Codable {
   ) throws(ImageError) -> PreprocessedImage {
     let decoder = ImageDecoder(limits: limits, alpha: alpha, truncation: truncation)
     let header = try decoder.header(of: bytes)
+    let scaled = limits.scaled(to: header)
     guard header.format == .jpeg, orientation == .ignore || header.orientation == .upright else {
-      return try apply(to: decoder.decode(bytes, header: header), limits: limits)
+      return try apply(to: decoder.decode(bytes, header: header), limits: scaled)
     }
     let plan = try resize.plan(for: header.size)
     let box = try crop.box(in: plan.size)
     guard plan.steps.count == 1, let step = plan.steps.first, plan.part.size == header.size,
       step.filter.isPillow
     else {
-      return try apply(to: decoder.decode(bytes, header: header), limits: limits)
+      return try apply(to: decoder.decode(bytes, header: header), limits: scaled)
     }
     let resampler = try Resampler(
       filter: step.filter,
       size: header.size,
       target: step.size,
       window: box,
-      limits: limits
+      limits: scaled
     )
     try unsafe JPEGFile.decode(
       bytes,
       region: resampler.source,
-      limits: limits,
+      limits: scaled,
       truncation: truncation
     ) {
       unsafe resampler.add($0, $1)
@@ -96,7 +97,7 @@ public struct Preprocessing: Hashable, Sendable, Codable {
       originalSize: header.size,
       orientation: .upright,
       resizedSize: plan.size,
-      limits: limits
+      limits: scaled
     )
   }
 
