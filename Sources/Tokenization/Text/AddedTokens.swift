@@ -12,6 +12,7 @@ struct AddedTokens: Sendable {
 
   private var tokens: [Token] = []
   private var trie = ByteTrie()
+  private var byteCount = 0
   private var firsts = [Bool](repeating: false, count: 256)
 
   init() {}
@@ -19,9 +20,22 @@ struct AddedTokens: Sendable {
   /// Whether there is nothing to look for.
   var isEmpty: Bool { tokens.isEmpty }
 
+  /// The longest token, and the most bytes of all: a text is compared with them at each place.
+  private static let limits = (one: 512, all: 1 << 22)
+
   /// Adds an entry of `added_tokens`.
-  mutating func add(_ json: TokenizerJSON, content: [UInt8], id: Int32) {
+  ///
+  /// - Throws: ``TextTokenizerError`` where it is too long.
+  mutating func add(
+    _ json: TokenizerJSON,
+    content: [UInt8],
+    id: Int32
+  ) throws(TextTokenizerError) {
     guard let first = content.first else { return }
+    byteCount += content.count
+    guard content.count <= Self.limits.one, byteCount <= Self.limits.all else {
+      throw .field("added_tokens", "tokens of at most \(Self.limits.one) bytes")
+    }
     func flag(_ name: String) -> Bool { json[name]?.bool ?? false }
     trie.insert(content, Int32(tokens.count))
     firsts[Int(first)] = true

@@ -120,7 +120,7 @@ struct ByteTrie: Sendable {
     return -1
   }
 
-  mutating func insert(_ bytes: [UInt8], _ value: Int32) {
+  mutating func insert(_ bytes: some Sequence<UInt8>, _ value: Int32) {
     var node: Int32 = 0
     for byte in bytes {
       var next = child(node, byte)
@@ -154,11 +154,16 @@ struct ByteTrie: Sendable {
   }
 
   /// Hands over the end and the value of each key that starts at a place of a text.
-  func forEachPrefix(of text: [UInt8], at start: Int, _ body: (_ end: Int, _ value: Int32) -> Void)
-  {
+  func forEachPrefix(
+    of text: [UInt8],
+    at start: Int,
+    upTo limit: Int = .max,
+    _ body: (_ end: Int, _ value: Int32) -> Void
+  ) {
     var node: Int32 = 0
     var index = start
-    while index < text.count {
+    let end = min(limit, text.count)
+    while index < end {
       node = child(node, text[index])
       if node < 0 { return }
       index += 1

@@ -16,8 +16,9 @@ final class SentencePieceModel: Sendable {
   /// The number of pieces.
   let size: Int
 
-  /// The longest piece: the library's trie is built by recursion, a byte a level.
-  private static let longestPiece = 4096
+  /// The longest piece: the library's trie is built by recursion, a byte a level, and a text is compared
+  /// with the pieces at each place.
+  private static let longestPiece = 512
 
   /// Reads a model.
   init(_ bytes: [UInt8]) throws(TextTokenizerError) {

@@ -52,6 +52,9 @@ struct UnigramModel: Sendable {
   /// The ids of bytes that stand for themselves; -1 where a byte has none.
   private let fallbacks: [Int32]?
 
+  /// The longest piece: a text is compared with the pieces at each place.
+  private static let longestPiece = 512
+
   init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
     guard let entries = json["vocab"]?.array, let unknown = json["unk_id"]?.integer,
       entries.indices.contains(unknown)
@@ -63,6 +66,9 @@ struct UnigramModel: Sendable {
       else { throw .field("vocab[\(id)]", "a name and a score") }
       scores.append(score)
       // The reference would find `</s>` in a text; here no text becomes a control token.
+      guard name.count <= Self.longestPiece else {
+        throw .field("vocab[\(id)]", "a name of at most \(Self.longestPiece) bytes")
+      }
       if !name.isEmpty, !vocabulary.special.contains(Int32(id)) { trie.insert(name, Int32(id)) }
     }
     unknownScore = (scores.min() ?? 0) - 10
@@ -153,11 +159,12 @@ private struct BestEnds {
 struct WordPieces: Sendable {
   private let vocabulary: TextVocabulary
   private let unknown: Int32
-  private let prefix: [UInt8]
+  /// The names that begin a word, and those that go on with one, without their prefix.
+  private var (beginnings, others) = (ByteTrie(), ByteTrie())
   private let longest: Int
   private let isWhole: Bool
 
-  /// The longest words that a file may ask for: the time for one grows with the cube of its length.
+  /// The longest words that a file may ask for: the time for one grows with the square of its length.
   private static let mostCharacters = 1000
 
   init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
@@ -166,12 +173,20 @@ struct WordPieces: Sendable {
     }
     self.unknown = unknown
     self.vocabulary = vocabulary
-    prefix = json["continuing_subword_prefix"]?.bytes ?? Array("##".utf8)
+    let prefix = json["continuing_subword_prefix"]?.bytes ?? Array("##".utf8)
     longest = json["max_input_chars_per_word"].map { $0.integer ?? -1 } ?? 100
     guard (0...Self.mostCharacters).contains(longest) else {
       throw .field("max_input_chars_per_word", "a number from 0 to \(Self.mostCharacters)")
     }
     isWhole = TextModel.type(of: json) == "WordLevel"
+    if isWhole { return }
+    var (beginnings, others) = (ByteTrie(), ByteTrie())
+    vocabulary.names.forEach { name, id in
+      guard !vocabulary.special.contains(id) else { return }
+      beginnings.insert(name, id)
+      if name.starts(with: prefix) { others.insert(name.dropFirst(prefix.count), id) }
+    }
+    (self.beginnings, self.others) = (beginnings, others)
   }
 
   private func find(_ bytes: [UInt8], _ range: Range<Int>) -> Int32? {
@@ -194,26 +209,16 @@ struct WordPieces: Sendable {
     let before = ids.count
     var start = piece.lowerBound
     while start < piece.upperBound {
-      var end = piece.upperBound
-      var found: Int32?
-      while end > start {
-        if start == piece.lowerBound {
-          found = find(text, start..<end)
-        } else {
-          found = find(prefix + text[start..<end])
-        }
-        if found != nil { break }
-        end = UTF8Scalars.before(text, end)
-      }
-      guard let found else {
+      var found: (end: Int, id: Int32)?
+      let names = start == piece.lowerBound ? beginnings : others
+      names.forEachPrefix(of: text, at: start, upTo: piece.upperBound) { found = ($0, $1) }
+      guard let (end, id) = found, end > start else {
         ids.removeSubrange(before...)
         ids.append(unknown)
         return
       }
-      ids.append(found)
+      ids.append(id)
       start = end
     }
   }
-
-  private func find(_ bytes: [UInt8]) -> Int32? { find(bytes, bytes.indices) }
 }

@@ -25,6 +25,9 @@ indirect enum TextNormalizer: Sendable {
     case "Sequence":
       var steps: [TextNormalizer] = []
       for step in json["normalizers"]?.array ?? [] { steps.append(try TextNormalizer(step)) }
+      guard steps.reduce(0, { $0 + $1.stepCount }) <= Self.mostSteps else {
+        throw .unsupported("a normalizer of more than \(Self.mostSteps) steps")
+      }
       self = .sequence(steps)
     case "NFC": self = .nfc
     case "NFD": self = .nfd
@@ -53,6 +56,15 @@ indirect enum TextNormalizer: Sendable {
     }
   }
 
+  /// How many times as long as it was a text may become, beside 64 KiB.
+  private static let mostGrowth = 8
+  /// The most steps: each walks through every text.
+  private static let mostSteps = 64
+
+  private var stepCount: Int {
+    if case .sequence(let steps) = self { steps.reduce(1) { $0 + $1.stepCount } } else { 1 }
+  }
+
   /// Reads a Replace of a text or of what matches a pattern.
   private static func replacement(_ json: TokenizerJSON) throws(TextTokenizerError) -> Self {
     guard let content = json["content"]?.bytes else { throw .field("content", "a text") }
@@ -71,7 +83,7 @@ indirect enum TextNormalizer: Sendable {
 
   /// Applies the step.
   func apply(to text: [UInt8]) throws(TextTokenizerError) -> [UInt8] {
-    try apply(to: text, most: 64 * text.count + (1 << 20))
+    try apply(to: text, most: Self.mostGrowth * text.count + (1 << 16))
   }
 
   /// Applies the step where no text between becomes longer than a number of bytes.
@@ -80,7 +92,7 @@ indirect enum TextNormalizer: Sendable {
     guard result.count <= most else {
       throw TextTokenizerError(
         source: "",
-        reason: "the normalizer makes a text more than 64 times as long"
+        reason: "the normalizer makes a text more than \(Self.mostGrowth) times as long"
       )
     }
     return result
@@ -188,20 +200,15 @@ indirect enum TextNormalizer: Sendable {
     _ new: [UInt8],
     most: Int = .max
   ) -> [UInt8] {
-    guard let first = old.first else { return text }
     var result: [UInt8] = []
     result.reserveCapacity(text.count)
     var position = 0
-    while position < text.count, result.count <= most {
-      if text[position] == first, text[position...].starts(with: old) {
-        result += new
-        position += old.count
-      } else {
-        result.append(text[position])
-        position += 1
-      }
+    for place in ByteSearch.places(of: old, in: text, text.indices) where result.count <= most {
+      result += text[position..<place]
+      result += new
+      position = place + old.count
     }
-    return result
+    return result + text[position...]
   }
 
   /// BERT's cleaning: control characters vanish, white space becomes a space.

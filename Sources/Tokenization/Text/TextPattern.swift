@@ -31,11 +31,23 @@ struct TextPattern: Sendable {
     var isNegated = false
     /// The answers for ASCII.
     private var ascii: (UInt64, UInt64) = (0, 0)
+    private var isOrdered = false
 
     init() {}
 
-    /// Fixes the answers for ASCII, once the set is complete.
+    /// Puts the ranges in order and fixes the answers for ASCII, once the set is complete.
     mutating func close() {
+      // A class may list thousands of characters, and each step of a match asks.
+      ranges.sort { $0.lowerBound < $1.lowerBound }
+      ranges = ranges.reduce(into: []) { merged, range in
+        if let last = merged.last, range.lowerBound <= last.upperBound {
+          merged[merged.count - 1] =
+            last.lowerBound...max(last.upperBound, range.upperBound)
+        } else {
+          merged.append(range)
+        }
+      }
+      isOrdered = true
       ascii = (0, 0)
       for code in 0..<128 as Range<UInt32> where computed(code) {
         if code < 64 { ascii.0 |= 1 << UInt64(code) } else { ascii.1 |= 1 << UInt64(code - 64) }
@@ -53,9 +65,20 @@ struct TextPattern: Sendable {
       let kind = ScalarClass(scalar)
       let isInside =
         kind.mask & categories != 0 || (hasSpace && kind.isSpace) || (hasWord && kind.isWord)
-        || ranges.contains { $0.contains(scalar) }
+        || isListed(scalar)
         || complements.contains { !$0.computed(scalar) }
       return isInside != isNegated
+    }
+
+    /// Whether a range holds a scalar.
+    private func isListed(_ scalar: UInt32) -> Bool {
+      guard isOrdered else { return ranges.contains { $0.contains(scalar) } }
+      var (low, high) = (0, ranges.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if ranges[middle].upperBound < scalar { low = middle + 1 } else { high = middle }
+      }
+      return low < ranges.count && ranges[low].contains(scalar)
     }
   }
 
@@ -175,6 +198,8 @@ struct TextPatternMatcher: Sendable {
   /// each of its bytes.
   private static let leastWork = 50_000_000
   private static let workPerByte = 256
+  /// The choices that may be open at once: a loop without text opens one each time round.
+  private static let mostChoices = 1 << 23
 
   init(_ pattern: TextPattern) { self.pattern = pattern }
 
@@ -223,7 +248,7 @@ struct TextPatternMatcher: Sendable {
       } else {
         isAlive = take(text, &step, &position)
       }
-      guard work < mostWork else {
+      guard work < mostWork, stack.count < Self.mostChoices else {
         throw TextTokenizerError(source: "", reason: "a pattern that backtracks without end")
       }
       guard isAlive || backOff(text, to: floor, &step, &position) else { return nil }

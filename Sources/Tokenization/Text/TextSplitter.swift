@@ -36,6 +36,9 @@ enum TextSplitter: Sendable {
     }
   }
 
+  /// The most steps: each walks through every text.
+  private static let mostSteps = 64
+
   private static func sequence(_ json: TokenizerJSON) throws(TextTokenizerError) -> [TextSplitter] {
     var steps: [TextSplitter] = []
     for part in json["pretokenizers"]?.array ?? [] {
@@ -44,6 +47,9 @@ enum TextSplitter: Sendable {
         throw .unsupported("a pre-tokenizer behind ByteLevel")
       }
       steps += try Self.steps(part)
+      guard steps.count <= mostSteps else {
+        throw .unsupported("a pre-tokenizer of more than \(mostSteps) steps")
+      }
     }
     return steps
   }
@@ -172,17 +178,7 @@ struct SplitterRun: Sendable {
   private static func find(_ literal: [UInt8], in text: [UInt8], _ piece: Range<Int>) -> [Range<
     Int
   >] {
-    var found: [Range<Int>] = []
-    var position = piece.lowerBound
-    while !literal.isEmpty, position + literal.count <= piece.upperBound {
-      if text[position...].starts(with: literal) {
-        found.append(position..<position + literal.count)
-        position += literal.count
-      } else {
-        position += 1
-      }
-    }
-    return found
+    ByteSearch.places(of: literal, in: text, piece).map { $0..<$0 + literal.count }
   }
 
   private func cut(

@@ -132,9 +132,9 @@ struct TokenizerFile: Sendable {
       if token["special"]?.bool == true { vocabulary.special.insert(Int32(id)) }
       if token["normalized"]?.bool ?? true {
         let text = try normalizer?.apply(to: content) ?? content
-        normalized.add(token, content: text, id: Int32(id))
+        try normalized.add(token, content: text, id: Int32(id))
       } else {
-        raw.add(token, content: content, id: Int32(id))
+        try raw.add(token, content: content, id: Int32(id))
       }
     }
     // The unknown token is what a model itself writes.
