@@ -369,8 +369,8 @@ class Cosmos(Reference):
         soften(spice(self.net, 11).decoder.conv_out, 0.25)
         self.net.bfloat16().float()
         self.state = {k: v.bfloat16() for k, v in self.net.state_dict().items()}
-        self.state["encoder.patcher.wavelets"] = torch.zeros(2)
-        self.state["decoder.unpatcher._arange"] = torch.zeros(2)
+        self.state["encoder.patcher.wavelets"] = torch.full((2,), 0.5**0.5)
+        self.state["decoder.unpatcher._arange"] = torch.arange(2)
         self.net.load_state_dict({k: v.float() for k, v in self.state.items() if "patcher" not in k})
         self.net.double()
 
@@ -407,8 +407,9 @@ class ShowO(Reference):
         self.net.encoder.quant_conv, self.net.decoder.post_quant_conv = nn.Conv2d(13, 13, 1), nn.Conv2d(13, 13, 1)
         spice(self.net, 12)
         self.state = {k: v.clone() for k, v in self.net.state_dict().items()}
-        self.state["quantize.embedding"] = torch.zeros(8192, 13)
-        self.state["quantize.power_vals"] = torch.zeros(13)
+        powers = 2 ** torch.arange(12, -1, -1)
+        self.state["quantize.embedding"] = (torch.arange(8192)[:, None] & powers > 0).float() * 2 - 1
+        self.state["quantize.power_vals"] = powers
         self.net.double()
 
     def encode(self, x):
@@ -489,7 +490,7 @@ class OpenMAGVIT2(Reference):
         for name, value in self.net.state_dict().items():
             self.state["state_dict." + name] = raw.state_dict()[name].clone()
             self.state["state_dict.model_ema." + name.replace(".", "")] = value.clone()
-        self.state["state_dict.quantize.mask"] = torch.zeros(10)
+        self.state["state_dict.quantize.mask"] = 2 ** torch.arange(10)
         self.net.double()
 
     def encode(self, x):
@@ -732,3 +733,84 @@ class Gumbel(Taming):
 
     def scores(self, z):
         return z
+
+
+# MARK: The same networks in other spellings
+
+
+def renamed(kind, family, rename):
+    """A reference whose checkpoint has other names; those that `rename` has no name for are left out."""
+
+    def init(self):
+        kind.__init__(self)
+        names = {name: rename(name) for name in self.state}
+        self.state = {new: self.state[old].clone() for old, new in names.items() if new}
+
+    return type(f"{kind.__name__}As{family.title().replace('.', '').replace('-', '')}", (kind,),
+                {"__init__": init, "family": family})
+
+
+def taming_name(name):
+    """diffusers' name of a network of three levels in taming's spelling."""
+    import re
+
+    rules = [
+        (r"down_blocks\.(\d)\.", r"down.\1."), (r"up_blocks\.(\d)\.", lambda m: f"up.{2 - int(m[1])}."),
+        (r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}"), (r"mid_block\.attentions\.0", "mid.attn_1"),
+        (r"resnets\.", "block."), (r"attentions\.", "attn."), (r"(down|up)samplers\.0", r"\1sample"),
+        (r"conv_norm_out", "norm_out"), (r"conv_shortcut", "nin_shortcut"), (r"to_([qkv])\.", r"\1."),
+        (r"to_out\.0", "proj_out"), (r"spatial_norm|group_norm", "norm"),
+    ]
+    for pattern, new in rules:
+        name = re.sub(pattern, new, name)
+    return name
+
+
+def apertus_name(name):
+    """taming's name in that of Transformers' Apertus 1.5, which has no decoder."""
+    import re
+
+    if name.startswith(("decoder.", "post_quant_conv.", "loss.")):
+        return None
+    name = re.sub(r"down\.(\d)\.block\.(\d)\.", r"stages.\1.layers.\2.resnet.", name)
+    name = re.sub(r"down\.(\d)\.attn\.(\d)\.", r"stages.\1.layers.\2.attention.", name)
+    return "model.vision_tokenizer." + name.replace("encoder.down.", "encoder.stages.")
+
+
+def dalle_name(name):
+    end = {"weight": "w", "bias": "b"}
+    stem, _, last = name.removeprefix("image_codebook.").rpartition(".")
+    return f"{stem}.{end[last]}"
+
+
+class DiffusersLatentDiffusion(Amused):
+    """latent-diffusion's network as diffusers has it, with attention in the middle."""
+
+    family = "ldm"
+    range, unrange, center = staticmethod(Reference.range), staticmethod(Reference.unrange), 0.0
+    options = Amused.options | dict(mid_block_add_attention=True, latent_channels=3, vq_embed_dim=3)
+    seed = 28
+
+
+class ApertusEmu35(renamed(Emu35, "emu3.5", apertus_name)):
+    decodes = False
+
+
+class CosineTaming(LlamaGen):
+    """LlamaGen's quantizer on taming's names."""
+
+    def __init__(self):
+        Taming.__init__(self, seed=29, embed=8)
+
+
+# Spellings that no reference above has, by the names under which `tessera tokenizers` lists them.
+OTHER_SPELLINGS = {
+    ("ldm", "diffusers"): DiffusersLatentDiffusion,
+    ("llamagen", "Transformers (Janus)"): renamed(TransformersJanus, "llamagen", lambda name: name),
+    ("llamagen", "taming"): CosineTaming,
+    ("janus", "taming"): type("CosineTamingAsJanus", (CosineTaming,), {"family": "janus"}),
+    ("emu3.5", "Transformers (Apertus)"): ApertusEmu35,
+    ("amused", "taming"): renamed(Amused, "amused", taming_name),
+    ("movq", "taming"): renamed(MoVQ, "movq", taming_name),
+    ("dvae", "DALL-E"): renamed(DVAE, "dvae", dalle_name),
+}

@@ -391,6 +391,10 @@ BAD = [
     ({"kind": "vq", "rule": "l2", "codebook": "codebook.npy", "dimensions": 4}, "dimensions", 4),
     ({"kind": "lfq", "order": "middle", "dimensions": 4}, "little big", 4),
     ({"kind": "lfq", "order": "big", "dimensions": 36}, "grouped", 4),
+    # Groups of bsq divide by a norm each: no way to the codes of one norm over all.
+    ({"kind": "bsq", "order": "big", "dimensions": 36}, "groups of bsq are another quantizer", 4),
+    ({"kind": "bsq", "order": "little", "dimensions": 0}, "0 bits", 4),
+    ({"kind": "grouped", "groups": [{"kind": "bsq", "order": "big", "dimensions": 33}]}, "another quantizer", 4),
     ({"kind": "lfq", "order": "big"}, "'dimensions' is missing", 4),
     ({"kind": "grouped", "groups": []}, "groups", 4),
     ({"kind": "grouped", "groups": [{"kind": "x"}]}, "'x' is not known", 4),

@@ -4,6 +4,7 @@ import io
 import json
 import tarfile
 
+import family_names
 import family_references as references
 import numpy as np
 import pytest
@@ -31,6 +32,14 @@ def references_made():
         return made[kind]
 
     return make
+
+
+# The spelling that each of them has, where the family knows several.
+SPELLINGS = {
+    "LatentDiffusion": "taming", "LlamaGen": "LlamaGen", "Janus": "LlamaGen", "TransformersJanus": "Transformers (Janus)",
+    "Emu35": "taming", "Cosmos": "taming", "Amused": "diffusers", "MoVQ": "diffusers", "Emu3": "Transformers (Emu3)",
+    "OriginalEmu3": "Emu3", "DVAE": "FLAVA",
+}
 
 
 def photographs(root, folder, sizes):
@@ -111,3 +120,35 @@ def test_a_family_is_its_reference(kind, references_made, tessera, root, tmp_pat
             keys = [key for images in pixels.values() for key in images]
             inside = check_pictures(reference, keys, arrays, folder / "decoded")
             assert inside > 0.6, f"{inside:.2f} of the values are inside of a byte's range"
+
+
+@pytest.mark.parametrize("kind", references.OTHER_SPELLINGS.values(), ids=lambda kind: kind.__name__)
+def test_other_spellings_are_the_same_network(kind, tessera, root, tmp_path):
+    reference = kind()
+    store(reference, tmp_path / "own.safetensors")
+    (tmp_path / "images").mkdir()
+    pixels = photographs(root, tmp_path / "images", [(64, 64)])[64, 64]
+    name = f"{reference.family}:{tmp_path}/own.safetensors"
+    tessera("tokenize", tmp_path / "images", "-o", tmp_path / "dataset", "--tokenizer", name, "--latents", "--quiet",
+            *AS_STORED)
+    arrays = members(tmp_path / "dataset")
+    check_codes(reference, pixels, arrays)
+    if reference.decodes:
+        tessera("decode", tmp_path / "dataset", "-o", tmp_path / "decoded", "--tokenizer", name, "--sheet", 0, "--quiet")
+        check_pictures(reference, list(pixels), arrays, tmp_path / "decoded")
+
+
+def test_every_spelling_that_is_listed_is_opened(tessera):
+    """`tessera tokenizers` names what a test opens, no more and no less."""
+    opened = {(kind.family, SPELLINGS.get(kind.__name__)) for kind in FAMILIES} | set(references.OTHER_SPELLINGS)
+    # Halves whose parts have numbers: test_family_files.py.
+    opened |= {("cosmos", "Cosmos encoder"), ("cosmos", "Cosmos decoder")}
+    for entry in json.loads(tessera("tokenizers", "--json").stdout)[1:]:
+        if len(entry["spellings"]) > 1:
+            for spelling in entry["spellings"]:
+                assert (entry["family"], spelling) in opened
+
+
+def test_the_names_of_the_swift_tests_are_those_of_the_references():
+    """fixtures/families/names.json: what TokenizerFamilyTests drops, renames and adds to."""
+    assert json.loads(family_names.FILE.read_text()) == family_names.document()

@@ -208,6 +208,124 @@ def test_halves_in_torchscript_archives(tessera, small, tmp_path):
     tessera("decode", tmp_path / "cosmos/out", "-o", tmp_path / "decoded", "--tokenizer", f"cosmos:{tmp_path}/cosmos", "--quiet")
 
 
+def test_halves_whose_parts_have_numbers(tessera, small, tmp_path):
+    """encoder, quant_conv, quantizer and inv_quant, post_quant_conv, decoder as 0, 1, 2, with the quantizer's buffers."""
+    reference = references.Cosmos()
+    store(reference, tmp_path / "own.safetensors")
+    expected = codes_of(tessera, small[0], f"cosmos:{tmp_path}/own.safetensors", tmp_path / "one")
+    digits = torch.cartesian_prod(*[torch.arange(level) for level in reference.levels[::-1]]).flip(1)
+    half = torch.tensor(reference.levels) // 2
+    buffers = {"_levels": torch.tensor(reference.levels, dtype=torch.int32), "implicit_codebook": (digits - half) / half,
+               "_basis": torch.tensor([1] + reference.levels[:-1]).cumprod(0).int()}
+    (tmp_path / "halves").mkdir()
+
+    def halves(buffers):
+        for half, parts in {"encoder": ("encoder", "quant_conv"), "decoder": (None, "post_quant_conv", "decoder")}.items():
+            state = {f"{number}.{name.removeprefix(part + '.')}": value.clone().contiguous()
+                     for number, part in enumerate(parts) if part
+                     for name, value in reference.state.items() if name.startswith(part + ".")}
+            at = "2" if half == "encoder" else "0.quantizer"
+            save_file(state | {f"{at}.{k}": v.contiguous() for k, v in buffers.items()}, tmp_path / f"halves/{half}.safetensors")
+
+    halves(buffers)
+    name = f"cosmos:{tmp_path}/halves"
+    assert np.array_equal(codes_of(tessera, small[0], name, tmp_path / "two"), expected)
+    tessera("decode", tmp_path / "two", "-o", tmp_path / "decoded", "--tokenizer", name, "--quiet")
+    for other in ({"_levels": buffers["_levels"].flip(0)}, {"_basis": buffers["_basis"].flip(0)}, {"layers.0._levels": half},
+                  {"implicit_codebook": -buffers["implicit_codebook"]}, {"_levels": torch.tensor([8, 8, 8])}):
+        halves(other)
+        assert f"2.{next(iter(other))}" in tessera("tokenizers", name, code=4).stderr
+
+
+def test_values_that_belong_to_another_tokenizer_are_refused(tessera, tmp_path):
+    """Buffers that name levels, the order of bits or the patches: those of the checkpoint's own code, changed."""
+    powers = 2 ** torch.arange(13)
+    for kind, selector, name, value in (
+        (references.ShowO, "show-o", "quantize.power_vals", powers),
+        (references.ShowO, "show-o", "quantize.embedding", references.ShowO().state["quantize.embedding"].flip(1)),
+        (references.OpenMAGVIT2, "open-magvit2", "state_dict.quantize.mask", powers[:10].flip(0)),
+        # Patches whose pixels are put side by side.
+        (references.Cosmos, "cosmos", "encoder.patcher.wavelets", torch.ones(2)),
+    ):
+        reference = kind()
+        assert name in reference.state
+        reference.state[name] = value
+        store(reference, tmp_path / "own.safetensors")
+        error = tessera("tokenizers", f"{selector}:{tmp_path}/own.safetensors", code=4).stderr
+        assert name in error and error.count("\n") == 1
+
+
+def test_averages_that_are_missing_or_strange_are_named(tessera, tmp_path):
+    """A raw weight among averages is neither network; an average of no tensor may be the quantizer's."""
+    for kind, selector, prefix in ((references.AveragedIBQ, "ibq", ""), (references.OpenMAGVIT2, "open-magvit2", "state_dict.")):
+        reference = kind()
+        averages = [name for name in reference.state if name.startswith(f"{prefix}model_ema.encoder")]
+        for change in [{name: None} for name in averages[::17]] + [{f"{prefix}model_ema.quantizeembedding_proj": torch.zeros(3)}]:
+            other = kind.__new__(kind)
+            other.state = {k: v for k, v in (reference.state | change).items() if v is not None}
+            store(other, tmp_path / "own.safetensors")
+            assert next(iter(change)) in tessera("tokenizers", f"{selector}:{tmp_path}/own.safetensors", code=4).stderr
+            # The raw weights are whole; what is average of nothing is strange to them, too.
+            code = 0 if None in change.values() else 4
+            tessera("tokenizers", f"{selector}@raw:{tmp_path}/own.safetensors", code=code)
+
+
+def test_a_described_quantizer_takes_any_tensor_of_the_file(tessera, root, tmp_path):
+    """Named as the family would, with all that stands before it, or from elsewhere in the file."""
+    reference = references.OpenMAGVIT2()
+    rows = torch.randn(64, 10, generator=torch.Generator().manual_seed(3))
+    (tmp_path / "images").mkdir()
+    Image.open(root / "fixtures/photos/chelsea.png").convert("RGB").crop((20, 10, 84, 74)).save(tmp_path / "images/p.png")
+    description = {"name": "x", "family": "open-magvit2", "checkpoint": "own.safetensors", "preprocessing": {
+        "orientation": "ignore", "resize": "none", "crop": "none", "pad": "none", "alpha": "drop", "truncation": "refuse",
+        "range": "x/127.5-1"}}
+
+    def save(stored):
+        kept = {k: v.contiguous() for k, v in reference.state.items() if "quantize" not in k}
+        save_file(kept | {stored: rows}, tmp_path / "own.safetensors")
+
+    def describe(name):
+        quantizer = {"kind": "vq", "rule": "l2", "codebook": name}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(description | {"quantizer": quantizer}))
+
+    for index, (stored, name) in enumerate((
+        ("state_dict.quantize.embedding.weight", "quantize.embedding.weight"),
+        ("state_dict.quantize.embedding.weight", "state_dict.quantize.embedding.weight"),
+        ("state_dict.loss.rows", "loss.rows"), ("tables.7", "tables.7"),
+    )):
+        save(stored)
+        describe(name)
+        tessera("tokenize", tmp_path / "images", "-o", tmp_path / str(index), "--tokenizer", tmp_path, "--latents", "--quiet")
+        arrays = members(tmp_path / str(index))
+        distances = torch.cdist(torch.from_numpy(arrays["p.latents.npy"]).double(), rows.double()[None])
+        assert np.array_equal(arrays["p.codes.npy"], distances.argmin(-1).numpy()), name
+    describe("quantize.other.weight")
+    assert "quantize.other.weight" in tessera("tokenizers", tmp_path, code=4).stderr
+    # A second table beside the one that is named may be part of the same quantizer.
+    save_file({k: v.contiguous() for k, v in reference.state.items() if "quantize" not in k} | {
+        "state_dict.quantize.embedding.weight": rows, "state_dict.quantize.embedding_proj.weight": torch.eye(10)},
+        tmp_path / "own.safetensors")
+    describe("quantize.embedding.weight")
+    assert "embedding_proj" in tessera("tokenizers", tmp_path, code=4).stderr
+
+
+def test_sus_file_without_a_layer_or_a_variable(tessera, tmp_path):
+    net = Su(32)
+    net.save(tmp_path / "whole.weights")
+    with h5py.File(tmp_path / "whole.weights") as file:
+        names = [(half, name.decode()) for half in ("model_1", "model_2") for name in file[half].attrs["weight_names"]]
+    for half, lost in names[::7] + [names[0], names[-1]]:
+        net.save(tmp_path / "own.weights")
+        with h5py.File(tmp_path / "own.weights", "a") as file:
+            del file[half][lost]
+            kept = [name for name in file[half].attrs["weight_names"] if name.decode() != lost]
+            file[half].attrs["weight_names"] = kept
+        error = tessera("tokenizers", f"su-fsq:{tmp_path}/own.weights", code=4).stderr
+        # The first and the last number of a half are no gap: only their place is missing.
+        is_named = lost in error or "conv.15.weight" in error
+        assert is_named and error.count("\n") == 1, (lost, error)
+
+
 def test_raw_and_averaged_weights_are_chosen(tessera, small, tmp_path):
     folder = small[0]
     store(references.AveragedIBQ(), tmp_path / "both.safetensors")

@@ -27,36 +27,81 @@ struct FamilyModel: Sendable {
   ///   the checkpoint; ``QuantizerError`` where levels are not known.
   init(_ tensors: FamilyTensors, of family: FamilyEntry, choices: Choices) throws {
     self.tensors = tensors
+    // Whatever else does not fit, a quantizer that nobody reads is named before it.
+    if let first = (Self.strangers(tensors, family, choices) + tensors.conflicts).first {
+      throw first
+    }
+    let disagreements: [NetworkError]
     do {
-      var graphs = try family.architecture.graphs(tensors.shapes)
+      let hasLogits = Self.hasLogits(tensors, family)
+      var graphs = try family.architecture.graphs(tensors.shapes, hasLogits: hasLogits)
       if choices.endsWithTanh { graphs.decoder = try graphs.decoder?.followed(by: .tanh) }
-      (encoder, decoder) = graphs
+      (encoder, decoder, disagreements) = (graphs.encoder, graphs.decoder, graphs.disagreements)
     } catch {
       throw error.renamed(tensors.fileName)
     }
+    if let first = disagreements.first { throw first.renamed(tensors.fileName) }
     quantizer = try Self.quantizer(family, choices, encoder, decoder, tensors)
-    if let first = mismatches().first { throw first }
+    if let first = mismatches(family).first { throw first }
   }
 
   /// Everything that does not fit, by the names in the checkpoint.
-  private func mismatches() -> [NetworkError] {
+  private func mismatches(_ family: FamilyEntry) -> [NetworkError] {
     let shapes = tensors.shapes
     let names = quantizer.tensorNames
     let missing = names.filter { shapes[$0] == nil }.map {
-      NetworkError.missingParameter(name: $0, expected: [0, quantizedChannels])
+      NetworkError.incomplete(name: $0, reason: "the quantizer takes it")
     }
     let graphs = [encoder, decoder].compactMap(\.self)
-    // A half that is not there may have left its convolution at the quantizer (Transformers' Chameleon).
-    let orphans =
-      (encoder == nil ? ["quant_conv.weight", "quant_conv.bias"] : [])
-      + (decoder == nil ? ["post_quant_conv.weight", "post_quant_conv.bias"] : [])
-    let unfit = NetworkGraph.mismatches(of: graphs, with: shapes, except: Set(names + orphans))
-    return tensors.conflicts + (missing + unfit).map { $0.renamed(tensors.fileName) }
+    let orphans = Self.orphans(family, hasEncoder: encoder != nil, hasDecoder: decoder != nil)
+    let unfit = NetworkGraph.mismatches(of: graphs, with: shapes, except: orphans.union(names))
+    return (missing + unfit).map { $0.renamed(tensors.fileName) }
+  }
+
+  /// A half that is not there may have left its convolution at the quantizer (Transformers' Chameleon).
+  static func orphans(
+    _ family: FamilyEntry,
+    hasEncoder: Bool,
+    hasDecoder: Bool
+  ) -> Set<String> {
+    guard case .autoencoder(let traits) = family.architecture, traits.hasCodeConvolutions else {
+      return []
+    }
+    return Set(
+      (hasEncoder ? [] : ["quant_conv.weight", "quant_conv.bias"])
+        + (hasDecoder ? [] : ["post_quant_conv.weight", "post_quant_conv.bias"])
+    )
+  }
+
+  /// Whether this is one of taming's Gumbel models.
+  static func hasLogits(_ tensors: FamilyTensors, _ family: FamilyEntry) -> Bool {
+    guard family.hasLogits else { return false }
+    let names = TensorNames(tensors.entries.keys)
+    return names.has("quantize.proj") || names.has("quantize.embed")
+  }
+
+  /// Tensors of a quantizer that neither the family nor a description takes.
+  private static func strangers(
+    _ tensors: FamilyTensors,
+    _ family: FamilyEntry,
+    _ choices: Choices
+  ) -> [NetworkError] {
+    let quantizer = try? Self.quantizer(family, choices, nil, nil, tensors)
+    var known = Set(choices.quantizer?.tensorNames ?? quantizer?.tensorNames ?? [])
+    if hasLogits(tensors, family) {
+      known.formUnion(["quantize.proj.weight", "quantize.proj.bias"])
+    }
+    return tensors.entries.sorted { $0.key < $1.key }.compactMap { name, entry in
+      guard let part = name.split(separator: ".").first, !known.contains(name),
+        FamilyEntry.quantizerParts.contains(String(part)), part != "quant_conv"
+      else { return nil }
+      return .unusedParameter(name: tensors.fileName(name), shape: entry.shape)
+    }
   }
 
   private var quantizedChannels: Int { encoder?.outputChannels ?? decoder?.inputChannels ?? 0 }
 
-  private static func quantizer(
+  static func quantizer(
     _ family: FamilyEntry,
     _ choices: Choices,
     _ encoder: NetworkGraph?,
@@ -67,7 +112,7 @@ struct FamilyModel: Sendable {
     let channels = encoder?.outputChannels ?? decoder?.inputChannels ?? 0
     switch choices.rule ?? family.quantizer {
     case .codebook(let rule, let name):
-      guard tensors.entries["quantize.proj.weight"] == nil else {
+      guard !hasLogits(tensors, family) else {
         return .vector(VectorSpecification(rule: .logits, codebook: "quantize.embed.weight"))
       }
       return .vector(VectorSpecification(rule: rule, codebook: name))
@@ -84,24 +129,35 @@ struct FamilyModel: Sendable {
     case .logits:
       return .vector(VectorSpecification(rule: .logits, codebook: nil, dimensions: channels))
     case .multiScale(let name):
+      let scales = choices.scales ?? [1, 2, 3, 4, 5, 6, 8, 10, 13, 16]
       return .multiScale(
         MultiScaleSpecification(
-          scales: choices.scales ?? [1, 2, 3, 4, 5, 6, 8, 10, 13, 16],
+          scales: scales,
           vector: VectorSpecification(rule: .l2, codebook: name),
-          refinement: refinement(tensors)
+          refinement: refinement(tensors, scales: scales.count)
         )
       )
     }
   }
 
-  /// VAR's convolutions after each scale: several that scales share, or one.
-  private static func refinement(_ tensors: FamilyTensors) -> MultiScaleSpecification.Refinement? {
+  /// VAR's convolutions after each scale: four that scales share, one for all of them, or one for each.
+  ///
+  /// How many there are decides which scale takes which: one that is lost would move the others.
+  private static func refinement(
+    _ tensors: FamilyTensors,
+    scales: Int
+  ) -> MultiScaleSpecification.Refinement {
     let base = "quantize.quant_resi"
-    let names = tensors.entries.keys.filter { $0.hasPrefix(base) && $0.hasSuffix(".weight") }
-      .map { String($0.dropLast(".weight".count)) }
-    guard !names.isEmpty else { return nil }
-    let ordered = names.sorted { ($0.count, $0) < ($1.count, $1) }
-    return MultiScaleSpecification.Refinement(convolutions: ordered, ratio: 0.5)
+    let names = TensorNames(tensors.entries.keys)
+    let convolutions =
+      if names.has("\(base).qresi") {
+        ["\(base).qresi"]
+      } else if names.count(base) > 0 {
+        (0..<scales).map { "\(base).\($0)" }
+      } else {
+        (0..<4).map { "\(base).qresi_ls.\($0)" }
+      }
+    return MultiScaleSpecification.Refinement(convolutions: convolutions, ratio: 0.5)
   }
 }
 
@@ -130,58 +186,9 @@ extension NetworkError {
     case .misshapenParameter(let old, let shape, let expected):
       .misshapenParameter(name: name(old), shape: shape, expected: expected)
     case .unrecognized(let old, let reason): .unrecognized(name: name(old), reason: reason)
+    case .incomplete(let old, let reason): .incomplete(name: name(old), reason: reason)
+    case .contradictory(let old, let reason): .contradictory(name: name(old), reason: reason)
     case .wrongCount, .invalidGraph, .ambiguous, .extents, .memory, .inputCount: self
     }
-  }
-}
-
-// MARK: - The nearest family
-
-extension FamilyModel {
-  /// The families that a checkpoint fits, or else fits best.
-  ///
-  /// - Returns: Their names, and how many tensors of each do not fit.
-  static func nearest(_ shapes: [String: Shape]) -> (families: [TokenizerFamily], misfits: Int)? {
-    var best: (families: [TokenizerFamily], misfits: Int)?
-    for family in FamilyEntry.all {
-      guard let misfits = misfits(shapes, family) else { continue }
-      if misfits < best?.misfits ?? .max {
-        best = ([family.family], misfits)
-      } else if misfits == best?.misfits {
-        best?.families.append(family.family)
-      }
-    }
-    return best
-  }
-
-  private static func misfits(_ shapes: [String: Shape], _ family: FamilyEntry) -> Int? {
-    guard let tensors = try? FamilyTensors(shapes, of: family, weights: nil),
-      let graphs = try? family.architecture.graphs(tensors.shapes)
-    else { return nil }
-    var others: Set<String> = ["quantize.proj.weight", "quantize.embed.weight"]
-    if graphs.encoder == nil { others.formUnion(["quant_conv.weight", "quant_conv.bias"]) }
-    if graphs.decoder == nil {
-      others.formUnion(["post_quant_conv.weight", "post_quant_conv.bias"])
-    }
-    switch family.quantizer {
-    case .codebook(_, let name): others.insert(name)
-    case .multiScale(let name):
-      others.formUnion(tensors.entries.keys.filter { $0.hasPrefix("quantize.") })
-      others.insert(name)
-      // Without VAR's own convolutions it is a plain autoencoder.
-      if !tensors.entries.keys.contains(where: { $0.hasPrefix("quantize.quant_resi") }) {
-        return nil
-      }
-    case .bits, .finiteScalar, .logits: break
-    }
-    let found = [graphs.encoder, graphs.decoder].compactMap(\.self)
-    let unfit = NetworkGraph.mismatches(of: found, with: tensors.shapes, except: others)
-    let isMissing: Bool =
-      if case .codebook(_, let name) = family.quantizer {
-        tensors.entries[name] == nil && tensors.entries["quantize.proj.weight"] == nil
-      } else {
-        false
-      }
-    return unfit.count + tensors.conflicts.count + (isMissing ? 1 : 0)
   }
 }

@@ -12,9 +12,15 @@ extension FamilyEntry {
     return entry
   }
 
-  private static let codebook = "quantize.embedding.weight"
+  static let codebook = "quantize.embedding.weight"
+  /// LlamaGen's count of the codes of the last batches.
+  private static let usage: Set<String> = ["quantize.codebook_used"]
+  /// LlamaGen's and VAR's networks attend at the coarsest level and in the middle.
+  static let attentive = NetworkArchitecture.autoencoder(
+    AutoencoderConfiguration.Traits(attention: .coarsest)
+  )
 
-  private init(
+  init(
     _ family: TokenizerFamily,
     _ checkpoints: String,
     licence: String,
@@ -22,7 +28,9 @@ extension FamilyEntry {
     spellings: [Spelling] = [.taming],
     quantizer: QuantizerRule,
     prefersAveraged: Bool = false,
-    leftovers: [String] = [],
+    hasLogits: Bool = false,
+    leftovers: Set<String> = [],
+    constants: [String: FixedTensor] = [:],
     profiles: [Profile],
     remark: String = ""
   ) {
@@ -33,7 +41,9 @@ extension FamilyEntry {
     self.spellings = spellings
     self.quantizer = quantizer
     self.prefersAveraged = prefersAveraged
+    self.hasLogits = hasLogits
     self.leftovers = leftovers
+    self.constants = constants
     self.profiles = profiles
     self.remark = remark
   }
@@ -46,6 +56,9 @@ extension FamilyEntry {
       "taming-transformers VQGAN (.ckpt), also its Gumbel models",
       licence: "code MIT; weights without a statement",
       quantizer: .codebook(.l2, codebook),
+      hasLogits: true,
+      // Draws segmentations as pictures.
+      leftovers: ["colorize"],
       profiles: [.tamingEvaluation],
       remark: "Gumbel models code the largest logit; the reference draws at random"
     ),
@@ -67,8 +80,10 @@ extension FamilyEntry {
       .llamagen,
       "LlamaGen VQ-16, VQ-8 (.pt), Transformers' spelling",
       licence: "MIT",
+      attentive,
       spellings: [.llamagen, .transformersJanus, .taming],
       quantizer: .codebook(.cosine, codebook),
+      leftovers: usage,
       profiles: [
         Profile(
           "LlamaGen's extraction",
@@ -84,8 +99,10 @@ extension FamilyEntry {
       .janus,
       "Janus, Janus-Pro VQ-16: DeepSeek's files, Transformers' port",
       licence: "code MIT; weights DeepSeek model licence",
+      attentive,
       spellings: [.llamagen, .transformersJanus, .taming],
       quantizer: .codebook(.cosine, codebook),
+      leftovers: usage,
       profiles: [
         Profile(
           "trainers of Janus; DeepSeek published none for the VQ",
@@ -115,8 +132,9 @@ extension FamilyEntry {
     ),
     FamilyEntry(
       .emu35,
-      "Emu3.5 and Apertus vision tokenizers",
+      "Emu3.5's vision tokenizer, Transformers' port of it for Apertus 1.5",
       licence: "Apache-2.0",
+      spellings: [.taming, .transformersApertus],
       quantizer: .codebook(.dot, codebook),
       profiles: [
         Profile(
@@ -126,18 +144,20 @@ extension FamilyEntry {
             range: .symmetric
           )
         )
-      ]
+      ],
+      remark: "Transformers' files hold no decoder"
     ),
     FamilyEntry(
       .cosmos,
       "Cosmos-Tokenizer DI8x8, DI16x16: .jit of a half, a folder of both, safetensors",
       licence: "code Apache-2.0; weights NVIDIA Open Model License",
+      .autoencoder(AutoencoderConfiguration.Traits(resampling: .first)),
       spellings: [.taming, .cosmosEncoder, .cosmosDecoder],
       quantizer: .finiteScalar(
         .atanh,
         [6: [8, 8, 8, 5, 5, 5], 4: [8, 5, 5, 5], 5: [7, 5, 5, 5, 5]]
       ),
-      leftovers: ["quantizer.*", "CONSTANTS.*", "*.wavelets", "*._arange", "*.patch_size_buffer"],
+      constants: cosmosConstants,
       profiles: [
         Profile("cosmos_tokenizer", Preprocessing(pad: .multiple(16), range: .doubled))
       ],
@@ -147,9 +167,14 @@ extension FamilyEntry {
       .showO,
       "Show-o and MMaDA MAGVITv2",
       licence: "Apache-2.0",
+      .autoencoder(
+        AutoencoderConfiguration.Traits(
+          depth: .published(encoder: [4, 3, 4, 3, 4], decoder: [4, 4, 3, 4, 3])
+        )
+      ),
       spellings: [.showO],
       quantizer: .bits(.big),
-      leftovers: ["quantize.*"],
+      constants: ["quantize.power_vals": .powers, "quantize.embedding": .signs],
       profiles: [.imageNet(.bicubic, range: .normalized)]
     ),
     FamilyEntry(
@@ -167,129 +192,18 @@ extension FamilyEntry {
     ),
   ]
 
-  // MARK: Without attention
-
-  private static let blocks: [FamilyEntry] = [
-    FamilyEntry(
-      .openMAGVIT2,
-      "SEED-Voken Open-MAGVIT2 (.ckpt)",
-      licence: "Apache-2.0",
-      .autoencoder(
-        AutoencoderConfiguration.Traits(
-          downsampling: .symmetric,
-          shuffles: true,
-          conditioning: .adaptive,
-          hasBiases: false
-        )
-      ),
-      spellings: [.openMAGVIT2],
-      quantizer: .bits(.little),
-      prefersAveraged: true,
-      leftovers: ["quantize.*"],
-      profiles: [.imageNet(.bilinear)]
-    ),
-    FamilyEntry(
-      .maskGIT,
-      "MaskGIT-VQGAN of open-muse, TiTok, RAR (.bin)",
-      licence: "Apache-2.0",
-      .autoencoder(
-        AutoencoderConfiguration.Traits(
-          downsampling: .average,
-          hasBiases: false,
-          addsOwnResult: true
-        )
-      ),
-      spellings: [.maskGIT],
-      quantizer: .codebook(.l2, codebook),
-      profiles: [.imageNet(.bilinear, range: .unit)]
-    ),
-  ]
-
-  // MARK: Normalizations that see the codes
-
-  private static let spatial = NetworkArchitecture.autoencoder(
-    AutoencoderConfiguration.Traits(conditioning: .spatial)
-  )
-
-  private static let conditioned: [FamilyEntry] = [
-    FamilyEntry(
-      .movq,
-      "MoVQGAN and Kandinsky 2: diffusers' VQModel, ai-forever's .ckpt",
-      licence: "Apache-2.0",
-      spatial,
-      spellings: [.diffusers, .taming],
-      quantizer: .codebook(.l2, codebook),
-      profiles: [.imageNet(.bicubic, range: .normalized)]
-    ),
-    FamilyEntry(
-      .emu3,
-      "Emu3-VisionTokenizer, Transformers' Emu3",
-      licence: "Apache-2.0",
-      spatial,
-      spellings: [.transformersEmu3, .emu3],
-      quantizer: .codebook(.l2, codebook),
-      profiles: [.emu3, .transformersEmu3],
-      remark: "an image is four equal frames, folded into convolutions of one"
-    ),
-    FamilyEntry(
-      .multiScale,
-      "VAR's VQ-VAE (vae_ch160v4096z32.pth)",
-      licence: "MIT",
-      quantizer: .multiScale(codebook),
-      profiles: [
-        Profile(
-          "VAR's validation",
-          Preprocessing(
-            resize: .short(.lanczos, 288, .torchvision),
-            crop: .center(ImageSize(width: 256, height: 256), .torchvision),
-            range: .normalized
-          )
-        )
-      ],
-      remark: "680 codes an image, from coarse to fine"
-    ),
-  ]
-
-  // MARK: Other networks
-
-  private static let others: [FamilyEntry] = [
-    FamilyEntry(
-      .vqvae,
-      "the classic VQ-VAE (.pth)",
-      licence: "the checkpoint's own",
-      .vqVAE,
-      spellings: [.vqVAE],
-      quantizer: .codebook(.l2, "_vq_vae._embedding.weight"),
-      leftovers: ["_vq_vae._ema*", "_encoder._conv3.*", "_decoder._conv1.*"],
-      profiles: [Profile("its trainers", Preprocessing(range: .normalized))]
-    ),
-    FamilyEntry(
-      .dVAE,
-      "DALL-E's dVAE encoder: FLAVA's image codebook, state dicts of OpenAI's encoder",
-      licence: "modified MIT",
-      .dVAE,
-      spellings: [.flava, .dalle],
-      quantizer: .logits,
-      profiles: [
-        Profile(
-          "OpenAI's notebook",
-          Preprocessing(
-            resize: .short(.lanczos, 256, .rounded),
-            crop: .center(ImageSize(width: 256, height: 256), .torchvision),
-            range: .logitLaplace
-          )
-        ), .transformersFLAVA,
-      ],
-      remark: "codes made on GPUs are those of float16"
-    ),
-    FamilyEntry(
-      .finiteScalar,
-      "Su Jianlin's FSQ autoencoder (Keras 2 HDF5)",
-      licence: "the checkpoint's own",
-      .finiteScalar,
-      spellings: [.keras],
-      quantizer: .finiteScalar(.sigmoid, [4: [6, 6, 6, 6]]),
-      profiles: [.finiteScalar]
-    ),
-  ]
+  /// The buffers of Cosmos' quantizer and patches, which TorchScript archives keep; in the decoder's archive
+  /// the quantizer is part of its inverse.
+  private static let cosmosConstants: [String: FixedTensor] = {
+    var constants: [String: FixedTensor] = [
+      "encoder.patcher.wavelets": .haar, "encoder.patcher._arange": .zeroAndOne,
+      "decoder.unpatcher.wavelets": .haar, "decoder.unpatcher._arange": .zeroAndOne,
+    ]
+    for quantizer in ["quantizer", "inv_quant.quantizer", "quantizer.quantizer"] {
+      constants["\(quantizer)._levels"] = .levels
+      constants["\(quantizer)._basis"] = .basis
+      constants["\(quantizer).implicit_codebook"] = .values
+    }
+    return constants
+  }()
 }

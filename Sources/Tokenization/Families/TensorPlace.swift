@@ -9,7 +9,7 @@ struct TensorPlace: Sendable {
 
   /// Parts of a name that stand around a tokenizer's tensors: keys of training's dictionaries, and what the
   /// tokenizer is called inside of a larger model.
-  private static let wrappers: Set<String> = [
+  static let wrappers: Set<String> = [
     "state_dict", "model", "ema", "ema_state_dict", "params", "params_ema", "module", "net",
     "vqmodel", "gen_vision_model", "first_stage_model", "vision_tokenizer", "image_tokenizer",
     "vq_model", "vqvae", "vqgan", "vae", "movq", "tokenizer", "autoencoder", "trainer",

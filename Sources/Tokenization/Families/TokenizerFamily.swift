@@ -1,4 +1,5 @@
 internal import Readers
+internal import Tensors
 
 /// A family of published tokenizers: what its checkpoints' names and shapes do not say.
 public enum TokenizerFamily: String, Codable, Hashable, Sendable, CaseIterable {
@@ -65,26 +66,57 @@ struct FamilyEntry: Sendable {
   let quantizer: QuantizerRule
   /// Whether the authors evaluate with the averaged weights where a checkpoint has both.
   let prefersAveraged: Bool
-  /// Names that belong to training: exact, or ending with `*`, or beginning with it.
-  let leftovers: [String]
+  /// Whether there are models that code the largest of some logits (taming's Gumbel models).
+  let hasLogits: Bool
+  /// Names of tensors that cannot change codes, beside those of any family: exact, none with a wildcard.
+  let leftovers: Set<String>
+  /// Tensors of values that follow from the quantizer or the network, by the graphs' names: they are no
+  /// weights, but another tokenizer's say otherwise, so they are compared.
+  let constants: [String: FixedTensor]
   /// The ways to prepare pictures; the authors' own comes first.
   let profiles: [Profile]
   /// What a user must know: one line, or empty.
   let remark: String
 
-  /// Training leftovers of any family.
-  static let commonLeftovers = [
-    "loss.*", "discriminator.*", "perceptual_loss.*", "lpips.*", "*.num_batches_tracked",
-    "model_ema.decay", "model_ema.num_updates", "quantize.codebook_used", "*.ema_vocab_hit_SV",
-    "colorize", "logit_scale",
+  /// What a tensor of known values holds.
+  enum FixedTensor: Hashable, Sendable {
+    /// The levels of a finite scalar quantizer.
+    case levels
+    /// The weights of its digits.
+    case basis
+    /// The values of each of its codes: [codes, dimensions].
+    case values
+    /// The weights of the bits of a binary quantizer.
+    case powers
+    /// The values of each of its codes, 1 and -1: [codes, dimensions].
+    case signs
+    /// Both taps of the Haar transform's mean, √½.
+    case haar
+    /// 0 and 1.
+    case zeroAndOne
+  }
+
+  /// What names begin with that belong to training alone: losses and their networks, of any family.
+  private static let training = ["loss", "discriminator", "perceptual_loss", "lpips"]
+
+  /// The averages' own counters, which no tensor of the network goes by.
+  static let averageCounters: Set<String> = ["decay", "num_updates"]
+
+  /// What a quantizer is called where it stands beside the tokenizer's other parts.
+  static let quantizerParts: Set<String> = [
+    "quantize", "quantizer", "quantizers", "quantization", "quant", "vq", "fsq", "lfq", "bsq",
+    "codebook", "codebooks", "quant_conv", "pre_quant", "_vq_vae",
   ]
 
-  /// Whether a tensor is a leftover of training.
-  func isLeftover(_ name: String) -> Bool {
-    (Self.commonLeftovers + leftovers).contains { pattern in
-      if pattern.hasSuffix("*") { return name.hasPrefix(pattern.dropLast()) }
-      if pattern.hasPrefix("*") { return name.hasSuffix(pattern.dropFirst()) }
-      return name == pattern
-    }
+  /// Whether the name of an average, which has no dots, is one of training.
+  static func isTraining(_ name: String) -> Bool { training.contains(where: name.hasPrefix) }
+
+  /// Whether a tensor cannot change codes: a leftover of training, or a number that traced code holds.
+  func isLeftover(_ name: String, _ shape: Shape) -> Bool {
+    if leftovers.contains(name) || name.hasSuffix(".num_batches_tracked") { return true }
+    // Cosmos' archives keep the numbers of their code as tensors.
+    if family == .cosmos, name.hasPrefix("CONSTANTS."), shape.elementCount == 1 { return true }
+    return Self.training.contains { name.hasPrefix("\($0).") }
+      || ["model_ema.decay", "model_ema.num_updates"].contains(name)
   }
 }

@@ -103,7 +103,8 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   /// Reads the sizes off the shapes of the tensors.
   ///
   /// Names that belong to neither half, such as a codebook's, are not looked at.
-  /// - Throws: `unrecognized` where there is neither an encoder nor a decoder, or a half is incomplete.
+  /// - Throws: `unrecognized` where there is neither an encoder nor a decoder, `incomplete` where a half lacks
+  ///   a tensor that says its sizes. What else halves and levels lack, ``disagreements()`` tells.
   public init(
     shapes: [String: Shape],
     traits: Traits = Traits()
@@ -119,21 +120,32 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
 }
 
 /// The names and shapes of a checkpoint, asked for what they say of a network.
+///
+/// A part is there where any of its tensors is: what a part lacks is missed by name, not read as another
+/// network.
 private struct Inventory {
+  let names: TensorNames
   let shapes: [String: Shape]
   let traits: AutoencoderConfiguration.Traits
 
-  /// One half of the network, or nil where it has no `conv_in`.
+  init(shapes: [String: Shape], traits: AutoencoderConfiguration.Traits) {
+    names = TensorNames(shapes.keys)
+    self.shapes = shapes
+    self.traits = traits
+  }
+
+  /// One half of the network, or nil where it has no tensor.
   func half(
     _ prefix: String,
     side: String,
     code: String
   ) throws(NetworkError) -> AutoencoderConfiguration.Half? {
-    guard shapes["\(prefix).conv_in.weight"] != nil else { return nil }
+    guard names.has(prefix) else { return nil }
     let first = try kernel("\(prefix).conv_in.weight")
     let last = try kernel("\(prefix).conv_out.weight")
     let isEncoder = side == "down"
-    let codes = shapes["\(code).weight"] == nil ? nil : try kernel("\(code).weight")
+    let hasCodes = traits.hasCodeConvolutions && names.has(code)
+    let codes = hasCodes ? try kernel("\(code).weight") : nil
     let imageChannels = isEncoder ? first.input : last.output
     guard [3, 12, 48].contains(imageChannels) else {
       throw .unrecognized(
@@ -150,62 +162,45 @@ private struct Inventory {
       codeChannels: codes.map { isEncoder ? $0.output : $0.input },
       codeKernel: codes?.extent ?? 1,
       outputKernel: last.extent,
-      middleBlocks: shapes["\(prefix).mid.block_1.conv1.weight"] == nil
-        ? count("\(prefix).mid.block") : nil,
-      timeBlocks: shapes["\(prefix).time_conv.0.weight"] == nil
-        ? nil : count("\(prefix).time_res")
+      middleBlocks: traits.middle == .blocks ? names.count("\(prefix).mid.block") : nil,
+      timeBlocks: traits.hasTime ? names.count("\(prefix).time_res") : nil
     )
   }
 
-  /// The levels under `prefix`, counted as long as names are found.
+  /// The levels under `prefix`, up to the last of which there is a tensor.
   private func levels(
     _ prefix: String,
     resampling: String
   ) throws(NetworkError) -> [AutoencoderConfiguration.Level] {
     var levels: [AutoencoderConfiguration.Level] = []
-    while shapes["\(prefix).\(levels.count).block.0.conv2.weight"] != nil {
-      let level = "\(prefix).\(levels.count)"
+    let count = max(names.count(prefix), 1)
+    for index in 0..<count {
+      let level = "\(prefix).\(index)"
+      // The mean of 2x2 positions has no weights to tell by.
+      let averages = traits.downsampling == .average && resampling == "downsample"
       levels.append(
         AutoencoderConfiguration.Level(
           channels: try kernel("\(level).block.0.conv2.weight").output,
-          blocks: count("\(level).block"),
-          attends: attends("\(level).attn.0"),
-          resamples: shapes["\(level).\(resampling).conv.weight"] != nil
+          blocks: names.count("\(level).block"),
+          attends: attends("\(level).attn"),
+          resamples: averages ? index < count - 1 : names.has("\(level).\(resampling)")
         )
       )
-    }
-    guard !levels.isEmpty else {
-      throw .unrecognized(name: "\(prefix).0.block.0.conv2.weight", reason: "missing")
-    }
-    if traits.downsampling == .average, resampling == "downsample" {
-      // The mean of 2x2 positions has no weights to tell by.
-      for index in levels.indices { levels[index].resamples = index < levels.count - 1 }
     }
     return levels
   }
 
-  /// How many parts `prefix.0`, `prefix.1` and so on there are: one more than the last, so that a tensor that
-  /// is missing in between is missed.
-  private func count(_ prefix: String) -> Int {
-    let start = "\(prefix)."
-    let numbers = shapes.keys.lazy.filter { $0.hasPrefix(start) }
-      .compactMap { Int($0.dropFirst(start.count).prefix { $0 != "." }) }
-      .filter { (0..<Self.most).contains($0) }
-    return (numbers.max() ?? -1) + 1
-  }
-
-  /// More parts than any network has: names are anybody's.
-  private static let most = 256
-
   private func attends(_ name: String) -> Bool {
-    shapes["\(name).norm.weight"] != nil || shapes["\(name).norm.norm_layer.weight"] != nil
+    traits.attention != .nowhere && names.has(name)
   }
 
   /// What a convolution's weight says: [out, in, extent, extent].
   private func kernel(
     _ name: String
   ) throws(NetworkError) -> (output: Int, input: Int, extent: Int) {
-    guard let shape = shapes[name] else { throw .unrecognized(name: name, reason: "missing") }
+    guard let shape = shapes[name] else {
+      throw .incomplete(name: name, reason: "its shape is what says the network's channels")
+    }
     guard shape.rank == 4, shape[2] == shape[3], shape[2] == 1 || shape[2] == 3 else {
       throw .unrecognized(name: name, reason: "\(shape) is no 1x1 or 3x3 convolution")
     }

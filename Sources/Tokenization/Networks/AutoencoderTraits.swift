@@ -21,6 +21,40 @@ extension AutoencoderConfiguration {
       case spatial
     }
 
+    /// Which levels change the extents.
+    public enum Resampling: Hashable, Sendable {
+      /// Each but the coarsest in the encoder, each but the finest in the decoder (taming).
+      case allButOne
+      /// As many as the compression needs: the encoder's first levels, the decoder's coarsest (Cosmos).
+      case first
+    }
+
+    /// Where attention may stand; both halves have it at the same levels.
+    public enum Attention: Hashable, Sendable {
+      /// At any level, and then in the middle, too (taming's `attn_resolutions`).
+      case anywhere
+      /// At the coarsest level and in the middle, or nowhere (LlamaGen, VAR, Emu3).
+      case coarsest
+      /// Nowhere (MAGVIT-2, MaskGIT).
+      case nowhere
+    }
+
+    /// What stands between encoder and decoder levels and the latents.
+    public enum Middle: Hashable, Sendable {
+      /// Two residual blocks, with or without attention between them.
+      case aroundAttention
+      /// Residual blocks alone, as many as a level of the encoder has.
+      case blocks
+    }
+
+    /// How many residual blocks the levels have.
+    public enum Depth: Hashable, Sendable {
+      /// As many at each level of the encoder, and so many more at each of the decoder.
+      case equal(more: Int)
+      /// These from fine to coarse where there are so many levels; other networks may have any.
+      case published(encoder: [Int], decoder: [Int])
+    }
+
     /// How the encoder halves the extents.
     public var downsampling: Downsampling
     /// Whether the decoder doubles the extents by depth to space, not by nearest upsampling.
@@ -32,6 +66,18 @@ extension AutoencoderConfiguration {
     /// Whether a block that changes the channels adds a shortcut of its own result, not of its input
     /// (MaskGIT); its weight then holds the identity too.
     public var addsOwnResult: Bool
+    /// Which levels change the extents.
+    public var resampling: Resampling
+    /// Where attention may stand.
+    public var attention: Attention
+    /// What stands between the levels and the latents.
+    public var middle: Middle
+    /// How many residual blocks the levels have.
+    public var depth: Depth
+    /// Whether convolutions stand on both sides of the quantizer: `quant_conv`, `post_quant_conv`.
+    public var hasCodeConvolutions: Bool
+    /// Whether there are convolutions over time (Emu3).
+    public var hasTime: Bool
 
     /// Creates traits; by default those of taming-transformers.
     public init(
@@ -39,13 +85,25 @@ extension AutoencoderConfiguration {
       shuffles: Bool = false,
       conditioning: Conditioning = .none,
       hasBiases: Bool = true,
-      addsOwnResult: Bool = false
+      addsOwnResult: Bool = false,
+      resampling: Resampling = .allButOne,
+      attention: Attention = .anywhere,
+      middle: Middle = .aroundAttention,
+      depth: Depth = .equal(more: 1),
+      hasCodeConvolutions: Bool = true,
+      hasTime: Bool = false
     ) {
       self.downsampling = downsampling
       self.shuffles = shuffles
       self.conditioning = conditioning
       self.hasBiases = hasBiases
       self.addsOwnResult = addsOwnResult
+      self.resampling = resampling
+      self.attention = attention
+      self.middle = middle
+      self.depth = depth
+      self.hasCodeConvolutions = hasCodeConvolutions
+      self.hasTime = hasTime
     }
   }
 }

@@ -14,6 +14,10 @@ public enum NetworkError: ClassifiedError, Hashable {
   case invalidGraph(layer: String, reason: String)
   /// The checkpoint is not an autoencoder of the kind; `name` is the tensor that says so.
   case unrecognized(name: String, reason: String)
+  /// A tensor is missing without which nothing says what the network is; the reason follows the name.
+  case incomplete(name: String, reason: String)
+  /// A tensor says otherwise than the network or the quantizer that is computed.
+  case contradictory(name: String, reason: String)
   /// The checkpoint holds two networks of the kind, under these names.
   case ambiguous(name: String, other: String)
   /// The input's extents are not positive multiples of what the network divides them by, or too large.
@@ -39,6 +43,10 @@ public enum NetworkError: ClassifiedError, Hashable {
       "\(layer): \(reason)"
     case .unrecognized(let name, let reason):
       "\(name): \(reason); the weights are not those of a convolutional autoencoder"
+    case .incomplete(let name, let reason):
+      "\(name): missing from the weights: \(reason)"
+    case .contradictory(let name, let reason):
+      "\(name): \(reason)"
     case .ambiguous(let name, let other):
       "\(name): a second network of the kind beside \(other); take one out with 'tessera convert --pick'"
     case .extents(let height, let width, let multiple):

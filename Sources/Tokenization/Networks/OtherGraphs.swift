@@ -13,35 +13,46 @@ enum NetworkArchitecture: Hashable, Sendable {
 
   /// The graphs of the halves that there are.
   ///
-  /// - Throws: `unrecognized` with the first name that says that the weights are not of this kind.
+  /// - Parameters:
+  ///   - shapes: The tensors by the graphs' names.
+  ///   - hasLogits: Whether a projection to logits follows the encoder (taming's Gumbel models).
+  /// - Returns: The graphs, and what the tensors say against each other.
+  /// - Throws: The first name that says that the weights are not of this kind, or incomplete.
   func graphs(
-    _ shapes: [String: Shape]
-  ) throws(NetworkError) -> (encoder: NetworkGraph?, decoder: NetworkGraph?) {
+    _ shapes: [String: Shape],
+    hasLogits: Bool
+  ) throws(NetworkError) -> ArchitectureGraphs {
     switch self {
     case .autoencoder(let traits):
       let configuration = try AutoencoderConfiguration(shapes: shapes, traits: traits)
       var encoder = try configuration.encoderGraph()
-      if let graph = encoder { encoder = try Self.logits(after: graph, shapes) }
-      return (encoder, try configuration.decoderGraph())
-    case .vqVAE:
-      return (
-        try VQVAEGraphs(shapes: shapes).encoder(), try VQVAEGraphs(shapes: shapes).decoder()
+      if hasLogits, let graph = encoder { encoder = try Self.logits(after: graph, shapes) }
+      return ArchitectureGraphs(
+        encoder: encoder,
+        decoder: try configuration.decoderGraph(),
+        disagreements: configuration.disagreements()
       )
-    case .dVAE: return (try DiscreteVAEGraph(shapes: shapes).encoder(), nil)
-    case .finiteScalar:
-      let graphs = FiniteScalarGraphs(shapes: shapes)
-      return (try graphs.encoder(), try graphs.decoder())
+    case .vqVAE: return try VQVAEGraphs(shapes: shapes).graphs()
+    case .dVAE: return try DiscreteVAEGraph(shapes: shapes).graphs()
+    case .finiteScalar: return try FiniteScalarGraphs(shapes: shapes).graphs()
     }
   }
 }
 
+/// What the names and shapes of a checkpoint say of its networks.
+struct ArchitectureGraphs: Sendable {
+  var encoder: NetworkGraph?
+  var decoder: NetworkGraph?
+  /// The tensors that are missing by what the others say, though each half alone is a network.
+  var disagreements: [NetworkError] = []
+}
+
 extension NetworkArchitecture {
-  /// The projection to logits that Gumbel models have; the graph as it is where there is none.
+  /// The projection to logits that Gumbel models have.
   private static func logits(
     after graph: NetworkGraph,
     _ shapes: [String: Shape]
   ) throws(NetworkError) -> NetworkGraph {
-    guard shapes["quantize.proj.weight"] != nil else { return graph }
     let projection = try ConvolutionShapes(shapes: shapes).convolution("quantize.proj", .pointwise)
     return try NetworkGraph(
       inputChannels: graph.inputChannels,
@@ -58,7 +69,7 @@ private struct ConvolutionShapes {
   /// [out, in, extent, extent].
   func kernel(_ name: String) throws(NetworkError) -> (output: Int, input: Int) {
     guard let shape = shapes["\(name).weight"] else {
-      throw .unrecognized(name: "\(name).weight", reason: "missing")
+      throw .incomplete(name: "\(name).weight", reason: "every network of the family has it")
     }
     guard shape.rank == 4, shape[2] == shape[3] else {
       throw .unrecognized(name: "\(name).weight", reason: "\(shape) is no square convolution")
@@ -87,12 +98,36 @@ private struct ConvolutionShapes {
 
 /// conv 4x4, ReLU, conv 4x4, ReLU, conv 3x3, residual layers, ReLU, 1x1; mirrored by the decoder.
 ///
-/// A residual layer's first ReLU works in place, so what is added to is ReLU(x), too.
+/// A residual layer's first ReLU works in place, so what is added to is ReLU(x), too. The number of residual
+/// layers is the decoder's, too, and nothing else says it: neither half is taken alone.
 private struct VQVAEGraphs {
   let shapes: [String: Shape]
+  private let names: TensorNames
 
-  func encoder() throws(NetworkError) -> NetworkGraph? {
-    guard shapes["_encoder._conv_1.weight"] != nil else { return nil }
+  init(shapes: [String: Shape]) {
+    self.shapes = shapes
+    names = TensorNames(shapes.keys)
+  }
+
+  func graphs() throws(NetworkError) -> ArchitectureGraphs {
+    let counts = ["_encoder", "_decoder"].map { (half: $0, count: names.count(layers(of: $0))) }
+    let most = counts.map(\.count).max() ?? 0
+    let fewer = counts.filter { $0.count < most }.map { half, count in
+      NetworkError.incomplete(
+        name: "\(layers(of: half)).\(count)._block.1.weight",
+        reason: "the other half has \(most) residual layers"
+      )
+    }
+    return ArchitectureGraphs(
+      encoder: try encoder(),
+      decoder: try decoder(),
+      disagreements: fewer
+    )
+  }
+
+  private func layers(of half: String) -> String { "\(half)._residual_stack._layers" }
+
+  private func encoder() throws(NetworkError) -> NetworkGraph {
     let net = ConvolutionShapes(shapes: shapes)
     return try NetworkGraph(
       inputChannels: 3,
@@ -106,8 +141,7 @@ private struct VQVAEGraphs {
     )
   }
 
-  func decoder() throws(NetworkError) -> NetworkGraph? {
-    guard shapes["_decoder._conv_1.weight"] != nil else { return nil }
+  private func decoder() throws(NetworkError) -> NetworkGraph {
     let net = ConvolutionShapes(shapes: shapes)
     return try NetworkGraph(
       inputChannels: try net.kernel("_decoder._conv_1").input,
@@ -121,9 +155,8 @@ private struct VQVAEGraphs {
   private func residuals(_ half: String) throws(NetworkError) -> [NetworkLayer] {
     let net = ConvolutionShapes(shapes: shapes)
     var layers: [NetworkLayer] = []
-    var index = 0
-    while shapes["\(half)._residual_stack._layers.\(index)._block.1.weight"] != nil {
-      let name = "\(half)._residual_stack._layers.\(index)._block"
+    for index in 0..<names.count(self.layers(of: half)) {
+      let name = "\(self.layers(of: half)).\(index)._block"
       layers += [
         .activation(.relu),
         .residual(
@@ -133,34 +166,42 @@ private struct VQVAEGraphs {
           ])
         ),
       ]
-      index += 1
     }
     return layers
   }
 }
 
-/// conv 7x7, groups of blocks with a maximum of 2x2 positions after all but the last, ReLU, 1x1 to logits.
+/// conv 7x7, four groups of blocks with a maximum of 2x2 positions after all but the last, ReLU, 1x1 to logits.
 ///
-/// The gain of the blocks' results is part of their last convolutions' weights.
+/// The gain of the blocks' results is part of their last convolutions' weights. All groups have as many blocks.
 private struct DiscreteVAEGraph {
-  let shapes: [String: Shape]
+  /// DALL-E's encoder has as many, and so has every port of it.
+  private static let groups = 4
 
-  func encoder() throws(NetworkError) -> NetworkGraph? {
+  let shapes: [String: Shape]
+  private let names: TensorNames
+
+  init(shapes: [String: Shape]) {
+    self.shapes = shapes
+    names = TensorNames(shapes.keys)
+  }
+
+  func graphs() throws(NetworkError) -> ArchitectureGraphs {
     let net = ConvolutionShapes(shapes: shapes)
     var layers = [try net.convolution("blocks.input", .sameSeven)]
-    var group = 1
-    while shapes["blocks.group_\(group).group.block_1.res_path.path.conv_1.weight"] != nil {
+    let blocks =
+      (1...Self.groups).flatMap { group in (1...64).map { (group, $0) } }
+      .filter { names.has(name($0.0, $0.1)) }.map(\.1).max() ?? 1
+    for group in 1...Self.groups {
       if group > 1 { layers.append(.pooling(.maximum)) }
-      var index = 1
-      while shapes["blocks.group_\(group).group.block_\(index).res_path.path.conv_1.weight"] != nil
-      {
-        layers.append(try block("blocks.group_\(group).group.block_\(index)"))
-        index += 1
-      }
-      group += 1
+      for index in 1...blocks { layers.append(try block(name(group, index))) }
     }
     layers += [.activation(.relu), try net.convolution("blocks.output.conv", .pointwise)]
-    return try NetworkGraph(inputChannels: 3, layers: layers)
+    return ArchitectureGraphs(encoder: try NetworkGraph(inputChannels: 3, layers: layers))
+  }
+
+  private func name(_ group: Int, _ block: Int) -> String {
+    "blocks.group_\(group).group.block_\(block)"
   }
 
   private func block(_ name: String) throws(NetworkError) -> NetworkLayer {
@@ -172,11 +213,11 @@ private struct DiscreteVAEGraph {
         try net.convolution("\(name).res_path.path.conv_\(index)", index == 4 ? .pointwise : .same)
       )
     }
-    var shortcut: Convolution?
-    if shapes["\(name).id_path.weight"] != nil {
-      let (output, input) = try net.kernel("\(name).id_path")
-      shortcut = Convolution("\(name).id_path", input, output, .pointwise)
-    }
+    // The shortcut is the identity where the channels stay.
+    let input = try net.kernel("\(name).res_path.path.conv_1").input
+    let output = try net.kernel("\(name).res_path.path.conv_4").output
+    let shortcut =
+      input == output ? nil : Convolution("\(name).id_path", input, output, .pointwise)
     return .residual(ResidualBlock(body: body, shortcut: shortcut))
   }
 }
@@ -187,46 +228,57 @@ private struct DiscreteVAEGraph {
 /// The names are `conv.N` and `norm.N` in the order in which the layers run.
 private struct FiniteScalarGraphs {
   let shapes: [String: Shape]
+  private let names: TensorNames
 
   /// Images of 128 pixels become 16 x 16 positions: three blocks end with a mean of 2x2.
   private static let halvings = 3
+  /// Su's network has seven in each half, and nothing in a file but their count says so.
+  private static let blocks = 7
 
-  func encoder() throws(NetworkError) -> NetworkGraph? {
-    guard shapes["encoder.conv.0.weight"] != nil else { return nil }
-    let layers = try layers("encoder") { index, count in
-      index < Self.halvings ? [.pooling(.average)] : []
+  init(shapes: [String: Shape]) {
+    self.shapes = shapes
+    names = TensorNames(shapes.keys)
+  }
+
+  func graphs() throws(NetworkError) -> ArchitectureGraphs {
+    ArchitectureGraphs(encoder: try encoder(), decoder: try decoder())
+  }
+
+  private func encoder() throws(NetworkError) -> NetworkGraph? {
+    guard names.has("encoder") else { return nil }
+    let layers = try layers("encoder") { block in
+      block < Self.halvings ? [.pooling(.average)] : []
     }
     return try NetworkGraph(inputChannels: 3, layers: layers)
   }
 
-  func decoder() throws(NetworkError) -> NetworkGraph? {
-    guard shapes["decoder.conv.0.weight"] != nil else { return nil }
+  private func decoder() throws(NetworkError) -> NetworkGraph? {
+    guard names.has("decoder") else { return nil }
     let channels = try ConvolutionShapes(shapes: shapes).kernel("decoder.conv.0").input
-    let layers = try layers("decoder") { _, _ in [] }
+    let layers = try layers("decoder") { _ in [] }
     return try NetworkGraph(inputChannels: channels, layers: layers + [.activation(.tanh)])
   }
 
   /// The first convolution, the blocks, a norm, the last convolution.
   private func layers(
     _ half: String,
-    after: (_ block: Int, _ count: Int) -> [NetworkLayer]
+    after: (_ block: Int) -> [NetworkLayer]
   ) throws(NetworkError) -> [NetworkLayer] {
     let net = ConvolutionShapes(shapes: shapes)
-    var count = 0
-    while shapes["\(half).conv.\(count).weight"] != nil { count += 1 }
-    guard count >= 4, count.isMultiple(of: 2) else {
-      throw .unrecognized(
-        name: "\(half).conv.\(count).weight",
-        reason: "missing: two convolutions a block, one before them and one after"
+    let (blocks, count) = (Self.blocks, 2 * Self.blocks + 2)
+    let found = names.count("\(half).conv")
+    guard found >= count else {
+      throw .incomplete(
+        name: "\(half).conv.\(found).weight",
+        reason: "two convolutions for each of \(blocks) blocks, one before them and one after"
       )
     }
-    let blocks = (count - 2) / 2
     var layers = [try net.convolution("\(half).conv.0", .same, hasBias: false)]
     for block in 0..<blocks {
       // The decoder doubles the extents before its last blocks, the encoder halves them after its first.
       let doubles = half == "decoder" && block >= blocks - Self.halvings
       layers += try self.block(half, block, doubles: doubles)
-      layers += after(block, blocks)
+      layers += after(block)
     }
     let channels = try net.kernel("\(half).conv.\(count - 1)").input
     layers.append(.normalization(norm("\(half).norm.\(blocks)", channels)))

@@ -29,8 +29,13 @@ public struct BinaryQuantizer: Hashable, Sendable {
   /// - Throws: `QuantizerError.setting` where codes would not fit 32 bits.
   public init(kind: Kind, order: Order, dimensions: Int) throws(QuantizerError) {
     guard (1...32).contains(dimensions) else {
+      let reason = "dimensions: \(dimensions) bits, and a code has 1 to 32"
+      guard dimensions > 32 else { throw .setting(reason) }
+      // Groups of bsq would divide each group by its own norm: other values, another quantizer.
       throw .setting(
-        "dimensions: \(dimensions) bits, and a code has 1 to 32; name more as kind grouped"
+        kind == .lfq
+          ? "\(reason); name more as kind grouped, several codes a position"
+          : "\(reason); one norm over more dimensions has no codes here, and groups of bsq are another quantizer"
       )
     }
     self.kind = kind

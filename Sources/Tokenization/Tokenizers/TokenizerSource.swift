@@ -101,8 +101,7 @@ struct TokenizerSource {
     var choices = FamilyModel.Choices()
     choices.quantizer = description.quantizer
     self.description = description
-    model = try Self.model(of: checkpoints, family, choices, source)
-    weights = FamilyWeights(model.tensors, in: checkpoints)
+    (model, weights) = try Self.model(of: checkpoints, family, choices, source)
     self.sha256 = sha256
   }
 
@@ -117,8 +116,7 @@ struct TokenizerSource {
       rule: name.profile.rule,
       endsWithTanh: name.endsWithTanh
     )
-    model = try Self.model(of: checkpoints, name.family, choices, tokenizer)
-    weights = FamilyWeights(model.tensors, in: checkpoints)
+    (model, weights) = try Self.model(of: checkpoints, name.family, choices, tokenizer)
     description = TokenizerDescription(
       name: "\(name.selector):\(URL(filePath: name.path).lastPathComponent)",
       family: name.family.family,
@@ -150,7 +148,7 @@ struct TokenizerSource {
     _ family: FamilyEntry,
     _ choices: FamilyModel.Choices,
     _ tokenizer: String
-  ) throws -> FamilyModel {
+  ) throws -> (FamilyModel, FamilyWeights) {
     let shapes = checkpoints.map { checkpoint in
       Dictionary(checkpoint.tensors.map { ($0.name, $0.shape) }) { first, _ in first }
     }
@@ -161,12 +159,20 @@ struct TokenizerSource {
           if family.architecture == .finiteScalar, let keras = checkpoint as? HDF5Checkpoint {
             FamilyTensors(keras: try KerasModel(reading: keras))
           } else {
-            try FamilyTensors(shapes, of: family, weights: choices.weights)
+            try FamilyTensors(
+              shapes,
+              of: family,
+              weights: choices.weights,
+              named: choices.quantizer?.tensorNames ?? []
+            )
           }
         if tensors == nil { tensors = found } else { tensors?.add(found) }
       }
       guard let tensors else { throw NetworkError.unrecognized(name: "weights", reason: "missing") }
-      return try FamilyModel(tensors, of: family, choices: choices)
+      let model = try FamilyModel(tensors, of: family, choices: choices)
+      let weights = FamilyWeights(tensors, in: checkpoints)
+      try weights.checkConstants(of: model.quantizer)
+      return (model, weights)
     } catch let error as NetworkError {
       if case .ambiguous = error {
         throw TokenizerError(tokenizer: tokenizer, reason: error.description)
@@ -181,36 +187,16 @@ struct TokenizerSource {
 
   /// Which family the tensors belong to, or come closest to.
   private static func advice(_ shapes: [String: Shape], _ family: TokenizerFamily) -> String {
-    guard let nearest = FamilyModel.nearest(shapes) else { return "; no family has such names" }
-    let names = nearest.families.map(\.rawValue).joined(separator: ", ")
-    if nearest.families.contains(family) { return "; \(names) is the nearest family" }
-    return nearest.misfits == 0
-      ? "; the tensors are those of \(names)"
-      : "; the nearest family is \(names), which \(nearest.misfits) tensors do not fit"
-  }
-}
-
-extension FamilyTensors {
-  /// The layers of a Keras file, by the half that they belong to.
-  init(keras model: KerasModel) {
-    var groups: [(name: String, tensors: [(name: String, role: String, shape: Shape)])] = []
-    for layer in model.layers {
-      let name = layer.path.count > 1 ? layer.path[0] : ""
-      let tensors = layer.variables.map {
-        (name: $0.tensor.name, role: $0.role, shape: $0.tensor.shape)
-      }
-      if groups.last?.name == name {
-        groups[groups.count - 1].tensors += tensors
-      } else {
-        groups.append((name, tensors))
-      }
+    let nearest = FamilyModel.nearest(shapes)
+    let names = nearest?.families.map(\.rawValue).joined(separator: ", ") ?? ""
+    if let nearest, nearest.misfits == 0, !nearest.families.contains(family) {
+      return "; the tensors are those of \(names)"
     }
-    // The half that takes three channels is the encoder.
-    self.init(
-      keras: groups.map { group in
-        let first = group.tensors.first { $0.shape.rank == 4 }?.shape
-        return (half: first?[2] == 3 ? "encoder" : "decoder", tensors: group.tensors)
-      }
-    )
+    // A file of the family that lost something is not another family's.
+    let own = try? FamilyTensors(shapes, of: FamilyEntry.entry(of: family), weights: nil)
+    if own != nil || nearest?.families.contains(family) == true { return "" }
+    return nearest.map {
+      "; the nearest family is \(names), which \($0.misfits) tensors do not fit"
+    } ?? "; no family has such names"
   }
 }

@@ -116,8 +116,9 @@ struct Spelling: Sendable {
     self.rules = rules.map { NameRule($0.0, $0.1) }
   }
 
-  /// The number of levels, as far as names count from the other end.
-  func levels(of names: some Sequence<String>) -> Int {
+  /// The number of levels, as far as names count from the other end; at least as many as the encoder's, whose
+  /// names count from its first, so that a level lost at the end does not renumber the others.
+  func levels(of names: some Collection<String>) -> Int {
     var largest = -1
     for name in names {
       let parts = name.split(separator: ".", omittingEmptySubsequences: false)
@@ -127,7 +128,9 @@ struct Spelling: Sendable {
         break
       }
     }
-    return largest + 1
+    guard largest >= 0 else { return 0 }
+    let encoder = TensorNames(names.map { canonical($0, levels: largest + 1) })
+    return max(largest + 1, encoder.count("encoder.down"))
   }
 
   /// The name that the graphs use.

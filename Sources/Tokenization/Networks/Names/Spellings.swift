@@ -3,14 +3,18 @@ extension Spelling {
   /// taming-transformers and its heirs: the names that the graphs use.
   static let taming = Spelling(
     "taming",
-    anchors: ["encoder.down.0.block.0.conv1.weight", "decoder.up.0.block.0.conv1.weight"]
+    anchors: [
+      "encoder.down.0.block.0.conv1.weight", "encoder.down.0.block.0.conv2.weight",
+      "decoder.up.0.block.0.conv1.weight", "decoder.up.0.block.0.conv2.weight",
+    ]
   )
 
   /// LlamaGen and DeepSeek's Janus: the decoder's levels count from the coarsest.
   static let llamagen = Spelling(
     "LlamaGen",
     anchors: [
-      "encoder.conv_blocks.0.res.0.conv1.weight", "decoder.conv_blocks.0.res.0.conv1.weight",
+      "encoder.conv_blocks.0.res.0.conv1.weight", "encoder.conv_blocks.0.res.0.conv2.weight",
+      "decoder.conv_blocks.0.res.0.conv1.weight", "decoder.conv_blocks.0.res.0.conv2.weight",
     ],
     [
       ("encoder.conv_blocks.{i}.res.{j}.*", "encoder.down.{i}.block.{j}.*"),
@@ -28,7 +32,9 @@ extension Spelling {
   /// Transformers' Janus: taming's names, but the decoder's levels count from the coarsest.
   static let transformersJanus = Spelling(
     "Transformers (Janus)",
-    anchors: ["decoder.up.0.upsample.conv.weight"],
+    anchors: [
+      "decoder.up.0.upsample.conv.weight", "decoder.up.0.upsample.conv.bias",
+    ],
     [
       ("decoder.up.{-i}.block.{j}.*", "decoder.up.{i}.block.{j}.*"),
       ("decoder.up.{-i}.attn.{j}.*", "decoder.up.{i}.attn.{j}.*"),
@@ -36,11 +42,27 @@ extension Spelling {
     ]
   )
 
+  /// Transformers' Apertus 1.5: Emu3.5's encoder in stages of layers, each a block and its attention.
+  static let transformersApertus = Spelling(
+    "Transformers (Apertus)",
+    anchors: [
+      "encoder.stages.0.layers.0.resnet.conv1.weight",
+      "encoder.stages.0.layers.0.resnet.conv2.weight",
+    ],
+    [
+      ("encoder.stages.{i}.layers.{j}.resnet.*", "encoder.down.{i}.block.{j}.*"),
+      ("encoder.stages.{i}.layers.{j}.attention.*", "encoder.down.{i}.attn.{j}.*"),
+      ("encoder.stages.{i}.downsample.*", "encoder.down.{i}.downsample.*"),
+    ]
+  )
+
   /// diffusers' VQModel; attention as linear layers, in old files under older names.
   static let diffusers = Spelling(
     "diffusers",
     anchors: [
-      "encoder.down_blocks.0.resnets.0.conv1.weight", "decoder.up_blocks.0.resnets.0.conv1.weight",
+      "encoder.down_blocks.0.resnets.0.conv1.weight",
+      "encoder.down_blocks.0.resnets.0.conv2.weight", "decoder.up_blocks.0.resnets.0.conv1.weight",
+      "decoder.up_blocks.0.resnets.0.conv2.weight",
     ],
     levels("encoder.down_blocks.{i}", "encoder.down.{i}")
       + levels("decoder.up_blocks.{-i}", "decoder.up.{i}")
@@ -80,7 +102,10 @@ extension Spelling {
   /// Show-o and MMaDA: the 1x1 convolutions inside of the halves.
   static let showO = Spelling(
     "Show-o",
-    anchors: ["encoder.quant_conv.weight", "decoder.post_quant_conv.weight"],
+    anchors: [
+      "encoder.quant_conv.weight", "encoder.quant_conv.bias", "decoder.post_quant_conv.weight",
+      "decoder.post_quant_conv.bias",
+    ],
     [
       ("encoder.quant_conv.*", "quant_conv.*"), ("decoder.post_quant_conv.*", "post_quant_conv.*"),
     ]
@@ -89,21 +114,28 @@ extension Spelling {
   /// The halves of a Cosmos tokenizer as sequences, whose parts have numbers.
   static let cosmosEncoder = Spelling(
     "Cosmos encoder",
-    anchors: ["0.down.0.block.0.conv1.weight"],
+    anchors: [
+      "0.down.0.block.0.conv1.weight", "0.down.0.block.0.conv2.weight",
+    ],
     [("0.*", "encoder.*"), ("1.*", "quant_conv.*"), ("2.*", "quantizer.*")]
   )
 
   /// See ``cosmosEncoder``.
   static let cosmosDecoder = Spelling(
     "Cosmos decoder",
-    anchors: ["2.up.0.block.0.conv1.weight"],
+    anchors: [
+      "2.up.0.block.0.conv1.weight", "2.up.0.block.0.conv2.weight",
+    ],
     [("0.*", "quantizer.*"), ("1.*", "post_quant_conv.*"), ("2.*", "decoder.*")]
   )
 
   /// Open-MAGVIT2: resampling without a level of its own, blocks alone in the middle.
   static let openMAGVIT2 = Spelling(
     "Open-MAGVIT2",
-    anchors: ["encoder.mid_block.0.conv1.weight", "decoder.mid_block.0.conv1.weight"],
+    anchors: [
+      "encoder.mid_block.0.conv1.weight", "encoder.mid_block.0.conv2.weight",
+      "decoder.mid_block.0.conv1.weight", "decoder.mid_block.0.conv2.weight",
+    ],
     [
       ("encoder.down.{i}.downsample.*", "encoder.down.{i}.downsample.conv.*"),
       ("decoder.up.{i}.upsample.conv1.*", "decoder.up.{i}.upsample.conv.*"),
@@ -116,7 +148,10 @@ extension Spelling {
   /// open-muse's MaskGIT-VQGAN, as TiTok and RAR have it.
   static let maskGIT = Spelling(
     "open-muse",
-    anchors: ["encoder.mid.0.conv1.weight", "decoder.mid.0.conv1.weight"],
+    anchors: [
+      "encoder.mid.0.conv1.weight", "encoder.mid.0.conv2.weight", "decoder.mid.0.conv1.weight",
+      "decoder.mid.0.conv2.weight",
+    ],
     [
       ("encoder.mid.{j}.*", "encoder.mid.block.{j}.*"),
       ("decoder.mid.{j}.*", "decoder.mid.block.{j}.*"),
@@ -127,7 +162,10 @@ extension Spelling {
   /// Emu3 as BAAI wrote it: taming's names and convolutions over time.
   static let emu3 = Spelling(
     "Emu3",
-    anchors: ["encoder.down.0.block.0.conv1.weight", "decoder.up.0.block.0.conv1.weight"],
+    anchors: [
+      "encoder.down.0.block.0.conv1.weight", "encoder.down.0.block.0.conv2.weight",
+      "decoder.up.0.block.0.conv1.weight", "decoder.up.0.block.0.conv2.weight",
+    ],
     time
   )
 
@@ -136,7 +174,8 @@ extension Spelling {
     "Transformers (Emu3)",
     anchors: [
       "encoder.down_block.down.0.block.0.conv1.weight",
-      "decoder.up_block.up.0.block.0.conv1.weight",
+      "encoder.down_block.down.0.block.0.conv2.weight",
+      "decoder.up_block.up.0.block.0.conv1.weight", "decoder.up_block.up.0.block.0.conv2.weight",
     ],
     emu3Half("encoder", "down_block.down", "down")
       + emu3Half("decoder", "up_block.up", "up") + time
@@ -183,12 +222,19 @@ extension Spelling {
   )
 
   /// FLAVA's image codebook: DALL-E's dVAE encoder.
-  static let flava = Spelling("FLAVA", anchors: ["blocks.input.weight"])
+  static let flava = Spelling(
+    "FLAVA",
+    anchors: [
+      "blocks.input.weight", "blocks.output.conv.weight",
+    ]
+  )
 
   /// OpenAI's own names of the same.
   static let dalle = Spelling(
     "DALL-E",
-    anchors: ["blocks.input.w"],
+    anchors: [
+      "blocks.input.w", "blocks.output.conv.w",
+    ],
     [
       ("blocks.input.w", "blocks.input.weight"), ("blocks.input.b", "blocks.input.bias"),
       ("blocks.output.conv.w", "blocks.output.conv.weight"),
