@@ -5,7 +5,7 @@ import Testing
 import Tokenization
 
 /// A checkpoint of a family as names and shapes: fixtures/families/names.json.
-private struct FamilySample: Decodable, Sendable {
+struct FamilySample: Decodable, Sendable {
   /// What stands before the tokenizer's own names.
   let prefix: String
   let tensors: [String: [Int]]
@@ -25,7 +25,7 @@ private struct FamilySample: Decodable, Sendable {
       return "\"\(name)\":{\(extents)}"
     }
     let header = Data("{\(fields.joined(separator: ","))}".utf8)
-    let size = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
+    let size = Data((0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) })
     try (size + header).write(to: URL(filePath: path))
     let file = try FileHandle(forWritingTo: URL(filePath: path))
     try file.truncate(atOffset: UInt64(8 + header.count + offset))
@@ -38,15 +38,15 @@ private struct FamilySample: Decodable, Sendable {
   private let samples: [String: FamilySample]
   private let folder: TemporaryFolder
 
-  /// The parts without which a checkpoint is that of the other half alone.
-  private static let halves = ["encoder", "decoder"]
+  /// The parts without which a checkpoint is that of the other half alone, or none.
+  private static let halves = ["encoder", "decoder", "blocks"]
 
   init() throws {
     samples = try FamilySample.all()
     folder = try TemporaryFolder()
   }
 
-  static let titles = (try? FamilySample.all().keys.sorted()) ?? []
+  static let titles: [String] = (try? FamilySample.all().keys.sorted()) ?? []
 
   /// What the checkpoint is refused with; nil where it is opened.
   private func refusal(_ title: String, _ tensors: [String: [Int]]) throws -> (any Error)? {
@@ -114,10 +114,7 @@ private struct FamilySample: Decodable, Sendable {
     for part in parts.sorted() where !Self.isOptional(title, part) {
       let start = "\(sample.prefix)\(part)."
       let tensors = sample.tensors.filter { !$0.key.hasPrefix(start) }
-      // Transformers' Janus tells the order of its levels by the coarsest level's resampling alone.
-      let isTold = title == "janus, Transformers" && part.hasPrefix("decoder.up")
-      let names = isTold ? ["decoder.up"] : [start]
-      try expectRefusal(title, tensors, naming: names, "without \(part)")
+      try expectRefusal(title, tensors, naming: Self.names(title, part), "without \(part)")
     }
   }
 
@@ -159,6 +156,17 @@ private struct FamilySample: Decodable, Sendable {
         try expectRefusal(title, tensors, naming: ["\(half)."], "without \(half)")
       }
     }
+  }
+
+  /// What a refusal may say of a part that is lost: a name in it.
+  private static func names(_ title: String, _ part: String) -> [String] {
+    // Where the first level is lost that tells the spelling, the family's first spelling is named.
+    if title == "emu3.5, Transformers", part.hasPrefix("encoder.stages") {
+      return ["\(part).", "encoder.down.0.block."]
+    }
+    // Transformers' Janus tells the order of its levels by the coarsest level's resampling alone.
+    return title == "janus, Transformers" && part.hasPrefix("decoder.up")
+      ? ["decoder.up"] : ["\(part)."]
   }
 
   /// The convolution that Transformers' Chameleon keeps of its decoder.

@@ -28,14 +28,21 @@ extension FamilyTensors {
     for group in groups {
       let tensors = group.layers.flatMap(\.tensors)
       guard !tensors.isEmpty else { continue }
-      // The half that takes three channels is the encoder.
-      let half = tensors.first { $0.shape.rank == 4 }?.shape[2] == 3 ? "encoder" : "decoder"
+      let half = Self.half(tensors.map(\.shape).filter { $0.rank == 4 }, isFirst: halves.isEmpty)
       if halves.insert(half).inserted {
         add(keras: group.layers, half: half)
       } else {
         conflicts += tensors.map { .unusedParameter(name: $0.name, shape: $0.shape) }
       }
     }
+  }
+
+  /// The half that takes three channels is the encoder, the one that gives three the decoder; of one that lost
+  /// such a kernel its place says which it is.
+  private static func half(_ kernels: [Shape], isFirst: Bool) -> String {
+    if kernels.first?[2] == 3 { return "encoder" }
+    if kernels.last?[3] == 3 { return "decoder" }
+    return isFirst ? "encoder" : "decoder"
   }
 
   /// One half of Su's network: kernels and norms numbered in order; BGR becomes RGB.

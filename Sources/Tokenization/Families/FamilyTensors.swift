@@ -71,10 +71,10 @@ struct FamilyTensors: Sendable {
     for name in shapes.keys where name.hasPrefix(place.prefix) {
       own[String(name.dropFirst(place.prefix.count))] = name
     }
-    takeAverages(&own, family, shapes, isWanted: wanted == .averaged)
+    let named = Set(named)
+    takeAverages(&own, family, shapes, named, isWanted: wanted == .averaged)
     try Self.check(weights, isAveraged: isAveraged, prefix: prefix)
     let tensors = own
-    let named = Set(named)
     own = own.filter { name, stored in
       named.contains(name)
         || !family.isLeftover(name, shapes[stored] ?? []) && !name.hasPrefix("model_ema.")
@@ -159,6 +159,7 @@ struct FamilyTensors: Sendable {
     _ own: inout [String: String],
     _ family: FamilyEntry,
     _ shapes: [String: Shape],
+    _ named: Set<String>,
     isWanted: Bool
   ) {
     let start = "model_ema."
@@ -174,7 +175,7 @@ struct FamilyTensors: Sendable {
       guard isWanted, !family.isLeftover(name, shapes[stored] ?? []) else { continue }
       if let average = averages[short] {
         own[name] = average
-      } else if family.constants[name] == nil {
+      } else if family.constants[name] == nil, !named.contains(name), !named.contains(stored) {
         let reason = "other tensors have averages; name the raw weights as FAMILY@raw:FILE"
         conflicts.append(.incomplete(name: prefix + start + short, reason: reason))
       }

@@ -193,8 +193,11 @@ struct TokenizerSource {
       return "; the tensors are those of \(names)"
     }
     // A file of the family that lost something is not another family's.
-    let own = try? FamilyTensors(shapes, of: FamilyEntry.entry(of: family), weights: nil)
-    if own != nil || nearest?.families.contains(family) == true { return "" }
+    let entry = FamilyEntry.entry(of: family)
+    let isFound =
+      entry.architecture == .finiteScalar
+      || (try? FamilyTensors(shapes, of: entry, weights: nil)) != nil
+    if isFound || nearest?.families.contains(family) == true { return "" }
     return nearest.map {
       "; the nearest family is \(names), which \($0.misfits) tensors do not fit"
     } ?? "; no family has such names"
