@@ -12,8 +12,8 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   case topP(Double)
   /// The nearest point of the simplex (Martins and Astudillo 2016): max(0, x - τ).
   case sparsemax
-  /// α-entmax (Peters and others 2019): max(0, (α - 1) x - τ)^(1 / (α - 1)); 1 is softmax, 2 sparsemax. Exact for
-  /// 1.5 and 2, by bisection for other α.
+  /// α-entmax (Peters and others 2019): max(0, (α - 1) x - τ)^(1 / (α - 1)); 1 is softmax, 2 sparsemax. Within
+  /// 1e-6 for every α that is offered.
   case entmax(Double)
   /// Taylor's polynomial of e^x of an even order over its sum; it depends on where 0 is.
   case taylor(Int)

@@ -107,30 +107,86 @@ struct ShiftedLogits {
     return SparseDistribution(entries)
   }
 
-  /// max(0, (α - 1) x - τ)^(1 / (α - 1)) by bisection.
+  /// max(0, (α - 1) x - τ)^(1 / (α - 1)), for any α above 1.
+  ///
+  /// The threshold is never bisected itself: between two of its neighbours in float64 probabilities differ by
+  /// ε^(1 / (α - 1)), which is 2 % at α = 10. Some class's probability is, on which the others depend smoothly.
   func entmax(_ alpha: Double) -> SparseDistribution {
     let power = alpha - 1
-    let candidates = candidates(scale: power)
-    func entries(_ threshold: Double) -> [Entry] {
-      candidates.map { candidate in
-        let rest = candidate.value - threshold
-        guard rest > 0 else { return (candidate.index, 0) }
-        let logarithm = ElementaryFunctions.log(rest)
-        return (candidate.index, ElementaryFunctions.exp(logarithm / power))
+    let classes = candidates(scale: power).map(\.index)
+    var found =
+      power <= 1
+      ? solved(classes, from: -ElementaryFunctions.log(Double(classes.count))) { logarithm, index in
+        probability(index, belowLargest: logarithm, power)
       }
-    }
-    // With the largest at 0, all of the mass on it wants -1, and equal shares want -n^(1 - α).
-    var low = -1.0
-    let spread = -power * ElementaryFunctions.log(Double(candidates.count))
-    var width = -ElementaryFunctions.exp(spread) - low
-    for _ in 0..<60 {
-      width /= 2
-      let sum = entries(low + width).reduce(0) { $0 + $1.probability }
-      if sum >= 1 { low += width }
-    }
-    var found = entries(low)
+      : entmaxAboveLeast(classes, power)
     normalize(&found)
     return SparseDistribution(found)
+  }
+
+  /// The probability of a class where the largest is m = e^logarithm: m (1 + βx / m^β)^(1/β), for β of at most 1.
+  private func probability(
+    _ index: Int,
+    belowLargest logarithm: Double,
+    _ power: Double
+  ) -> Double {
+    let x = power * shifted(index) * ElementaryFunctions.exp(-power * logarithm)
+    guard x > -1 else { return 0 }
+    return ElementaryFunctions.exp(logarithm + ElementaryFunctions.log1p(x) / power)
+  }
+
+  /// The same for β above 1, from the least probability q: (βd + q^β)^(1/β) for a score d above the least one's.
+  private func entmaxAboveLeast(_ classes: [Int], _ power: Double) -> [Entry] {
+    let order = classes.sorted { score($0) > score($1) }
+    let scale = ElementaryFunctions.log(power) - ElementaryFunctions.log(temperature)
+    /// ln of β times the distance of a score from another one below it.
+    func distance(_ index: Int, _ least: Int) -> Double {
+      ElementaryFunctions.log(score(index) - score(least)) + scale
+    }
+    /// Whether a class has a probability: those above it, with the threshold at its own score, have less than 1.
+    func hasProbability(_ place: Int) -> Bool {
+      var sum = 0.0
+      for index in order[..<place] {
+        sum += ElementaryFunctions.exp(distance(index, order[place]) / power)
+        if sum >= 1 { return false }
+      }
+      return true
+    }
+    var (count, beyond) = (1, order.count)
+    while count < beyond {
+      let middle = (count + beyond) / 2
+      if hasProbability(middle) { count = middle + 1 } else { beyond = middle }
+    }
+    let support = order[..<count]
+    let distances = support.map { distance($0, support[count - 1]) }
+    let places = Array(support.indices)
+    let entries = solved(places, upTo: 1 / Double(count)) { least, place in
+      // ln (e^a + e^b), where each may be minus infinity.
+      let (a, b) = (distances[place], power * ElementaryFunctions.log(least))
+      let larger = max(a, b)
+      guard larger > -.infinity else { return 0 }
+      let sum = larger + ElementaryFunctions.log1p(ElementaryFunctions.exp(min(a, b) - larger))
+      return ElementaryFunctions.exp(sum / power)
+    }
+    return zip(support, entries).map { ($0, $1.probability) }.sorted { $0.index < $1.index }
+  }
+
+  private func score(_ index: Int) -> Double { Double(scores[scores.startIndex + index]) }
+
+  /// The probabilities that sum to 1 of those that grow with a variable, by bisection.
+  private func solved(
+    _ items: [Int],
+    from low: Double = 0,
+    upTo high: Double = 0,
+    _ probability: (_ variable: Double, _ item: Int) -> Double
+  ) -> [Entry] {
+    var (low, width) = (low, high - low)
+    for _ in 0..<60 {
+      width /= 2
+      let sum = items.reduce(0) { $0 + probability(low + width, $1) }
+      if sum <= 1 { low += width }
+    }
+    return items.map { ($0, probability(low, $0)) }
   }
 
   /// The polynomial over its sum.
@@ -139,14 +195,36 @@ struct ShiftedLogits {
     for index in 0..<scores.count {
       let x = Double(scores[scores.startIndex + index]) / temperature
       guard x.isFinite else { throw .notFinite(index: index) }
-      var sum = 1.0
-      for term in stride(from: order, through: 1, by: -1) { sum = 1 + sum * x / Double(term) }
-      entries.append((index, sum))
+      entries.append((index, Self.taylor(order, at: x)))
     }
     let sum = entries.reduce(0) { $0 + $1.probability }
     guard sum.isFinite else { throw .overflow }
     normalize(&entries)
     return SparseDistribution(entries)
+  }
+
+  /// Taylor's polynomial of e^x of an even order.
+  private static func taylor(_ order: Int, at x: Double) -> Double {
+    guard x < -1, x >= -2 * Double(order) else {
+      // Above -1 and far below, one term or the sum of positive ones outweighs all others.
+      var sum = 1.0
+      for term in stride(from: order, through: 1, by: -1) { sum = 1 + sum * x / Double(term) }
+      return sum
+    }
+    // In between its terms cancel. It is e^x plus the remainder ∫ (a - s)^K e^-s ds / K! from 0 to a = -x, which is
+    // e^x Σ a^(K+1+j) / (K! j! (K+1+j)): positive numbers.
+    let a = -x
+    var factor = a
+    for term in 1...order { factor *= a / Double(term) }
+    var (sum, index) = (1.0, 0.0)
+    while true {
+      let term = factor / (Double(order) + 1 + index)
+      sum += term
+      if index > a, term < sum * 1e-18 { break }
+      index += 1
+      factor *= a / index
+    }
+    return ElementaryFunctions.exp(x) * sum
   }
 
   /// The classes that can have a probability, with scale · score / temperature below the largest one: those

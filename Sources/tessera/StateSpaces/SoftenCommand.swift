@@ -18,8 +18,8 @@ struct SoftenCommand: ParsableCommand {
       of the target from softmax. The metadata name the matching loss. Files are streamed.
 
       Maps: softmax, softmax:top-k=K, softmax:top-p=P, sparse-k=K (the same as top-k, with the loss of \
-      sparse softmax), sparsemax, entmax:ALPHA (exact for 1.5 and 2), taylor:K with an even K. Ties go to \
-      the lowest index.
+      sparse softmax), sparsemax, entmax:ALPHA (from 1 to 1000, within 1e-6), taylor:K with an even K to 64. \
+      Ties go to the lowest index.
 
       EXAMPLE
         tessera soften logits.npy --map entmax:1.5 --temperature 2 -o targets.safetensors
