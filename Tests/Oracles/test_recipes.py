@@ -133,7 +133,7 @@ def test_two_recipes_become_one_pass(tmp_path):
         run("convert", tmp_path / "original.safetensors", "--to", "gguf", "--plan", "--json",
             "--recipe", "mamba.mamba_ssm-hf", "--recipe", "mamba.hf-gguf")
     )  # fmt: skip
-    assert plan["recipe"] == "mamba.mamba_ssm-hf/1 + mamba.hf-gguf/1"
+    assert plan["recipe"] == "mamba.mamba_ssm-hf/2 + mamba.hf-gguf/1"
     rows = {row["name"]: row for row in plan["outputs"]}
     assert rows["blk.0.ssm_a"]["sources"] == ["backbone.layers.0.mixer.A_log"]
     assert rows["blk.0.ssm_a"]["reversibility"] == "rounding"

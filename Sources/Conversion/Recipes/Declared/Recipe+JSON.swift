@@ -317,7 +317,7 @@ private struct RecipeFields {
   }
 
   func key() throws(RecipeError) -> RecipeKey {
-    try check(["left", "right", "type", "size", "value", "tied"])
+    try check(["left", "right", "type", "size", "value", "tied", "holds", "layers"])
     guard let type = RecipeKeyType(rawValue: json["type"]?.string ?? "u32") else {
       throw failure("'type' is u32, i32, f32, bool, string or strings")
     }
@@ -326,7 +326,32 @@ private struct RecipeFields {
       type: type,
       size: try json["size"].map { (json) throws(RecipeError) in try SizeExpression(json) },
       value: json["value"],
-      isTied: try flag("tied")
+      isTied: try flag("tied"),
+      holds: try holds(),
+      layers: try layers()
     )
+  }
+
+  /// The tensors whose presence is a setting's value: one name for both sides, or one each.
+  private func holds() throws(RecipeError) -> [NameTemplate] {
+    let names = try texts("holds")
+    guard names.count <= 2 else { throw failure("'holds' is one template, or left and right") }
+    var templates: [NameTemplate] = []
+    for name in names.count == 1 ? names + names : names {
+      templates.append(try NameTemplate(parsing: name))
+    }
+    return templates
+  }
+
+  private func layers() throws(RecipeError) -> [NameTemplate: String] {
+    var layers: [NameTemplate: String] = [:]
+    for (name, value) in try members("layers") {
+      let template = try NameTemplate(parsing: name)
+      guard let text = value.string, template.kinds.values.elementsEqual([.integer]) else {
+        throw failure("'layers' has a text for each template with one {…:int}")
+      }
+      layers[template] = text
+    }
+    return layers
   }
 }

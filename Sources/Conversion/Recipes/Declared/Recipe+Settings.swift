@@ -53,6 +53,10 @@ extension Recipe {
     if key.isTied, let tie = ties.first?.sides[1] {
       return .bool(!rules.rules.contains { $0.targets.contains(tie.name) })
     }
+    if let template = key.holds.last {
+      return .bool(rules.rules.contains { $0.targets.contains { template.match($0) != nil } })
+    }
+    if !key.layers.isEmpty { return try layers(of: key, named: name, rules) }
     if let expression = key.size {
       guard let size = expression.value(sizes) else {
         let cause = "the size '\(expression)' is not known"
@@ -68,6 +72,26 @@ extension Recipe {
       throw RecipeError(cause, recipe: identifier, place: source, kind: .mismatch)
     }
     return typed
+  }
+
+  /// What each layer of the result is, by the tensors that it has.
+  private func layers(
+    of key: RecipeKey,
+    named name: String,
+    _ rules: ConversionRules
+  ) throws(RecipeError) -> JSONValue {
+    var found: [Int: String] = [:]
+    for target in rules.rules.flatMap(\.targets) {
+      for (template, kind) in key.layers {
+        let number = template.match(target)?.values.first.flatMap { Int($0) }
+        if let number { found[number] = kind }
+      }
+    }
+    let kinds = (0..<found.count).compactMap { found[$0] }
+    guard kinds.count == found.count else {
+      throw RecipeError("a layer is missing", recipe: identifier, place: name, kind: .mismatch)
+    }
+    return .array(kinds.map(JSONValue.string))
   }
 
   private static func set(

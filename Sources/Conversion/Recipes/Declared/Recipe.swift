@@ -246,9 +246,21 @@ struct RecipeKey: Hashable, Sendable {
   let value: JSONValue?
   /// Whether the value is that the recipe's first tie holds.
   let isTied: Bool
+  /// Tensors of the left and of the right: the value is whether there are such; empty where it is something else.
+  let holds: [NameTemplate]
+  /// What a layer is called that has a tensor: the value is the list of all layers; of the side that has the key.
+  let layers: [NameTemplate: String]
 
   var inverted: RecipeKey {
-    RecipeKey(names: names.reversed(), type: type, size: size, value: value, isTied: isTied)
+    RecipeKey(
+      names: names.reversed(),
+      type: type,
+      size: size,
+      value: value,
+      isTied: isTied,
+      holds: holds.reversed(),
+      layers: layers
+    )
   }
 }
 

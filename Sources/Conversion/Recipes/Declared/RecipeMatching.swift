@@ -52,7 +52,8 @@ struct RecipeMatching {
     for tie in recipe.ties {
       let (left, right) = (tie.sides[0], tie.sides[1])
       guard let original = tensors[left.of] else { continue }
-      if let repeated = tensors[left.name] {
+      // One that the result leaves out in any case does not stand in the way of a copy.
+      if let repeated = tensors[left.name], drop(for: repeated) == nil {
         guard try input.isEqual(repeated, original) else { continue }
         tied.insert(left.name)
         if !right.isCopied {

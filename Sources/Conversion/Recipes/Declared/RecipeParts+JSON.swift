@@ -95,6 +95,11 @@ extension RecipeKey {
     if let size { object["size"] = size.json }
     if let value { object["value"] = value }
     if isTied { object["tied"] = .bool(true) }
+    if !holds.isEmpty { object["holds"] = .array(holds.map { .string($0.text) }) }
+    if !layers.isEmpty {
+      let names = layers.map { ($0.key.text, JSONValue.string($0.value)) }
+      object["layers"] = .object(Dictionary(names) { first, _ in first })
+    }
     return .object(object)
   }
 }
