@@ -44,7 +44,7 @@ import Testing
     // K = 1, N = 3 in integer form, by hand: rho = 1/2.
     let file = try LegsStep(1, first: 1).file(
       of: HippoSystem(.legs, order: 3, form: .integer),
-      convention: .optimal
+      by: .convention(.optimal)
     )
     #expect(
       file.arrays["A_bar"]?.values == [0.5, 0, 0, -0.75, 0.25, 0, 0, -0.625, 0.125]
@@ -92,7 +92,8 @@ import Testing
   @Test func `states do not depend on how the signal is cut`() throws {
     let signal = (0..<999).map { Double(($0 * 7919) % 1000) / 500 - 1 }
     let steppings: [(HippoMeasure, SignalEncoder.Stepping)] = [
-      (.legs, .legs(.optimal)), (.legs, .legs(.hippoPython)),
+      (.legs, .varying(.convention(.optimal))), (.legs, .varying(.convention(.hippoPython))),
+      (.legs, .varying(.weighted(.backward))),
       (.legt, .constant(.bilinear, step: 0.01)), (.fout, .constant(.backward, step: 0.01)),
       (.lagt, .constant(.zeroOrderHold, step: 0.1)), (.s4dLinear, .constant(.bilinear, step: 0.1)),
     ]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from scipy import linalg
 
 import state_space_references as reference
@@ -136,3 +137,70 @@ def test_refusals(encode):
     encode(np.ones((2, 2, 2)), "legs", 4, "--convention", "paper", code=4)
     encode(np.ones(4, complex), "legs", 4, "--convention", "paper", code=4)
     encode(np.ones(4), "legs", 4, "--convention", "paper", "--method", "zoh", "--dt", "1", code=64)
+
+
+MEASURES = ("legs", "legt", "lmu", "fout", "lagt", "fourier-window", "fourier-full", "s4d-lin", "s4d-inv", "s4d-legs", "s4d-real")
+CONVENTIONS = ("paper", "optimal", "trap", "hippo-c", "hippo-py")
+METHODS = ("forward", "backward", "bilinear", "gbt:0.3", "gbt:0.8", "zoh")
+
+
+def discretized(tessera, folder, measure, *options):
+    """(A_bar, B_bar) of one step as `discretize` writes them, or (exit code, what is said)."""
+    path, out = folder / f"{measure}.safetensors", folder / "step.safetensors"
+    if not path.exists():
+        tessera("ssm", "hippo", "--measure", measure, "--order", 5 if measure.startswith("fourier") else 6, "-o", path)
+    done = tessera("ssm", "discretize", path, *options, "-o", out, "--quiet", code=None)
+    if done.returncode:
+        return done.returncode, done.stderr.removeprefix(f"Error: {path}: ")
+    arrays = load_file(out)
+    a, b = arrays["A_bar"], arrays["B_bar"]
+    if measure.startswith(("fourier", "s4d")):
+        a, b = a[..., 0] + 1j * a[..., 1], b[..., 0] + 1j * b[..., 1]
+    return (np.diag(a) if measure.startswith("s4d") else a), b
+
+
+def encoded(tessera, folder, measure, signal, *options):
+    path, out = folder / "u.npy", folder / "states.npy"
+    np.save(path, signal)
+    order = 5 if measure.startswith("fourier") else 6
+    done = tessera("ssm", "encode", path, "--measure", measure, "--order", order, *options, "-o", out, "--quiet", code=None)
+    if done.returncode:
+        return done.returncode, done.stderr.removeprefix(f"Error: {path}: ")
+    states = np.load(out)
+    return states[..., 0] + 1j * states[..., 1] if measure.startswith(("fourier", "s4d")) else states
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_encode_and_discretize_step_alike_or_refuse_alike(tessera, tmp_path, measure):
+    """Every measure with every convention and method: the same steps, or the same words."""
+    signal = np.random.default_rng(3).normal(size=7)
+    rules = [("--convention", c) for c in CONVENTIONS] + [("--method", m) for m in METHODS]
+    for rule in rules:
+        states = encoded(tessera, tmp_path, measure, signal, *rule)
+        for k in (5,):
+            step = discretized(tessera, tmp_path, measure, *rule, "--legs", k)
+            if isinstance(states, tuple):
+                assert isinstance(step[0], int) or "explodes at K" in states[1], (rule, states, step)
+                if isinstance(step[0], int) and "explodes" not in states[1]:
+                    # A usage error shows the command's own usage behind its message.
+                    assert step[0] == states[0] and step[1].splitlines()[0] == states[1].splitlines()[0], (rule, states, step)
+                continue
+            assert not isinstance(step[0], int), (rule, step)
+            expected = step[0] @ states[k - 1] + step[1] * signal[k]
+            np.testing.assert_allclose(states[k], expected, rtol=1e-9, atol=1e-11, err_msg=str(rule))
+    for method in METHODS:
+        for dt in ("0.01", "3", "0"):
+            options = ("--method", method, f"--dt={dt}")
+            states, step = encoded(tessera, tmp_path, measure, signal, *options), discretized(tessera, tmp_path, measure, *options)
+            if isinstance(states, tuple):
+                assert step == states, options
+                continue
+            assert not isinstance(step[0], int), (options, step)
+            np.testing.assert_allclose(states, linear_states(*step, signal), rtol=1e-9, atol=1e-10 * abs(states).max())
+
+
+def test_the_basis_of_the_whole_past_starts_from_a_constant(tessera, tmp_path):
+    """Post 10137's Fourier basis: a constant is the frequency 0, in every convention that keeps constants."""
+    for convention in ("optimal", "trap", "hippo-c"):
+        states = encoded(tessera, tmp_path, "fourier-full", np.full(6, 2.5), "--convention", convention)
+        np.testing.assert_allclose(states, np.tile([0, 0, 2.5, 0, 0], (6, 1)), atol=1e-12)

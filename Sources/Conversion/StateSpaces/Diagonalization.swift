@@ -22,7 +22,7 @@ extension StateSpaceFile {
       )
     }
     if structure == .dplr {
-      let length = arrays["l_kernel"]?.values.first ?? 0
+      let length = try truncation()
       guard length == 0 else {
         throw .mismatch(
           "l_kernel is \(length): C is stored as C (I - A_bar^L); undo it first with 'ssm rate "
@@ -38,6 +38,7 @@ extension StateSpaceFile {
         let half = c.complexValues
         full.arrays["C"] = StateSpaceArray(half + half.map(\.conjugate), shape: [2 * half.count])
       }
+      full.unused = unused
       return try full.diagonalizedDense(limit: limit, keeping: metadata)
     }
     return try diagonalizedDense(limit: limit, keeping: metadata)
@@ -67,6 +68,7 @@ extension StateSpaceFile {
     result.arrays["V"] = StateSpaceArray(columns.elements, shape: [order, count])
     result.arrays["C"] = try outputs(through: columns)
     for name in ["D", "dt"] { result.arrays[name] = arrays[name] }
+    result.unused = unused
     let residual = Diagonalization.residual(matrix, values, vectors)
     result.describeDiagonal(condition: condition, residual: residual)
     return result

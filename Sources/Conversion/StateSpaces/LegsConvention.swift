@@ -42,68 +42,52 @@ public struct LegsStep: Sendable {
     self.step = step
   }
 
-  /// Ā and B̄ of a system in one of the conventions.
+  /// Ā and B̄ of a system by a rule.
   ///
-  /// - Throws: `StateSpaceError` where the measure has no factor 1/t.
+  /// - Throws: `StateSpaceError` where the measure has no factor 1/t, or a mode would grow.
   public func file(
     of system: HippoSystem,
-    convention: LegsConvention
+    by rule: VaryingRule
   ) throws(StateSpaceError) -> StateSpaceFile {
     var file = try StateSpaceFile(system)
-    if convention == .optimal, system.measure == .legs {
-      let (a, b) = exact(system)
-      file.arrays["A_bar"] = StateSpaceArray(a.elements, shape: [a.rows, a.columns])
-      file.arrays["B_bar"] = StateSpaceArray(b, shape: [a.rows])
-    } else {
-      let dense = try DenseSystem(file)
-      let pair: (a: Matrix, b: Matrix)
-      if let weights = convention.weights(step: step) {
-        pair = try solved(dense, weights)
-      } else {
-        // In the time ln t the equation has constant coefficients.
-        let length = TwoDoubles(1, over: step).high.logOfOnePlus
-        pair = try DiscretizationMethod.zeroOrderHold(dense.a, dense.b, step: length)
-      }
-      file.arrays["A_bar"] = dense.stored([pair.a], shape: [dense.order, dense.order])
-      file.arrays["B_bar"] = dense.stored([pair.b], shape: [dense.order])
+    let pair = try matrices(of: VaryingSystem(system, rule))
+    file.arrays["A_bar"] = pair.a
+    file.arrays["B_bar"] = pair.b
+    switch rule {
+    case .convention(let convention):
+      file.metadata[StateSpaceFile.Key.convention] = convention.rawValue
+    case .weighted(let method): file.metadata[StateSpaceFile.Key.method] = method.name
     }
-    file.metadata[StateSpaceFile.Key.convention] = convention.rawValue
-    return named(file)
-  }
-
-  /// Ā and B̄ by the paper's generalised bilinear rule: the share `weight` at the step's end.
-  ///
-  /// - Throws: `StateSpaceError` where a mode would grow.
-  public func file(
-    of system: HippoSystem,
-    weight: Double
-  ) throws(StateSpaceError) -> StateSpaceFile {
-    var file = try StateSpaceFile(system)
-    let dense = try DenseSystem(file)
-    let (now, next) = (Double(step), Double(step) + 1)
-    let weights = (explicit: (1 - weight) / now, implicit: weight / next, input: 1 / now)
-    let fastest = Double(system.order)
-    let growth = abs(1 - weights.explicit * fastest) / (1 + weights.implicit * fastest)
-    guard growth <= 1 else {
-      throw .limit(
-        "gbt:\(weight) explodes at K = \(step): the mode -\(system.order) grows by \(growth) a step; "
-          + "it is stable from about K = \((((1 - 2 * weight) * fastest) / 2).rounded(.up)) on; use "
-          + "--convention optimal"
-      )
-    }
-    let pair = try solved(dense, weights)
-    file.arrays["A_bar"] = dense.stored([pair.a], shape: [dense.order, dense.order])
-    file.arrays["B_bar"] = dense.stored([pair.b], shape: [dense.order])
-    file.metadata[StateSpaceFile.Key.method] = DiscretizationMethod.generalizedBilinear(weight).name
-    return named(file)
-  }
-
-  private func named(_ file: StateSpaceFile) -> StateSpaceFile {
-    var file = file
     file.metadata[StateSpaceFile.Key.legsStep] = "\(step)"
     file.metadata[StateSpaceFile.Key.equation] =
       "x' = (A x + B u) / t; x[K+1] = A_bar x[K] + B_bar u[K] at K = \(step)"
     return file
+  }
+
+  /// Ā and B̄ as arrays of a file.
+  func matrices(
+    of varying: VaryingSystem
+  ) throws(StateSpaceError) -> (a: StateSpaceArray, b: StateSpaceArray) {
+    let (system, dense) = (varying.system, varying.dense)
+    if varying.rule == .convention(.optimal), system.measure == .legs {
+      let (a, b) = exact(system)
+      return (
+        StateSpaceArray(a.elements, shape: [a.rows, a.columns]), StateSpaceArray(b, shape: [a.rows])
+      )
+    }
+    let pair: (a: Matrix, b: Matrix)
+    if let weights = varying.rule.weights(step: step) {
+      try varying.check(weights, step: step)
+      pair = try solved(dense, weights)
+    } else {
+      // In the time ln t the equation has constant coefficients.
+      let length = TwoDoubles(1, over: step).high.logOfOnePlus
+      pair = try DiscretizationMethod.zeroOrderHold(dense.a, dense.b, step: length)
+    }
+    return (
+      dense.stored([pair.a], shape: [dense.order, dense.order]),
+      dense.stored([pair.b], shape: [dense.order])
+    )
   }
 
   private func solved(

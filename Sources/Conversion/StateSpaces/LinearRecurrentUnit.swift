@@ -13,6 +13,8 @@ public struct LinearRecurrentUnit: Sendable {
   private let input: [ComplexNumber]
   private let output: StateSpaceArray
   private let skip: StateSpaceArray?
+  /// The tensors of the layer's surroundings that are no part of the unit.
+  private let others: [String]
   private var states: Int { values.count }
   private var inputs: Int { input.count / max(states, 1) }
 
@@ -35,10 +37,17 @@ public struct LinearRecurrentUnit: Sendable {
       }
       return array
     }
-    let (nu, theta, gamma) = (
-      try required("nu_log").values, try required("theta_log").values,
-      try required("gamma_log").values
-    )
+    others = try Self.others(of: reader, layer)
+    func list(_ name: String) throws -> [Double] {
+      let array = try required(name)
+      guard array.shape.count == 1, !array.isComplex else {
+        throw StateSpaceError.mismatch(
+          "\(layer)\(name) has the shape \(array.storedShape), and one number a state was expected"
+        )
+      }
+      return array.values
+    }
+    let (nu, theta, gamma) = (try list("nu_log"), try list("theta_log"), try list("gamma_log"))
     let (real, imaginary) = (try required("B_re"), try required("B_im"))
     let (c, cImaginary) = (try required("C_re"), try required("C_im"))
     let count = nu.count
@@ -47,12 +56,16 @@ public struct LinearRecurrentUnit: Sendable {
       c.shape[1] == count, cImaginary.shape == c.shape
     else {
       throw StateSpaceError.mismatch(
-        "\(layer)B_re has the shape \(real.shape) and C_re \(c.shape) for \(count) states"
+        "\(layer)B_re has the shape \(real.shape), B_im \(imaginary.shape), C_re \(c.shape) and C_im "
+          + "\(cImaginary.shape) for \(count) states"
       )
     }
     values = zip(nu, theta).map { nu, theta in
       let (size, angle) = (exp(-exp(nu)), exp(theta))
       return ComplexNumber(size * cos(angle), size * sin(angle))
+    }
+    guard ![real, imaginary, c, cImaginary].contains(where: \.isComplex) else {
+      throw StateSpaceError.mismatch("\(layer)B_re, B_im, C_re and C_im are real numbers")
     }
     let inputs = real.shape[1]
     input = real.values.indices.map { index in
@@ -64,6 +77,47 @@ public struct LinearRecurrentUnit: Sendable {
       shape: c.shape
     )
     skip = try array("D")
+    try Self.check(skip, layer, inputs: inputs, outputs: c.shape[0])
+  }
+
+  /// The parameters of a unit.
+  private static let names: Set<String> = [
+    "nu_log", "theta_log", "gamma_log", "B_re", "B_im", "C_re", "C_im", "D",
+  ]
+
+  /// The tensors below a layer that are none of the unit's, which are refused beside these and named further down.
+  private static func others(
+    of reader: any CheckpointReader,
+    _ layer: String
+  ) throws(StateSpaceError) -> [String] {
+    var others: [String] = []
+    for tensor in reader.tensors where tensor.name.hasPrefix(layer) {
+      let rest = String(tensor.name.dropFirst(layer.count))
+      guard !names.contains(rest) else { continue }
+      guard rest.contains(".") else {
+        throw .mismatch(
+          "\(tensor.name) is no parameter of a linear recurrent unit (\(names.sorted().joined(separator: ", "))): "
+            + "leaving it out would be another unit"
+        )
+      }
+      others.append(tensor.name)
+    }
+    return others
+  }
+
+  private static func check(
+    _ skip: StateSpaceArray?,
+    _ layer: String,
+    inputs: Int,
+    outputs: Int
+  ) throws(StateSpaceError) {
+    guard let skip else { return }
+    let isVector = [[inputs], [outputs], [1]].contains(skip.shape)
+    guard !skip.isComplex, isVector || skip.shape == [outputs, inputs] else {
+      throw .mismatch(
+        "\(layer)D has the shape \(skip.storedShape), and there are \(inputs) inputs and \(outputs) outputs"
+      )
+    }
   }
 
   /// What stands before the names of a layer; of the only one where none is wanted.
@@ -91,6 +145,16 @@ public struct LinearRecurrentUnit: Sendable {
     guard let c = file.arrays["C"], c.isComplex, c.shape.count == 2 else {
       throw StateSpaceError.mismatch("holds no complex C of outputs and states")
     }
+    let used: Set =
+      file.arrays["A_bar"] == nil ? ["Lambda", "B", "C", "D"] : ["A_bar", "B_bar", "C", "D"]
+    let unused = file.unused(besides: used)
+    guard unused.isEmpty else {
+      throw StateSpaceError.mismatch(
+        "\(unused.joined(separator: ", ")) beside \(used.sorted().joined(separator: ", ")): no system that 'ssm "
+          + "convert --to lru-…' writes"
+      )
+    }
+    others = []
     func matrix(_ name: String) throws -> [ComplexNumber] {
       guard let b = file.arrays[name], b.isComplex, b.shape.count == 2, b.shape[0] == c.shape[1]
       else { throw StateSpaceError.mismatch("holds no complex \(name) of states and inputs") }
@@ -113,11 +177,19 @@ public struct LinearRecurrentUnit: Sendable {
     } else {
       throw StateSpaceError.mismatch("holds neither A_bar nor Lambda")
     }
-    guard values.count == c.shape[1] else {
+    guard values.count == c.shape[1],
+      (file.arrays["A_bar"] ?? file.arrays["Lambda"])?.shape == [values.count]
+    else {
       throw StateSpaceError.mismatch("C is of \(c.shape[1]) states, and there are \(values.count)")
     }
     output = c
     skip = file.arrays["D"]
+    try Self.check(
+      skip,
+      "",
+      inputs: input.count / max(values.count, 1),
+      outputs: c.shape[0]
+    )
   }
 
   /// The system as it is stepped: x' = A_bar x + B_bar u, y = Re(C x) + D u.
@@ -126,6 +198,7 @@ public struct LinearRecurrentUnit: Sendable {
     file.arrays["D"] = skip
     file.arrays["A_bar"] = StateSpaceArray(values, shape: [states])
     file.arrays["B_bar"] = StateSpaceArray(input, shape: [states, inputs])
+    file.unused = others
     file.metadata["tessera.ssm.lru"] =
       "discrete; y = Re(C x) + D u, every state stored, no factor 2"
     return file
@@ -157,6 +230,7 @@ public struct LinearRecurrentUnit: Sendable {
       },
       shape: [states, inputs]
     )
+    file.unused = others
     file.metadata["tessera.ssm.lru"] =
       "continuous, zoh at the step; y = Re(C x) + D u, every state stored, no factor 2"
     file.metadata[StateSpaceFile.Key.step] = "\(step)"

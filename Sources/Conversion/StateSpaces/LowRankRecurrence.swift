@@ -13,7 +13,8 @@ struct LowRankRecurrence {
   private let weight: Double
   private let step: Double
   private let b: [ComplexNumber]
-  private let c: [ComplexNumber]
+  /// The rows of C.
+  private let outputs: [[ComplexNumber]]
 
   init(
     _ system: LowRankSystem,
@@ -41,7 +42,9 @@ struct LowRankRecurrence {
     self.weight = weight
     self.step = step
     b = system.b(channel)
-    c = system.c(channel) ?? Array(repeating: .one, count: system.modes)
+    outputs = (0..<system.outputCount).map { output in
+      system.c(channel, output: output) ?? Array(repeating: .one, count: system.modes)
+    }
   }
 
   /// p* x over both halves: twice the real part.
@@ -78,19 +81,21 @@ struct LowRankRecurrence {
   /// B̄.
   var input: [ComplexNumber] { solved(b.map { step * $0 }) }
 
-  /// 2 Re C Ā^l B̄.
-  func kernel(length: Int) -> [Double] {
+  /// 2 Re C Ā^l B̄ of each row of C.
+  func kernels(length: Int) -> [[Double]] {
     var x = input
-    var values: [Double] = []
-    values.reserveCapacity(length)
+    var kernels = outputs.map { _ in [Double]() }
+    for output in kernels.indices { kernels[output].reserveCapacity(length) }
     for _ in 0..<length {
-      var sum = 0.0
-      for index in x.indices {
-        sum += c[index].real * x[index].real - c[index].imaginary * x[index].imaginary
+      for (output, c) in outputs.enumerated() {
+        var sum = 0.0
+        for index in x.indices {
+          sum += c[index].real * x[index].real - c[index].imaginary * x[index].imaginary
+        }
+        kernels[output].append(2 * sum)
       }
-      values.append(2 * sum)
       x = next(x)
     }
-    return values
+    return kernels
   }
 }

@@ -6,11 +6,16 @@ struct LowRankSystem {
   let modes: Int
   let ranks: Int
   let leadingShape: [Int]
+  /// `[outputs]` where C has several rows a channel, else empty.
+  let outputShape: [Int]
   private let values: [ComplexNumber]
   private let corrections: [ComplexNumber]
   private let inputs: [ComplexNumber]
-  private let outputs: [ComplexNumber]?
+  private let diagonal: DiagonalSystem
   private let correctionsHaveChannels: Bool
+
+  /// The rows of C that each channel has.
+  var outputCount: Int { diagonal.outputCount }
 
   /// Takes the arrays of a file: Lambda, B, C as in `DiagonalSystem`; P [rank, modes] or
   /// [rank, channels, modes].
@@ -32,14 +37,15 @@ struct LowRankSystem {
     let diagonal = try DiagonalSystem(file, channels: channels ?? rows)
     self.modes = diagonal.modes
     self.channels = diagonal.channels
+    self.diagonal = diagonal
     leadingShape = diagonal.leadingShape
+    outputShape = diagonal.outputShape
     ranks = p.shape[0]
     correctionsHaveChannels = rows != nil
     corrections = p.complexValues
     let all = 0..<diagonal.channels
     values = all.flatMap { diagonal.lambda($0) }
     inputs = all.flatMap { diagonal.b($0) }
-    outputs = file.arrays["C"] == nil ? nil : all.flatMap { diagonal.c($0) ?? [] }
   }
 
   private func row(_ channel: Int) -> Range<Int> { channel * modes..<(channel + 1) * modes }
@@ -48,8 +54,10 @@ struct LowRankSystem {
   func lambda(_ channel: Int) -> [ComplexNumber] { Array(values[row(channel)]) }
   /// B of one channel.
   func b(_ channel: Int) -> [ComplexNumber] { Array(inputs[row(channel)]) }
-  /// C of one channel, or nil.
-  func c(_ channel: Int) -> [ComplexNumber]? { outputs.map { Array($0[row(channel)]) } }
+  /// One row of C of one channel, or nil.
+  func c(_ channel: Int, output: Int = 0) -> [ComplexNumber]? {
+    diagonal.c(channel, output: output)
+  }
 
   /// The P of each rank of one channel.
   func p(_ channel: Int) -> [[ComplexNumber]] {

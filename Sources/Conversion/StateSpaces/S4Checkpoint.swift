@@ -50,10 +50,46 @@ public struct S4Checkpoint: Sendable {
     tensors = Dictionary(reader.tensors.map { ($0.name, $0) }) { first, _ in first }
   }
 
+  /// The tensors of a layer's kernel.
+  private static let names: Set<String> = ["inv_dt", "A_real", "A_imag", "B", "C", "P", "l_kernel"]
+
   /// The prefixes of the layers, such as `layers.0.layer.kernel.`.
   public var layers: [String] {
-    reader.tensors.map(\.name).filter { $0.hasSuffix("inv_dt") }.map { String($0.dropLast(6)) }
-      .filter { tensors["\($0)A_real"] != nil && tensors["\($0)C"] != nil }
+    reader.tensors.map(\.name).filter { $0 == "inv_dt" || $0.hasSuffix(".inv_dt") }
+      .map { String($0.dropLast(6)) }
+  }
+
+  /// Refuses a layer of which a tensor is missing, or has a name that version 4 does not know.
+  private func checkNames(_ prefix: String) throws(StateSpaceError) {
+    for name in ["inv_dt", "A_real", "C"] where tensors[prefix + name] == nil {
+      let list = layers.isEmpty ? "none" : layers.joined(separator: ", ")
+      throw .mismatch("holds no '\(prefix)\(name)'; layers with inv_dt here: \(list)")
+    }
+    for tensor in reader.tensors where tensor.name.hasPrefix(prefix) {
+      let rest = String(tensor.name.dropFirst(prefix.count))
+      guard !S4Checkpoint.names.contains(rest), !(prefix.isEmpty && rest.contains(".")) else {
+        continue
+      }
+      throw .mismatch(
+        "\(tensor.name) is no tensor of a kernel of version 4 (\(S4Checkpoint.names.sorted().joined(separator: ", "))): "
+          + "leaving it out would be another system"
+      )
+    }
+  }
+
+  /// What stands before the names of the block around a kernel.
+  private func block(_ prefix: String) -> String {
+    let path = prefix.dropLast().split(separator: ".").dropLast()
+    return path.isEmpty ? "" : path.joined(separator: ".") + "."
+  }
+
+  /// The tensors of a kernel's block that are no part of the kernel; D aside.
+  private func others(_ prefix: String) -> [String] {
+    let block = block(prefix)
+    return reader.tensors.map(\.name).filter { name in
+      name.hasPrefix(block) && name != block + "D"
+        && (prefix.isEmpty ? name.contains(".") : !name.hasPrefix(prefix))
+    }
   }
 
   /// Whether the checkpoint has a tensor of this name.
@@ -69,24 +105,24 @@ public struct S4Checkpoint: Sendable {
     return (array.storedShape, array.values)
   }
 
-  /// One layer as a state space with a channel a row.
+  /// One layer as a state space with a channel a head, and an output for each of C's rows: S4's channels, and
+  /// behind them those of its second direction.
   ///
-  /// - Parameters:
-  ///   - prefix: One of `layers`; a final dot may be missing.
-  ///   - channel: Which of C's channels, the first axis.
-  /// - Returns: A diagonal system, or one of low rank, with `dt` and `l_kernel`.
-  /// - Throws: `StateSpaceError` where arrays are missing or do not fit.
-  public func file(layer prefix: String, channel: Int = 0) throws -> StateSpaceFile {
+  /// - Parameter prefix: One of `layers`; a final dot may be missing.
+  /// - Returns: A diagonal system, or one of low rank, with `dt`, `l_kernel` and D; C is [H, N], or [channels, H, N]
+  ///   where there are several. What else the block holds is named in `unused`.
+  /// - Throws: `StateSpaceError` where arrays are missing, unknown or do not fit.
+  public func file(layer prefix: String) throws -> StateSpaceFile {
     let prefix = prefix.isEmpty || prefix.hasSuffix(".") ? prefix : prefix + "."
+    try checkNames(prefix)
     let (stepShape, steps) = try array(prefix + "inv_dt")
     let c = try array(prefix + "C")
-    guard c.shape.count == 4, c.shape[3] == 2, channel < c.shape[0] else {
+    guard c.shape.count == 4, c.shape[3] == 2, c.shape[0] > 0 else {
       throw StateSpaceError.mismatch(
-        "\(prefix)C has the shape \(c.shape), and [channels, H, N, 2] with over \(channel) channels was "
-          + "expected"
+        "\(prefix)C has the shape \(c.shape), and [channels, H, N, 2] was expected"
       )
     }
-    let (heads, modes) = (c.shape[1], c.shape[2])
+    let (channels, heads, modes) = (c.shape[0], c.shape[1], c.shape[2])
     guard stepShape == [heads, 1] || stepShape == [heads] else {
       throw StateSpaceError.mismatch(
         "\(prefix)inv_dt has the shape \(stepShape), and [\(heads), 1] was expected: untied steps have no "
@@ -97,7 +133,12 @@ public struct S4Checkpoint: Sendable {
     let imaginary = try array(prefix + "A_imag")
     guard real.shape.count == 2, real.shape[1] == modes, real.shape[0] > 0,
       heads % real.shape[0] == 0, imaginary.shape == real.shape
-    else { throw StateSpaceError.mismatch("\(prefix)A_real has the shape \(real.shape)") }
+    else {
+      throw StateSpaceError.mismatch(
+        "\(prefix)A_real has the shape \(real.shape) and A_imag \(imaginary.shape): [S, \(modes)] was expected, S "
+          + "a divisor of \(heads) heads"
+      )
+    }
     let copies = real.shape[0]
     let values = zip(real.values, imaginary.values).map {
       ComplexNumber(-transforms.real($0), -transforms.imaginary($1))
@@ -105,19 +146,46 @@ public struct S4Checkpoint: Sendable {
     var file = StateSpaceFile(arrays: [:], metadata: [:])
     file.arrays["Lambda"] = tiled(values, heads: heads, copies: copies, modes: modes)
     let b = try array(prefix + "B")
-    guard b.values.count == copies * modes * 2 else {
-      throw StateSpaceError.mismatch("\(prefix)B has the shape \(b.shape)")
+    guard b.shape == [1, copies, modes, 2] else {
+      throw StateSpaceError.mismatch(
+        "\(prefix)B has the shape \(b.shape), and [1, \(copies), \(modes), 2] was expected, as A_real has "
+          + "\(copies) systems"
+      )
     }
     file.arrays["B"] = tiled(complex(b.values), heads: heads, copies: copies, modes: modes)
-    let size = heads * modes * 2
     file.arrays["C"] = StateSpaceArray(
-      values: Array(c.values[channel * size..<(channel + 1) * size]),
-      shape: [heads, modes],
+      values: c.values,
+      shape: channels == 1 ? [heads, modes] : [channels, heads, modes],
       isComplex: true
     )
     file.arrays["dt"] = StateSpaceArray(steps.map { transforms.step($0) }, shape: [heads])
     try addLowRank(to: &file, prefix, heads: heads, copies: copies, modes: modes)
+    try addSkip(to: &file, prefix, channels: channels, heads: heads)
+    file.unused = others(prefix)
     return file
+  }
+
+  /// D of the block around a kernel: a row a channel, of which a second direction has none.
+  private func addSkip(
+    to file: inout StateSpaceFile,
+    _ prefix: String,
+    channels: Int,
+    heads: Int
+  ) throws {
+    let name = block(prefix) + "D"
+    guard tensors[name] != nil else { return }
+    let d = try array(name)
+    let isTwoWay = d.shape == [channels / 2, heads] && channels % 2 == 0
+    guard d.shape == [heads] || d.shape == [channels, heads] || isTwoWay else {
+      throw StateSpaceError.mismatch(
+        "\(name) has the shape \(d.shape), and [\(channels), \(heads)] was expected, or half as many rows in a "
+          + "layer with two directions"
+      )
+    }
+    file.arrays["D"] = StateSpaceArray(d.values, shape: d.shape[0] == 1 ? [heads] : d.shape)
+    guard isTwoWay else { return }
+    file.metadata[StateSpaceFile.Key.directions] =
+      "2: the first \(channels / 2) outputs of C run forward, the others backward"
   }
 
   private func addLowRank(
@@ -134,7 +202,9 @@ public struct S4Checkpoint: Sendable {
     }
     let p = try array(prefix + "P")
     guard p.shape.count == 4, p.shape[1...] == [copies, modes, 2] else {
-      throw StateSpaceError.mismatch("\(prefix)P has the shape \(p.shape)")
+      throw StateSpaceError.mismatch(
+        "\(prefix)P has the shape \(p.shape), and [rank, \(copies), \(modes), 2] was expected"
+      )
     }
     let rank = p.shape[0]
     let values = complex(p.values)
@@ -153,7 +223,7 @@ public struct S4Checkpoint: Sendable {
   private func length(_ prefix: String) throws -> Double {
     guard tensors[prefix + "l_kernel"] != nil else { return 0 }
     let stored = try array(prefix + "l_kernel")
-    guard stored.values.count == 1 else {
+    guard stored.values.count == 1, stored.shape.count <= 1 else {
       throw StateSpaceError.mismatch(
         "\(prefix)l_kernel has the shape \(stored.shape), and one length was expected"
       )
@@ -195,25 +265,26 @@ public struct S4Checkpoint: Sendable {
         "0 layers with inv_dt, A_real and C: no checkpoint of S4 version 4"
       )
     }
+    // A kernel without its step, or with one of another name, would keep the old rate.
+    let known = Set(layers)
+    for name in reader.tensors.map(\.name) {
+      let path = name.split(separator: ".")
+      guard let last = path.last, ["A_real", "log_dt"].contains(last) else { continue }
+      let prefix = path.dropLast().map { $0 + "." }.joined()
+      guard !known.contains(prefix) else { continue }
+      throw StateSpaceError.mismatch(
+        "\(name) has no \(prefix)inv_dt beside it: no layer of version 4"
+      )
+    }
     var changed: [String: Tensor] = [:]
     for prefix in layers {
+      try checkNames(prefix)
       let steps = try array(prefix + "inv_dt")
       let moved = steps.values.map { transforms.step == .exp ? $0 + log(factor) : $0 * factor }
       changed[prefix + "inv_dt"] = try tensor(prefix + "inv_dt", moved)
       guard tensors[prefix + "P"] != nil, try length(prefix) != 0 else { continue }
-      let c = try array(prefix + "C").shape
-      guard c.count == 4, c[0] > 0 else {
-        throw StateSpaceError.mismatch(
-          "\(prefix)C has the shape \(c), and [channels, H, N, 2] was expected"
-        )
-      }
-      var values: [Double] = []
-      for channel in 0..<c[0] {
-        let layer = try file(layer: prefix, channel: channel)
-        let restored = try layer.resampled(by: 1, structure: .dplr)
-        values += restored.arrays["C"]?.values ?? []
-      }
-      changed[prefix + "C"] = try tensor(prefix + "C", values)
+      let restored = try file(layer: prefix).resampled(by: 1, structure: .dplr)
+      changed[prefix + "C"] = try tensor(prefix + "C", restored.arrays["C"]?.values ?? [])
       changed[prefix + "l_kernel"] = try tensor(prefix + "l_kernel", [0])
     }
     let all = try reader.tensors.map { info in

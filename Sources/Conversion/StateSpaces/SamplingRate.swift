@@ -16,10 +16,9 @@ extension StateSpaceFile {
     guard factor > 0, factor.isFinite else {
       throw .limit("the factor \(factor) is not a finite number above 0")
     }
-    guard let dt = arrays["dt"], !dt.isComplex, dt.shape.count <= 1 else {
+    guard let dt = arrays["dt"], let steps = try storedSteps() else {
       throw .mismatch("no dt is stored: a system in continuous time has no sampling rate to change")
     }
-    let steps: StepLengths = dt.shape.isEmpty ? .one(dt.values[0]) : .channels(dt.values)
     try steps.check()
     var result = self
     if structure == .dplr { try result.undoTruncation(steps) }
@@ -38,26 +37,21 @@ extension StateSpaceFile {
 
   /// Turns C (I - Ā^L) back into C, and sets L to 0.
   private mutating func undoTruncation(_ steps: StepLengths) throws(StateSpaceError) {
-    guard let stored = arrays["l_kernel"]?.values.first, stored != 0 else { return }
-    guard let length = Int(exactly: stored), (1...1 << 40).contains(length) else {
-      throw .mismatch("l_kernel is \(stored), and a length is a whole number")
-    }
+    let length = try truncation()
+    guard length > 0 else { return }
     let c = try array("C")
     let system = try LowRankSystem(self, channels: steps.shape.first)
-    guard c.shape.count == 1 || c.shape[0] == system.channels else {
-      throw .mismatch("C has the shape \(c.storedShape), and there are \(system.channels) channels")
-    }
-    var values: [ComplexNumber] = []
+    var rows = [[ComplexNumber]](repeating: [], count: system.outputCount)
     for channel in 0..<system.channels {
-      let step = steps.values.count == 1 ? steps.values[0] : steps.values[channel]
-      let row = system.c(channel) ?? []
-      values += try SamplingRate.untruncated(
-        row,
+      let restored = try SamplingRate.untruncated(
+        rows.indices.map { system.c(channel, output: $0) ?? [] },
         matrix: system.matrix(channel),
-        step: step,
+        step: steps.values.count == 1 ? steps.values[0] : steps.values[channel],
         length: length
       )
+      for (output, row) in restored.enumerated() { rows[output] += row }
     }
+    let values = rows.flatMap(\.self)
     let shape = values.count == c.complexValues.count ? c.shape : [system.channels, system.modes]
     arrays["C"] = StateSpaceArray(values, shape: shape)
     arrays["l_kernel"] = StateSpaceArray([0], shape: arrays["l_kernel"]?.shape ?? [])
@@ -66,15 +60,15 @@ extension StateSpaceFile {
 
 /// The change of C that S4 makes for the length of its training.
 enum SamplingRate {
-  /// C from C̃ = C (I - Ā^L), Ā bilinear, over both conjugate halves.
+  /// The rows of C from those of C̃ = C (I - Ā^L), Ā bilinear, over both conjugate halves.
   ///
   /// - Throws: `StateSpaceError` where I - Ā^L is singular, as for a mode that does not decay.
   static func untruncated(
-    _ c: [ComplexNumber],
+    _ rows: [[ComplexNumber]],
     matrix: ComplexMatrix,
     step: Double,
     length: Int
-  ) throws(StateSpaceError) -> [ComplexNumber] {
+  ) throws(StateSpaceError) -> [[ComplexNumber]] {
     let order = matrix.rows
     let half = step / 2
     let implicit = ComplexMatrix(rows: order, columns: order) { row, column in
@@ -94,8 +88,10 @@ enum SamplingRate {
     let remaining = ComplexMatrix(rows: order, columns: order) { row, column in
       (row == column ? .one : .zero) - power[column, row]
     }
-    let both = c + c.map(\.conjugate)
-    let column = ComplexMatrix(rows: order, columns: 1, elements: both)
-    return Array(try LinearAlgebra.solve(remaining, column).elements.prefix(c.count))
+    let columns = ComplexMatrix(rows: order, columns: rows.count) { row, column in
+      row < order / 2 ? rows[column][row] : rows[column][row - order / 2].conjugate
+    }
+    let solved = try LinearAlgebra.solve(remaining, columns)
+    return rows.indices.map { column in (0..<order / 2).map { solved[$0, column] } }
   }
 }

@@ -27,6 +27,12 @@ extension SignalEncoder {
         done += 1
       }
     }
+    if case .varying(let varying) = kernel {
+      while done < count {
+        try matrixStep(varying, samples, at: done, every: every, into: rows)
+        done += 1
+      }
+    }
     if done < count {
       for channel in 0..<channels {
         step(source, from: done, count: count - done, channel, every: every, into: rows)
@@ -76,6 +82,48 @@ extension SignalEncoder {
       let row = (number + 1) / every - 1 - seen / every
       let start = (row * channels + channel) * order
       for n in 0..<order { unsafe rows.pointer[start + n] = next[n] * scales[n] }
+    }
+  }
+
+  /// One step with matrices of its own; before the first that there are, the state is that of a constant.
+  private func matrixStep(
+    _ varying: VaryingSystem,
+    _ samples: [Double],
+    at position: Int,
+    every: Int,
+    into rows: DoubleStorage
+  ) throws(StateSpaceError) {
+    let number = seen + position
+    let order = system.order
+    let isComplex = varying.dense.isComplex
+    var matrices: (a: [ComplexNumber], b: [ComplexNumber])?
+    if number >= varying.rule.firstStep {
+      let pair = try LegsStep(number, first: varying.rule.firstStep).matrices(of: varying)
+      matrices = (pair.a.complexValues, pair.b.complexValues)
+    }
+    let scales = scales.values
+    for channel in 0..<channels {
+      let sample = samples[position * channels + channel]
+      let stored = states[channel].values
+      let state = (0..<order).map {
+        isComplex ? ComplexNumber(stored[2 * $0], stored[2 * $0 + 1]) : ComplexNumber(stored[$0])
+      }
+      var next = [ComplexNumber](repeating: .zero, count: order)
+      if let (a, b) = matrices {
+        let matrix = ComplexMatrix(rows: order, columns: order, elements: a)
+        next = zip(matrix.times(state), b).map { $0 + sample * $1 }
+      } else {
+        // The constant is the first function of LegS, and that of the frequency 0.
+        next[isComplex ? order / 2 : 0] = ComplexNumber(sample)
+      }
+      let values = isComplex ? next.flatMap { [$0.real, $0.imaginary] } : next.map(\.real)
+      for (n, value) in values.enumerated() { unsafe states[channel].pointer[n] = value }
+      guard (number + 1) % every == 0 else { continue }
+      let row = (number + 1) / every - 1 - seen / every
+      let start = (row * channels + channel) * doubles
+      for (n, value) in values.enumerated() {
+        unsafe rows.pointer[start + n] = value * scales[n]
+      }
     }
   }
 
@@ -131,6 +179,7 @@ extension SignalEncoder {
         state,
         target
       )
+    case .varying: preconditionFailure("these steps have matrices of their own")
     case .rotation(let rotation):
       unsafe run(rotation, signal, on: state, into: target)
     case .dense(let columns, let input):

@@ -2,15 +2,19 @@ import CKernels
 
 /// The kernels that step a system, and their numbers.
 extension SignalEncoder {
-  static func legs(
+  static func varying(
     _ system: HippoSystem,
-    _ convention: LegsConvention
+    _ rule: VaryingRule
   ) throws(StateSpaceError) -> Kernel {
-    guard system.measure == .legs else {
-      throw .mismatch(
-        "conventions of the factor 1/t are defined for legs, not for \(system.measure.rawValue); say "
-          + "--method and --dt"
+    guard system.measure == .legs, case .convention(let convention) = rule else {
+      // The scales of the form come last, as with the other kernels.
+      let paper = try HippoSystem(
+        system.measure,
+        order: system.order,
+        window: system.window,
+        tilt: system.tilt
       )
+      return .varying(try VaryingSystem(paper, rule))
     }
     // While 1/K is large, the exact matrices cost less than a Taylor sum in many parts.
     let parts = UInt64(max(32, system.order / 5))
@@ -34,6 +38,11 @@ extension SignalEncoder {
     padded: Int
   ) throws(StateSpaceError) -> Kernel {
     try StepLengths.one(step).check()
+    if case .generalizedBilinear(let weight) = method, weight < 0.5, !system.measure.isDiagonal {
+      // What discretize compares, so that both refuse the same steps.
+      let dense = try DenseSystem(StateSpaceFile(system, isDecomposed: false))
+      try method.check(step: step, against: LinearAlgebra.eigenvalues(dense.a))
+    }
     if system.measure.isDiagonal { return try diagonal(system, method, step: step) }
     if system.measure.isComplex { return try complex(system, method, step: step, padded: padded) }
     let paper = try HippoSystem(
@@ -44,7 +53,6 @@ extension SignalEncoder {
     )
     let (a, b) = try paper.matrices()
     if case .generalizedBilinear(let weight) = method {
-      if weight < 0.5 { try method.check(step: step, against: LinearAlgebra.eigenvalues(a)) }
       if let structure = SemiseparableMatrix(paper) {
         return sweeps(structure, b, weight: weight, step: step)
       }
@@ -140,9 +148,6 @@ extension SignalEncoder {
     padded: Int
   ) throws(StateSpaceError) -> Kernel {
     let (a, b) = try system.complexMatrices()
-    if case .generalizedBilinear(let weight) = method, weight < 0.5 {
-      try method.check(step: step, against: LinearAlgebra.eigen(a).values)
-    }
     // Real and imaginary parts alternate, as states are stored.
     let order = system.order
     let blocks = Matrix(order: 2 * order) { row, column in

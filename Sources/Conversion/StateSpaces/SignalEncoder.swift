@@ -3,14 +3,15 @@ import CKernels
 /// The states of a system after each sample of a signal, a block of samples at a time.
 ///
 /// O(N) a step for LegS in every convention, for legs, legt, lmu, fout and lagt by backward Euler,
-/// bilinear and GBT rules, and for diagonal systems; `zoh` of the others multiplies by a dense Ā.
+/// bilinear and GBT rules, and for diagonal systems; `zoh` of the others multiplies by a dense Ā. O(N³) a step for
+/// fourier-full, and LegS by a rule with weights, with their factor 1/t.
 public final class SignalEncoder {
   /// How the state is stepped.
   public enum Stepping: Hashable, Sendable {
     /// Constant coefficients.
     case constant(DiscretizationMethod, step: Double)
-    /// LegS with its factor 1/t.
-    case legs(LegsConvention)
+    /// With the factor 1/t of legs and fourier-full.
+    case varying(VaryingRule)
   }
 
   /// The loop that steps the states, and what it needs.
@@ -24,6 +25,8 @@ public final class SignalEncoder {
       after: DoubleStorage
     )
     case rotation(Rotation)
+    /// Matrices of their own for each step.
+    case varying(VaryingSystem)
     case dense(columns: DoubleStorage, input: DoubleStorage)
   }
 
@@ -85,7 +88,7 @@ public final class SignalEncoder {
     let padded = padded
     states = (0..<channels).map { _ in DoubleStorage(zeros: padded) }
     switch stepping {
-    case .legs(let convention): kernel = try SignalEncoder.legs(system, convention)
+    case .varying(let rule): kernel = try SignalEncoder.varying(system, rule)
     case .constant(let method, let step):
       kernel = try SignalEncoder.constant(system, method, step: step, padded: padded)
     }

@@ -2,7 +2,7 @@ extension StateSpaceCheck {
   /// The samples over which recurrence and kernel are compared.
   private static let sampleCount = 64
 
-  /// Steps a signal through the first channel of a system, and convolves it with the kernel.
+  /// Steps a signal through every channel of a system to every output, and convolves it with the kernel.
   ///
   /// - Returns: nil where no kernel exists: LegS at one K, or C that is truncated.
   /// - Throws: `StateSpaceError` where shapes do not fit.
@@ -11,77 +11,111 @@ extension StateSpaceCheck {
     _ structure: StateSpaceFile.Structure,
     size: Double
   ) throws(StateSpaceError) -> Recurrence? {
-    guard file.metadata[StateSpaceFile.Key.legsStep] == nil,
-      file.arrays["l_kernel"]?.values.first ?? 0 == 0
-    else { return nil }
+    guard file.metadata[StateSpaceFile.Key.legsStep] == nil, try file.truncation() == 0 else {
+      return nil
+    }
     let named = file.metadata[StateSpaceFile.Key.method].flatMap { DiscretizationMethod(name: $0) }
     let rule = structure == .dplr ? .bilinear : named ?? .bilinear
-    let stored = file.arrays["dt"].flatMap { $0.isComplex ? nil : $0.values.first }
     // Where there is none: the step in which the fastest mode turns or fades by one e-fold.
-    let step = stored ?? 1 / max(1, size)
-    guard let single = try firstChannel(of: file, structure) else { return nil }
-    let discrete = try single.discretized(by: rule, steps: .one(step), structure: structure)
-    let kernel = try single.kernel(
+    let steps = try file.storedSteps() ?? .one(1 / max(1, size))
+    let signal = signal()
+    var (difference, largest) = (0.0, 0.0)
+    let systems =
+      try structure == .dense
+      ? denseSingles(of: file, steps) : singles(of: file, structure, steps)
+    guard !systems.isEmpty else { return nil }
+    for (system, step) in systems {
+      let found = try differences(system, structure, rule, step, signal)
+      difference = max(difference, found.difference)
+      largest = max(largest, found.largest)
+    }
+    return Recurrence(
+      method: rule.name,
+      dt: steps.values[0],
+      difference: largest > 0 ? difference / largest : difference
+    )
+  }
+
+  /// The largest difference of one system's outputs, and the largest output.
+  private static func differences(
+    _ system: StateSpaceFile,
+    _ structure: StateSpaceFile.Structure,
+    _ rule: DiscretizationMethod,
+    _ step: Double,
+    _ signal: [Double]
+  ) throws(StateSpaceError) -> (difference: Double, largest: Double) {
+    let discrete = try system.discretized(by: rule, steps: .one(step), structure: structure)
+    let kernel = try system.kernel(
       .made(rule, .one(step)),
       length: sampleCount,
       structure: structure
     ).complexValues.map(\.real)
-    let signal = signal()
-    let outputs = try outputs(of: discrete, structure, signal)
     var (difference, largest) = (0.0, 0.0)
-    for (index, output) in outputs.enumerated() {
+    for (index, output) in try outputs(of: discrete, structure, signal).enumerated() {
       var sum = 0.0
       for past in 0...index { sum += kernel[past] * signal[index - past] }
       difference = max(difference, abs(sum - output))
       largest = max(largest, abs(output))
     }
-    return Recurrence(
-      method: rule.name,
-      dt: step,
-      difference: largest > 0 ? difference / largest : difference
-    )
+    return (difference, largest)
   }
 
-  /// The first channel alone, with the first output; ones where the file has none.
-  private static func firstChannel(
+  /// Each channel with each output of a diagonal or low-rank system as one of its own; C that is absent counts as ones.
+  private static func singles(
     of file: StateSpaceFile,
-    _ structure: StateSpaceFile.Structure
-  ) throws(StateSpaceError) -> StateSpaceFile? {
-    var single = StateSpaceFile(arrays: [:], metadata: [:])
-    switch structure {
-    case .dense:
-      let system = try DenseSystem(file)
-      guard system.inputShape.reduce(1, *) == 1 else { return nil }
+    _ structure: StateSpaceFile.Structure,
+    _ steps: StepLengths
+  ) throws(StateSpaceError) -> [(system: StateSpaceFile, step: Double)] {
+    let system = try DiagonalSystem(file, channels: steps.shape.first)
+    let lowRank = structure == .dplr ? try LowRankSystem(file, channels: steps.shape.first) : nil
+    let modes = system.modes
+    let ones = [ComplexNumber](repeating: .one, count: modes)
+    var systems: [(system: StateSpaceFile, step: Double)] = []
+    for channel in 0..<system.channels {
+      for output in 0..<system.outputCount {
+        var single = StateSpaceFile(arrays: [:], metadata: [:])
+        let c = system.c(channel, output: output) ?? ones
+        single.arrays["Lambda"] = StateSpaceArray(system.lambda(channel), shape: [modes])
+        single.arrays["B"] = StateSpaceArray(system.b(channel), shape: [modes])
+        single.arrays["C"] = StateSpaceArray(c, shape: [modes])
+        if let lowRank {
+          let p = lowRank.p(channel).flatMap(\.self)
+          single.arrays["P"] = StateSpaceArray(p, shape: [lowRank.ranks, modes])
+        }
+        systems.append((single, steps.values[steps.values.count == 1 ? 0 : channel]))
+      }
+    }
+    return systems
+  }
+
+  /// The same of a dense system: a row of C, and a step, each.
+  private static func denseSingles(
+    of file: StateSpaceFile,
+    _ steps: StepLengths
+  ) throws(StateSpaceError) -> [(system: StateSpaceFile, step: Double)] {
+    let system = try DenseSystem(file)
+    guard system.inputShape.reduce(1, *) == 1 else { return [] }
+    let order = system.order
+    var rows = [[ComplexNumber](repeating: .one, count: order)]
+    if let c = file.arrays["C"] {
+      guard c.shape.last == order, c.shape.count <= 2 else {
+        throw .mismatch(
+          "C has the shape \(c.storedShape): [\(order)] or [channels, \(order)] was expected"
+        )
+      }
+      let values = c.complexValues
+      rows = stride(from: 0, to: values.count, by: order).map { Array(values[$0..<$0 + order]) }
+    }
+    return (0..<max(rows.count, steps.values.count)).map { index in
+      let row = rows[min(index, rows.count - 1)]
+      var single = StateSpaceFile(arrays: [:], metadata: [:])
       single.arrays["A"] = file.arrays["A"]
       single.arrays["B"] = file.arrays["B"]
-      let order = system.order
-      var row = [ComplexNumber](repeating: .one, count: order)
-      if let c = file.arrays["C"], c.complexValues.count >= order {
-        row = Array(c.complexValues.prefix(order))
-      }
       single.arrays["C"] =
         system.isComplex
         ? StateSpaceArray(row, shape: [order]) : StateSpaceArray(row.map(\.real), shape: [order])
-    case .diagonal:
-      let system = try DiagonalSystem(file)
-      let modes = system.modes
-      let ones = [ComplexNumber](repeating: .one, count: modes)
-      single.arrays["Lambda"] = StateSpaceArray(system.lambda(0), shape: [modes])
-      single.arrays["B"] = StateSpaceArray(system.b(0), shape: [modes])
-      single.arrays["C"] = StateSpaceArray(system.c(0) ?? ones, shape: [modes])
-    case .dplr:
-      let system = try LowRankSystem(file)
-      let modes = system.modes
-      let ones = [ComplexNumber](repeating: .one, count: modes)
-      single.arrays["Lambda"] = StateSpaceArray(system.lambda(0), shape: [modes])
-      single.arrays["B"] = StateSpaceArray(system.b(0), shape: [modes])
-      single.arrays["C"] = StateSpaceArray(system.c(0) ?? ones, shape: [modes])
-      single.arrays["P"] = StateSpaceArray(
-        system.p(0).flatMap(\.self),
-        shape: [system.ranks, modes]
-      )
+      return (single, steps.values[min(index, steps.values.count - 1)])
     }
-    return single
   }
 
   /// y[k] of x[k] = Ā x[k-1] + B̄ u[k].

@@ -42,6 +42,9 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
     public let difference: Double
   }
 
+  /// The arrays that nothing was compared with.
+  public let unused: [String]
+
   private enum CodingKeys: String, CodingKey {
     case ok, failures, system, measure, abscissa, recurrence
     case measureResidual = "measure_residual"
@@ -84,6 +87,10 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
     structure: StateSpaceFile.Structure
   ) throws(StateSpaceError) {
     system = structure.rawValue
+    let used = ["A", "B", "C", "Lambda", "A_bar", "B_bar", "dt", "l_kernel"]
+    let isDecomposed = ["Lambda", "P", "V"].allSatisfy { file.arrays[$0] != nil }
+    let parts = structure == .dplr ? ["P"] : structure == .dense && isDecomposed ? ["P", "V"] : []
+    unused = file.unused(besides: Set(used + parts))
     let hippo = try file.hippo()
     measure = hippo?.measure.rawValue
     switch structure {
@@ -91,8 +98,14 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
     case .diagonal:
       let diagonal = try DiagonalSystem(file)
       checkSpectrum((0..<diagonal.channels).flatMap { diagonal.lambda($0) })
-      if let stored = file.arrays["A_bar"] {
-        checkRadius(stored.complexValues.map(\.magnitude).max() ?? 0)
+      if file.arrays["A_bar"] != nil {
+        let discrete = try DiagonalSystem(
+          file,
+          channels: diagonal.leadingShape.first,
+          isDiscrete: true
+        )
+        let values = (0..<discrete.channels).flatMap { discrete.lambda($0) }
+        checkRadius(values.map(\.magnitude).max() ?? 0)
       }
     case .dplr:
       let lowRank = try LowRankSystem(file)
@@ -101,6 +114,7 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
         values += try LinearAlgebra.eigen(lowRank.matrix(channel)).values
       }
       checkSpectrum(values)
+      try checkDiscrete(file, order: 2 * lowRank.modes, nil)
     }
     let size = max(abs(leastReal ?? 0), largestImaginary ?? 0)
     // Numbers that overflow compare nothing.
@@ -144,25 +158,27 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
       measureResidual = residual
       limit(residual, "the difference to the matrix of \(hippo.measure.rawValue)")
     }
-    try checkDiscrete(file, scale)
+    try checkDiscrete(file, order: dense.order, scale)
     try checkLowRank(file, dense)
   }
 
   private mutating func checkDiscrete(
     _ file: StateSpaceFile,
+    order: Int,
     _ scale: Double?
   ) throws(StateSpaceError) {
     guard let stored = file.arrays["A_bar"], let input = file.arrays["B_bar"] else { return }
-    guard stored.shape.count >= 2, let order = stored.shape.last, order > 0,
-      stored.complexValues.count % (order * order) == 0
-    else { throw .mismatch("A_bar has the shape \(stored.storedShape)") }
-    let (a, b) = (stored.complexValues, input.complexValues)
-    let channels = a.count / (order * order)
-    guard b.count == channels * order else {
+    let leading = Array(stored.shape.dropLast(2))
+    guard stored.shape.suffix(2) == [order, order], leading.count <= 1,
+      input.shape.starts(with: leading + [order])
+    else {
       throw .mismatch(
-        "B_bar has the shape \(input.storedShape), and \(channels * order) was expected"
+        "A_bar has the shape \(stored.storedShape) and B_bar \(input.storedShape) for \(order) states"
       )
     }
+    let (a, b) = (stored.complexValues, input.complexValues)
+    let channels = a.count / (order * order)
+    let inputs = b.count / max(channels * order, 1)
     var (radius, residual) = (0.0, 0.0)
     for channel in 0..<channels {
       let start = channel * order * order
@@ -177,13 +193,13 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
           : Matrix(rows: order, columns: order, elements: matrix.elements.map(\.real))
       )
       radius = max(radius, values.map(\.magnitude).max() ?? 0)
-      for n in 0..<order {
+      for n in 0..<order where inputs == 1 {
         let rest = (n == 0 ? ComplexNumber.one : .zero) - matrix[n, 0]
         residual = max(residual, (b[channel * order + n] - (scale ?? 1) * rest).magnitude)
       }
     }
     checkRadius(radius)
-    guard scale != nil else { return }
+    guard scale != nil, inputs == 1 else { return }
     discreteDCResidual = residual
     // The paper's and hippo-py's conventions of LegS do not keep constants: no failure.
     let convention = file.metadata[StateSpaceFile.Key.convention]

@@ -2,8 +2,11 @@ extension StateSpaceFile {
   /// The file of a measure: A and B, or Lambda and B; with Lambda, P and V where the system is
   /// normal plus low rank.
   ///
+  /// - Parameters:
+  ///   - system: The measure.
+  ///   - isDecomposed: Whether Lambda, P and V are computed beside A.
   /// - Throws: `StateSpaceError` where an eigenproblem fails.
-  public init(_ system: HippoSystem) throws(StateSpaceError) {
+  public init(_ system: HippoSystem, isDecomposed: Bool = true) throws(StateSpaceError) {
     let order = system.order
     self.init(arrays: [:], metadata: StateSpaceFile.metadata(of: system))
     if system.measure.isDiagonal {
@@ -22,7 +25,7 @@ extension StateSpaceFile {
       arrays["A"] = StateSpaceArray(a.elements, shape: [order, order])
       arrays["B"] = StateSpaceArray(b, shape: [order])
     }
-    guard NormalPlusLowRank.isDefined(for: system) else { return }
+    guard isDecomposed, NormalPlusLowRank.isDefined(for: system) else { return }
     let parts = try NormalPlusLowRank(of: system)
     let half = parts.values.count
     arrays["Lambda"] = StateSpaceArray(parts.values, shape: [half])

@@ -31,11 +31,7 @@ extension StateSpaceFile {
       try steps.check()
       return .made(method, steps)
     }
-    guard let stored = arrays["dt"], !stored.isComplex else {
-      throw .mismatch("no dt is stored; say --dt")
-    }
-    let steps: StepLengths =
-      stored.shape.isEmpty ? .one(stored.values[0]) : .channels(stored.values)
+    guard let steps = try storedSteps() else { throw .mismatch("no dt is stored; say --dt") }
     try steps.check()
     return .made(method, steps)
   }
@@ -43,13 +39,14 @@ extension StateSpaceFile {
   /// The convolution kernel K[l] = C Ā^l B̄ for l below `length`.
   ///
   /// Dense systems without C yield each state's response, `[length, N]`; diagonal and low-rank ones
-  /// are summed, 2 Re Σ B̄ Ā^l. D is no part of a kernel.
+  /// are summed, 2 Re Σ B̄ Ā^l. D is no part of a kernel; ``unused(besides:)`` names it.
   ///
   /// - Parameters:
   ///   - discrete: Where Ā and B̄ come from.
   ///   - length: The number of samples.
   ///   - structure: What the arrays are.
-  /// - Returns: `[length]`, or with leading channels.
+  /// - Returns: `[length]`, with leading channels `[channels, length]`, and `[outputs, channels, length]` where a
+  ///   diagonal or low-rank system's C has several rows a channel.
   /// - Throws: `StateSpaceError` where shapes do not fit or a value overflows.
   public func kernel(
     _ discrete: Discrete,
@@ -71,12 +68,16 @@ extension StateSpaceFile {
     return kernel
   }
 
-  fileprivate static func checkSize(_ channels: Int, _ length: Int) throws(StateSpaceError) {
-    let (count, overflow) = channels.multipliedReportingOverflow(by: length)
-    guard !overflow, count <= 1 << 27 else {
-      throw .limit(
-        "\(channels) kernels of length \(length) have more than \(1 << 27) elements; ask for fewer"
-      )
+  fileprivate static func checkSize(_ extents: Int...) throws(StateSpaceError) {
+    var total = 1
+    for extent in extents {
+      let (count, overflow) = total.multipliedReportingOverflow(by: extent)
+      guard !overflow, count <= 1 << 27 else {
+        throw .limit(
+          "kernels of the shape \(extents) have more than \(1 << 27) elements; ask for fewer"
+        )
+      }
+      total = count
     }
   }
 }
@@ -146,7 +147,7 @@ extension StateSpaceFile {
     let order = system.order
     let leading = Array(a.shape.dropLast(2))
     guard a.shape.suffix(2) == [order, order], leading.count <= 1,
-      b.values.count == leading.reduce(order, *) * (b.isComplex ? 2 : 1)
+      b.shape == leading + [order] + system.inputShape
     else { throw .mismatch("A_bar \(a.storedShape) and B_bar \(b.storedShape) do not fit A") }
     guard system.isComplex || (!a.isComplex && !b.isComplex) else {
       throw .mismatch("A_bar or B_bar is complex, and A and B are real")
@@ -230,21 +231,18 @@ extension StateSpaceFile {
       file = try discretized(by: method, steps: steps, structure: .diagonal)
       channels = steps.shape.first
     }
-    let outputs = try DiagonalSystem(self, channels: channels)
-    let stored = StateSpaceFile(
-      arrays: ["Lambda": try file.array("A_bar"), "B": try file.array("B_bar")],
-      metadata: [:]
-    )
-    let system = try DiagonalSystem(stored, channels: outputs.leadingShape.first)
-    guard system.modes == outputs.modes else {
-      throw .mismatch("A_bar has \(system.modes) modes, and Lambda \(outputs.modes)")
+    let system = try DiagonalSystem(file, channels: channels, isDiscrete: true)
+    guard arrays["Lambda"].map({ $0.shape.last == system.modes }) ?? true else {
+      throw .mismatch("A_bar has \(system.modes) modes, and Lambda others")
     }
-    try StateSpaceFile.checkSize(system.channels, length)
-    let kernels = DoubleStorage(zeros: system.channels * length)
+    try StateSpaceFile.checkSize(system.outputCount, system.channels, length)
+    let kernels = DoubleStorage(zeros: system.outputCount * system.channels * length)
     let scratch = DoubleStorage(zeros: ckernels_vandermonde_scratch(system.modes, length))
     let ones = Array(repeating: ComplexNumber.one, count: system.modes)
-    for channel in 0..<system.channels {
-      let weights = zip(outputs.c(channel) ?? ones, system.b(channel)).map { $0 * $1 }
+    for row in 0..<system.outputCount * system.channels {
+      let (output, channel) = row.quotientAndRemainder(dividingBy: system.channels)
+      let c = system.c(channel, output: output) ?? ones
+      let weights = zip(c, system.b(channel)).map { $0 * $1 }
       let values = DoubleStorage(system.lambda(channel).flatMap { [$0.real, $0.imaginary] })
       let factors = DoubleStorage(weights.flatMap { [$0.real, $0.imaginary] })
       unsafe ckernels_vandermonde(
@@ -253,11 +251,14 @@ extension StateSpaceFile {
         length,
         values.pointer,
         factors.pointer,
-        kernels.pointer + channel * length,
+        kernels.pointer + row * length,
         scratch.pointer
       )
     }
-    return StateSpaceArray(kernels.values, shape: system.leadingShape + [length])
+    return StateSpaceArray(
+      kernels.values,
+      shape: system.outputShape + system.leadingShape + [length]
+    )
   }
 
   private func lowRankKernel(
@@ -268,26 +269,30 @@ extension StateSpaceFile {
       throw .mismatch("a low-rank kernel is made from Lambda and P; say --method bilinear")
     }
     let system = try LowRankSystem(self, channels: steps.shape.first)
-    guard arrays["l_kernel"]?.values.first ?? 0 == 0 else {
+    guard try truncation() == 0 else {
       throw .mismatch(
-        "l_kernel is \(arrays["l_kernel"]?.values.first ?? 0): C is stored as C (I - A_bar^L); undo it "
+        "l_kernel is \(try truncation()): C is stored as C (I - A_bar^L); undo it "
           + "first with 'ssm rate --factor 1'"
       )
     }
     guard case .generalizedBilinear(let weight) = method else {
       throw .mismatch("zoh of a low-rank system is dense; use bilinear, as S4 does")
     }
-    try StateSpaceFile.checkSize(system.channels, length)
-    var values: [Double] = []
-    values.reserveCapacity(system.channels * length)
+    try StateSpaceFile.checkSize(system.outputCount, system.channels, length)
+    var kernels = [[Double]](repeating: [], count: system.outputCount)
     for channel in 0..<system.channels {
       let step = steps.values.count == 1 ? steps.values[0] : steps.values[channel]
       if weight < 0.5 {
         try method.check(step: step, against: LinearAlgebra.eigen(system.matrix(channel)).values)
       }
       let recurrence = try LowRankRecurrence(system, channel, weight: weight, step: step)
-      values += recurrence.kernel(length: length)
+      for (output, kernel) in recurrence.kernels(length: length).enumerated() {
+        kernels[output] += kernel
+      }
     }
-    return StateSpaceArray(values, shape: system.leadingShape + [length])
+    return StateSpaceArray(
+      kernels.flatMap(\.self),
+      shape: system.outputShape + system.leadingShape + [length]
+    )
   }
 }

@@ -23,11 +23,12 @@ extension StateSpaceFile {
     return tensors
   }
 
-  /// The metadata with the list of complex arrays.
-  var storedMetadata: [String: String] {
+  /// The metadata with the list of complex arrays, and of what is left out.
+  public var storedMetadata: [String: String] {
     var metadata = metadata
     let complex = arrays.filter(\.value.isComplex).keys.sorted()
     metadata[Key.complex] = complex.isEmpty ? "none" : complex.joined(separator: ",")
+    if !unused.isEmpty { metadata[Key.unused] = unused.joined(separator: ", ") }
     return metadata
   }
 

@@ -58,6 +58,8 @@ public struct StateSpaceFile: Hashable, Sendable {
   public var arrays: [String: StateSpaceArray]
   /// The strings of the metadata, `tessera.ssm.…`.
   public var metadata: [String: String]
+  /// The tensors of the source that belong to it and are no part of this.
+  public var unused: [String] = []
 
   /// Creates a file in memory.
   public init(arrays: [String: StateSpaceArray], metadata: [String: String]) {
@@ -97,6 +99,8 @@ public struct StateSpaceFile: Hashable, Sendable {
     static let step = "tessera.ssm.dt"
     static let legsStep = "tessera.ssm.legs.step"
     static let convention = "tessera.ssm.convention"
+    static let directions = "tessera.ssm.directions"
+    static let unused = "tessera.ssm.unused"
   }
 
   /// The structure that the metadata names.
@@ -152,12 +156,15 @@ extension StateSpaceFile {
   public init(path: String, structure: Structure? = nil) throws {
     let reader = try Checkpoint.open(path)
     metadata = reader.attributes
-    if let selective = reader.tensors.first(where: { $0.name.hasSuffix("A_log") }) {
+    let decays = ["A_log", "A_b_log"]
+    let selective = reader.tensors.first { tensor in decays.contains { tensor.name.hasSuffix($0) } }
+    if let selective {
       throw StateSpaceError.mismatch(
         "\(selective.name): dt, B and C of Mamba come from the input, so that no A_bar and B_bar can be exported; "
           + "'ssm convert --to mamba' writes A, and with --dt those of one fixed step"
       )
     }
+    try StateSpaceFile.checkNames(reader.tensors.map(\.name))
     var total = 0
     for tensor in reader.tensors {
       let (sum, overflow) = total.addingReportingOverflow(

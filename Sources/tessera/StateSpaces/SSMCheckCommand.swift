@@ -12,7 +12,7 @@ struct SSMCheckCommand: ParsableCommand {
     discussion: """
       A e0 = -B and B_bar = (I - A_bar) e0 where the measure has that identity, A against the measure \
       that the metadata name, the spectrum, A against V diag(Lambda) V* - P P*, V's unitarity, and the \
-      recurrence against the kernel over 64 samples. Numbers that do not apply are null. A residual \
+      recurrence of every channel and output against the kernel over 64 samples. Numbers that do not apply are null. A residual \
       above 1e-6, or a mode that grows, ends with exit code 4. schemas/state-space-check.schema.json \
       describes the JSON.
 
@@ -40,5 +40,6 @@ struct SSMCheckCommand: ParsableCommand {
       )
     }
     reporting.note("ssm check: \(input): good")
+    reporting.note(unused: check.unused, verb: "check")
   }
 }

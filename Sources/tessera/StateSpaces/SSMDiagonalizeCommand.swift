@@ -28,9 +28,12 @@ struct SSMDiagonalizeCommand: ParsableCommand {
 
   func run() throws {
     let (file, structure) = try structure.read(input)
-    let result = try StateSpaceError.naming(input) {
+    var result = try StateSpaceError.naming(input) {
       try file.diagonalized(limit: limit, structure: structure)
     }
+    let parts: Set = structure == .dense ? ["A"] : ["Lambda", "P", "l_kernel"]
+    let used = parts.union(["B", "C", "D", "dt"])
+    result.unused = file.unused(besides: used)
     try destination.finish(result, verb: "diagonalize", reading: [input])
     let metadata = result.metadata
     destination.reporting.note(

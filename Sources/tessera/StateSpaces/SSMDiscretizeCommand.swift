@@ -47,11 +47,8 @@ struct SSMDiscretizeCommand: ParsableCommand {
         throw ValidationError("Say --method and --dt, or --legs and --convention.")
       }
     } else {
-      guard dt == nil, (method == nil) != (convention == nil), method != .zeroOrderHold else {
-        throw ValidationError(
-          "With --legs say either --convention (optimal is the exact one) or --method forward, "
-            + "backward, bilinear or gbt:A; the step has no dt."
-        )
+      guard dt == nil, VaryingRule(method: method, convention: convention) != nil else {
+        throw ValidationError("\(VaryingRule.refusal).")
       }
     }
   }
@@ -59,31 +56,14 @@ struct SSMDiscretizeCommand: ParsableCommand {
   func run() throws {
     let (file, structure) = try structure.read(input)
     let result = try StateSpaceError.naming(input) {
-      if let legs { return try step(file, from: legs) }
+      if let legs, let rule = VaryingRule(method: method, convention: convention) {
+        return try file.stepped(from: legs, by: rule)
+      }
       guard let method, let dt else { preconditionFailure("validate() has checked both") }
       let steps = try StepArgument.lengths(dt)
       return try file.discretized(by: method, steps: steps, structure: structure)
     }
     try destination.finish(result, verb: "discretize", reading: [input])
-  }
-
-  private func step(_ file: StateSpaceFile, from step: Int) throws -> StateSpaceFile {
-    guard let system = try file.hippo(), system.measure.isTimeVarying else {
-      throw StateSpaceError(
-        kind: .mismatch,
-        reason:
-          "0 of 1 measures with the factor 1/t: the metadata name neither legs nor fourier-full; "
-          + "make the file with 'ssm hippo'"
-      )
-    }
-    if let convention {
-      let legs = try LegsStep(step, first: convention.firstStep)
-      return try legs.file(of: system, convention: convention)
-    }
-    guard case .generalizedBilinear(let weight) = method else {
-      preconditionFailure("validate() has refused zoh")
-    }
-    return try LegsStep(step, first: 1).file(of: system, weight: weight)
   }
 }
 

@@ -15,9 +15,13 @@ struct SSMEncodeCommand: ParsableCommand {
       sample, which in LegS is u0 e0; hippo-py steps from K = 0. With --every M a row stands after \
       samples M, 2M, … and after the last. Files are streamed: they may be larger than memory.
 
+      With --method and --dt a system is stepped with constant coefficients; with --convention, or with \
+      --method alone, legs and fourier-full are with their factor 1/t. Each step is the one that 'ssm \
+      discretize' writes, --legs K for the sample after K.
+
       A step takes O(N): LegS with --convention (optimal is the exact projection of the step function), \
       and legs, legt, lmu, fout, lagt and s4d-… with --method backward, bilinear or gbt:A. zoh of a \
-      system that is not diagonal multiplies by a dense A_bar.
+      system that is not diagonal multiplies by a dense A_bar; other steps with the factor 1/t take O(N^3).
 
       EXAMPLE
         tessera ssm encode signal.npy --measure legs --order 256 --convention optimal -o states.npy
@@ -44,14 +48,16 @@ struct SSMEncodeCommand: ParsableCommand {
   var tilt = 0.0
 
   @Option(
-    help: "Step with constant coefficients by this rule: forward, backward, bilinear, gbt:A, zoh."
+    help: "Step by this rule: forward, backward, bilinear, gbt:A, zoh."
   )
   var method: DiscretizationMethod?
 
-  @Option(help: "The time between samples, with --method.")
+  @Option(help: "The time between samples, with --method: constant coefficients.")
   var dt: Double?
 
-  @Option(help: "Step LegS with its factor 1/t: paper, optimal, trap, hippo-c, hippo-py.")
+  @Option(
+    help: "Step legs or fourier-full with the factor 1/t: paper, optimal, trap, hippo-c, hippo-py."
+  )
   var convention: LegsConvention?
 
   @Option(help: "Write only every so many samples' state.")
@@ -71,10 +77,13 @@ struct SSMEncodeCommand: ParsableCommand {
 
   func validate() throws {
     guard every >= 1 else { throw ValidationError("--every: at least 1") }
-    guard (method == nil) == (dt == nil), (method == nil) != (convention == nil) else {
+    guard (method == nil) != (convention == nil), dt == nil || method != nil else {
       throw ValidationError(
-        "Say --convention (legs with its factor 1/t), or --method with --dt (constant coefficients)."
+        "Say --method and --dt (constant coefficients), or --convention (the factor 1/t)."
       )
+    }
+    guard dt != nil || VaryingRule(method: method, convention: convention) != nil else {
+      throw ValidationError("\(VaryingRule.refusal).")
     }
   }
 
@@ -88,10 +97,14 @@ struct SSMEncodeCommand: ParsableCommand {
 
   func run() throws {
     let system = try HippoSystem(measure, order: order, form: form, window: window, tilt: tilt)
-    let stepping: SignalEncoder.Stepping =
-      if let convention { .legs(convention) } else {
-        .constant(method ?? .zeroOrderHold, step: dt ?? 0)
-      }
+    let stepping: SignalEncoder.Stepping
+    if let dt, let method {
+      stepping = .constant(method, step: dt)
+    } else if let rule = VaryingRule(method: method, convention: convention) {
+      stepping = .varying(rule)
+    } else {
+      preconditionFailure("validate() has checked it")
+    }
     let file = try ArrayFile(path: input)
     let shape = file.header.shape
     let channels = shape.rank == 2 ? shape[1] : 1

@@ -13,7 +13,9 @@ struct SSMKernelCommand: ParsableCommand {
       Without --method the file's own A_bar and B_bar are used; without --dt its own dt. Dense systems \
       with C [N] or [channels, N] yield [L] or [channels, L], without C each state's response [L, N]. \
       Diagonal (Lambda, B, C) and low-rank systems (with P) are summed over one of each conjugate pair, \
-      2 Re; without C it counts as ones. D is no part of a kernel.
+      2 Re; without C it counts as ones. Where C has several rows a channel, as a layer of S4 with more \
+      channels or a second direction, they yield [outputs, channels, L]. D is no part of a kernel; what \
+      else is not used is named.
 
       EXAMPLE
         tessera ssm kernel s4d.safetensors --method zoh --dt 0.001 --length 16384 -o K.npy
@@ -53,9 +55,13 @@ struct SSMKernelCommand: ParsableCommand {
 
   func run() throws {
     let (file, structure) = try structure.read(input)
-    let kernel = try StateSpaceError.naming(input) {
+    let (kernel, unused) = try StateSpaceError.naming(input) {
       let discrete = try file.discrete(method: method, steps: try dt.map(StepArgument.lengths))
-      return try file.kernel(discrete, length: length, structure: structure)
+      var used = StateSpaceFile.kernelParts(discrete, structure)
+      if dt != nil { used.remove("dt") }
+      return (
+        try file.kernel(discrete, length: length, structure: structure), file.unused(besides: used)
+      )
     }
     if let output {
       let shape = Shape(kernel.storedShape)
@@ -77,7 +83,10 @@ struct SSMKernelCommand: ParsableCommand {
       try written.commit()
     }
     reporting.note("ssm kernel: \(dtype.rawValue) \(kernel.storedShape)")
+    reporting.note(unused: unused, verb: "kernel")
     guard reporting.json else { return }
-    try StateSpacePrinting.write(StateSpaceFile(arrays: ["K": kernel], metadata: [:]))
+    var printed = StateSpaceFile(arrays: ["K": kernel], metadata: [:])
+    printed.unused = unused
+    try StateSpacePrinting.write(printed)
   }
 }

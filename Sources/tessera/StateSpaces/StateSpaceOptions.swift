@@ -58,6 +58,7 @@ struct StateSpaceOutput: ParsableArguments {
     let arrays = file.arrays.sorted { $0.key < $1.key }
     let list = arrays.map { "\($0.key) \($0.value.storedShape)" }.joined(separator: ", ")
     reporting.note("ssm \(verb): \(list)")
+    reporting.note(unused: file.unused, verb: verb)
     if reporting.json { try StateSpacePrinting.write(file) }
   }
 }
@@ -92,7 +93,9 @@ struct StructureOption: ParsableArguments {
     }
     return try StateSpaceError.naming(path) {
       let file = try StateSpaceFile(path: path, structure: system)
-      return (file, try file.structure(named: system))
+      let structure = try file.structure(named: system)
+      try file.check(parts: structure)
+      return (file, structure)
     }
   }
 }
@@ -135,7 +138,7 @@ enum StateSpacePrinting {
     var members = file.arrays.map { name, array in
       (name, list(array.values[...], array.storedShape[...]))
     }
-    let strings = file.metadata.filter { $0.key.hasPrefix("tessera.ssm.") }
+    let strings = file.storedMetadata.filter { $0.key.hasPrefix("tessera.ssm.") }
       .sorted { $0.key < $1.key }
       .map { "\(quoted(String($0.key.dropFirst("tessera.ssm.".count)))): \(quoted($0.value))" }
     members.append(("metadata", "{\(strings.joined(separator: ", "))}"))
@@ -161,6 +164,14 @@ enum StateSpacePrinting {
     encoder.outputFormatting = .withoutEscapingSlashes
     guard let bytes = try? encoder.encode(text) else { return "null" }
     return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+extension OutputOptions {
+  /// Names the arrays and tensors on which a result does not depend.
+  func note(unused: [String], verb: String) {
+    guard !unused.isEmpty else { return }
+    note("ssm \(verb): not used: \(unused.joined(separator: ", "))")
   }
 }
 
