@@ -683,6 +683,8 @@ def recipe(rules, **parts):
 
 
 RECIPES = {
+    "dots": recipe([{"left": "{a:dotted}.{b:dotted}.{c:dotted}.x", "right": "{a:dotted}.{b:dotted}.{c:dotted}.y"}]),
+    "wide alternatives": recipe([{"left": "{a:" + "|".join(map(str, range(60_000))) + "}", "right": "{a:" + "|".join(map(str, range(60_000))) + "}"}]),
     "many dots": recipe([{"left": "{a:dotted}.{b:dotted}.{c:dotted}.{d:dotted}.x", "right": "{a:dotted}.{b:dotted}.{c:dotted}.{d:dotted}.y"}]),
     "rules": recipe([{"left": f"l{n}", "right": f"r{n}"} for n in range(20_000)]), "words": recipe([{"left": "{a:word}" * 60 + "x", "right": "{a:word}" * 60 + "y"}]),
     "alternatives": recipe([{"left": "".join(f"{{a{n}:x|y}}" for n in range(40)), "right": "".join(f"{{a{n}:x|y}}" for n in range(40))}]),

@@ -166,11 +166,19 @@ private struct PositionCounterexamples {
   mutating func addTokens(_ positions: PositionIds, number: Int) {
     guard found[.uniqueness] == nil else { return }
     let ids = positions.axes.indices.map { positions.ids(axis: $0) }
-    var seen: [[Double]: Int] = [:]
-    seen.reserveCapacity(positions.tokens)
+    precondition(ids.count <= 4, "schemes have at most three axes, and a pack's text axis")
+    // Without an array for each token: there may be millions.
+    func vector(_ token: Int) -> SIMD4<Double> {
+      var vector = SIMD4<Double>()
+      for axis in ids.indices { vector[axis] = ids[axis][token] }
+      return vector
+    }
+    var seen = Set<SIMD4<Double>>(minimumCapacity: positions.tokens)
     for token in 0..<positions.tokens {
-      let vector = ids.map { $0[token] }
-      if let other = seen.updateValue(token, forKey: vector) {
+      let key = vector(token)
+      if !seen.insert(key).inserted {
+        let other = (0..<token).last { vector($0) == key } ?? token
+        let vector = ids.map { $0[token] }
         let text = vector.map { Int(exactly: $0).map(String.init) ?? "\(Float($0))" }
         report(
           .uniqueness,

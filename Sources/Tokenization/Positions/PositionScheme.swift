@@ -65,8 +65,8 @@ public struct PositionScheme: Hashable, Sendable {
   /// How many positions an image takes in `v2pe`.
   public let stride: Int?
 
-  /// The most tokens of one document, 2^24: ids are computed in memory.
-  public static let maximumTokens = 1 << 24
+  /// The most tokens of one document, 2^22: ids are computed in memory.
+  public static let maximumTokens = 1 << 22
 
   /// Creates a scheme.
   ///

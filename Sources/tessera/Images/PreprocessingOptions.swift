@@ -43,7 +43,12 @@ struct PreprocessingOptions: ParsableArguments {
   @Option(help: "What becomes of a file that ends early: refuse it, or keep partial rows.")
   var truncated: TruncationRule?
 
-  @Option(help: "The most pixels that a picture may have.")
+  @Option(
+    help: """
+      The most pixels that a picture may have. A file up to 1 MiB may have 2^25 in a JPEG and 2^26 in a \
+      PNG, 64 more for each further byte, unless this is above its default.
+      """
+  )
   var maxPixels = ImageLimits.standard.pixels
 
   /// What a file may demand.

@@ -119,26 +119,62 @@ struct NameTemplate: Hashable, Sendable {
   ///   - counts: The values of names that computed placeholders use.
   /// - Returns: A text for each placeholder.
   func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
-    match(name[...], elements[...], [:], counts)
+    var failed = isPlain ? Set<Place>() : nil
+    return match(name[...], elements[...], [:], counts, &failed)
   }
 
+  /// Where the rest of a name met the rest of a template.
+  private struct Place: Hashable {
+    let index: String.Index
+    let element: Int
+  }
+
+  /// Whether no placeholder depends on another: then a rest that does not match never will, whatever
+  /// stands before it.
+  private var isPlain: Bool {
+    var seen: Set<String> = []
+    return elements.allSatisfy { element in
+      switch element {
+      case .literal: true
+      case .placeholder(_, .computed): false
+      case .placeholder(let name, _): seen.insert(name).inserted
+      }
+    }
+  }
+
+  /// Matches the rest of a name; `failed` keeps the places that were tried in vain, where they are.
   private func match(
     _ name: Substring,
     _ elements: ArraySlice<Element>,
     _ binding: NameBinding,
-    _ counts: [String: Int]
+    _ counts: [String: Int],
+    _ failed: inout Set<Place>?
+  ) -> NameBinding? {
+    let place = Place(index: name.startIndex, element: elements.startIndex)
+    if failed?.contains(place) == true { return nil }
+    let result = matchFirst(name, elements, binding, counts, &failed)
+    if result == nil { failed?.insert(place) }
+    return result
+  }
+
+  private func matchFirst(
+    _ name: Substring,
+    _ elements: ArraySlice<Element>,
+    _ binding: NameBinding,
+    _ counts: [String: Int],
+    _ failed: inout Set<Place>?
   ) -> NameBinding? {
     guard let first = elements.first else { return name.isEmpty ? binding : nil }
     let others = elements.dropFirst()
     switch first {
     case .literal(let text):
       guard name.hasPrefix(text) else { return nil }
-      return match(name.dropFirst(text.count), others, binding, counts)
+      return match(name.dropFirst(text.count), others, binding, counts, &failed)
     case .placeholder(let placeholder, let kind):
       for end in NameTemplate.ends(of: kind, in: name) {
         let value = String(name[..<end])
         guard let bound = NameTemplate.bind(placeholder, kind, value, binding, counts),
-          let result = match(name[end...], others, bound, counts)
+          let result = match(name[end...], others, bound, counts, &failed)
         else { continue }
         return result
       }
@@ -206,6 +242,9 @@ struct NameTemplate: Hashable, Sendable {
 }
 
 extension NameTemplate {
+  /// The most combinations of a rule's alternatives.
+  private static let mostCombinations = 1024
+
   /// The texts for each combination of alternatives: `{w:q|k}` on one side goes with `{w:query|key}`
   /// on the other, position by position.
   static func alternatives(of sides: [[String]]) throws(RecipeError) -> [[[String]]] {
@@ -216,8 +255,8 @@ extension NameTemplate {
         side.map { replacing(name, in: $0, at: index) }
       }
       results += try alternatives(of: chosen)
-      guard results.count <= 1024 else {
-        throw RecipeError("has more than 1024 combinations of alternatives")
+      guard results.count <= mostCombinations else {
+        throw RecipeError("has more than \(mostCombinations) combinations of alternatives")
       }
     }
     return results
@@ -231,6 +270,9 @@ extension NameTemplate {
       for (name, options) in choices(in: text) {
         if found == nil { found = (name, options.count) }
         guard let first = found, first.name == name else { continue }
+        guard options.count <= mostCombinations else {
+          throw RecipeError("has more than \(mostCombinations) combinations of alternatives")
+        }
         guard first.count == options.count else {
           throw RecipeError("'\(text)': {\(name):…} has another number of alternatives elsewhere")
         }
