@@ -103,7 +103,7 @@ def test_averages_of_folders(tessera, tmp_path):
         safetensors.torch.save_file(weights(value), tmp_path / "run" / name / "diffusion_pytorch_model.safetensors")
         (tmp_path / "run" / name / "config.json").write_text('{"layers": %d}' % value)
     tessera("convert", tmp_path / "run", "-o", f"{tmp_path}/out/", "--pick", "ema")
-    assert load(tmp_path / "out/model.safetensors")["conv.weight"][0] == 2
+    assert load(tmp_path / "out/diffusion_pytorch_model.safetensors")["conv.weight"][0] == 2
     assert json.loads((tmp_path / "out/config.json").read_text()) == {"layers": 2}
     (tmp_path / "cm").mkdir()
     # Thirds are rounded in bfloat16.

@@ -129,13 +129,14 @@ struct QuantizedNames {
     }
   }
 
-  /// Keras' quantized kernels; its scales are numbered like other variables.
-  static func kerasCode(_ tensor: TensorInfo) -> QuantizedWeights.Code? {
+  /// Keras' quantized kernels; their scales are numbered like the layer's other variables.
+  func kerasCode(_ tensor: TensorInfo) -> QuantizedWeights.Code? {
     guard [.int8, .uint8].contains(tensor.elementType), tensor.shape.rank >= 2 else { return nil }
     return QuantizedWeights.Code(
       name: tensor.name,
       scheme: "Keras \(tensor.elementType.rawValue.lowercased())",
-      companions: []
+      companions: siblings[QuantizedNames.parent(of: tensor.name), default: []].map(\.name)
+        .filter { $0 != tensor.name }
     )
   }
 }

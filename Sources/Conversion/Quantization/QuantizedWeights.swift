@@ -33,7 +33,7 @@ public struct QuantizedWeights: Sendable {
     let names = QuantizedNames(checkpoint.tensors)
     let isKeras = checkpoint.format.hasPrefix("keras")
     codes = checkpoint.tensors.compactMap { tensor in
-      names.code(tensor) ?? (isKeras ? QuantizedNames.kerasCode(tensor) : nil)
+      names.code(tensor) ?? (isKeras ? names.kerasCode(tensor) : nil)
     }
     stated =
       QuantizedWeights.scheme(configuration: configuration)

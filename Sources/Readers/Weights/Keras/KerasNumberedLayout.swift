@@ -85,7 +85,8 @@ struct KerasNumberedLayout {
       used[base] = number + 1
       let name = number == 0 ? base : "\(base)_\(number)"
       guard let child = waiting.removeValue(forKey: name) else { continue }
-      try add(child, layer, name: name, isClass: true, path: path + [layer.name], to: &found)
+      let own = layer.name.isEmpty ? child.name ?? name : layer.name
+      try add(child, layer, name: name, isClass: true, path: path + [own], to: &found)
     }
     if let lost = waiting.keys.min() {
       throw failure(
