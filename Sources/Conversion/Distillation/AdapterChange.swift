@@ -38,6 +38,9 @@ struct AdapterChange {
         "'\(weight.name)' is \(weight.elementType.rawValue); merge into floating-point weights"
       )
     }
+    if let contradiction = configuration?.contradiction(of: module, rank: rank) {
+      throw module.failure(contradiction)
+    }
     self.delta = delta
     self.rank = rank
     let factor = try strength * AdapterChange.scale(module, adapter, configuration, rank: rank)

@@ -47,7 +47,8 @@ public struct AdapterMerge: Sendable {
   ) throws {
     let file = try Checkpoint.file(of: path)
     let adapter = try Checkpoint.open(file)
-    let configuration = try AdapterConfiguration.beside(file)
+    let beside = try AdapterConfiguration.beside(file)
+    let packed = beside == nil ? try AdapterConfiguration.packed(in: adapter, path: file) : [:]
     let all = try AdapterMerge.modules(of: adapter, path: file)
     let chosen = try AdapterMerge.modules(of: component, among: all, path: file)
     guard !chosen.isEmpty else {
@@ -56,11 +57,12 @@ public struct AdapterMerge: Sendable {
     var computed: [ComputedTensor] = []
     var modules: [Module] = []
     for (module, weight) in try AdapterMerge.pairs(of: chosen, base) {
+      let own = module.key.component.flatMap { packed[$0] }
       let change = try AdapterChange(
         module,
         of: adapter,
         on: weight,
-        configuration,
+        beside ?? own ?? (packed.count == 1 ? packed.values.first : nil),
         strength: strength
       )
       computed.append(change.tensor(on: weight, of: base))
@@ -87,7 +89,9 @@ public struct AdapterMerge: Sendable {
     var modules: [String: AdapterModule] = [:]
     for tensor in adapter.tensors {
       guard let key = AdapterKey(tensor.name) else {
-        let cause = "is no part of a LoRA, DoRA, LoHa or LoKr; merge it by hand or take it out"
+        let cause =
+          "is no part of a LoRA, DoRA, LoHa or LoKr (a whole module, a trained bias, rows of an embedding?); "
+          + "merge with the library that made it, such as peft's merge_and_unload, and convert that"
         throw AdapterError(path: path, place: tensor.name, cause: cause)
       }
       let name = "\(key.naming) \(key.module)"
@@ -142,6 +146,15 @@ public struct AdapterMerge: Sendable {
     switch weights.count {
     case 1: return weights[0]
     case 0:
+      let isOriginal = base.tensors.contains { $0.name.contains("diffusion_model.input_blocks.") }
+      if isOriginal,
+        ["down_blocks", "mid_block", "up_blocks"].contains(where: module.key.module.hasPrefix)
+      {
+        throw module.failure(
+          "is named as diffusers names a UNet's modules, and the checkpoint has the original's names "
+            + "(input_blocks, …): merge into the UNet of the diffusers folder of this model"
+        )
+      }
       let example = base.tensors.first { $0.shape.rank >= 2 }?.name ?? "none"
       throw module.failure(
         "matches no weight of the checkpoint (which has names such as '\(example)'); "

@@ -53,7 +53,8 @@ public struct ComputedCheckpoint: CheckpointReader {
   ///   - files: What else was read, added to the base's.
   ///   - attributes: Added to the base's.
   ///   - notes: Added to the base's.
-  /// - Throws: `FoldError` where a computed tensor has a type that float32 values are not rounded to.
+  /// - Throws: `FoldError` where a computed tensor has a type that float32 values are not rounded to;
+  ///   `PlanError` where the base holds codes that are numbers only with their scales.
   init(
     _ base: any CheckpointReader,
     computing computed: [ComputedTensor],
@@ -61,7 +62,8 @@ public struct ComputedCheckpoint: CheckpointReader {
     files: [String] = [],
     attributes: [String: String] = [:],
     notes: [String] = []
-  ) throws(FoldError) {
+  ) throws {
+    try QuantizedWeights(in: base).checkComputing()
     if let other = computed.first(where: { !$0.info.elementType.isMergeable }) {
       let cause =
         "\(other.info.elementType.rawValue) weights are not computed with; bring the file to float32 "

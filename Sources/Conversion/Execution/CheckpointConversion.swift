@@ -163,12 +163,23 @@ public struct CheckpointConversion: Sendable {
     let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
     var files: [String] = []
     for companion in companions {
+      try Self.makeFolders(of: companion.name, in: folder)
       var file = try AtomicFile(path: folder + companion.name, reading: sourceFiles)
       try companion.write(to: &file)
       try set.add(file)
       files.append(folder + companion.name)
     }
     return files
+  }
+
+  /// Makes the folders in which a companion stands.
+  private static func makeFolders(of name: String, in folder: String) throws(FileError) {
+    let parts = name.split(separator: "/").dropLast()
+    for count in parts.indices {
+      let path = folder + parts[...count].joined(separator: "/")
+      guard unsafe mkdir(path, 0o777) != 0, errno != EEXIST else { continue }
+      throw FileError(operation: "create the folder", path: path, code: errno)
+    }
   }
 
   /// The tensors of the result; where the format has aliases, ties are such.

@@ -14,7 +14,7 @@ public struct CompanionFile: Sendable, Hashable {
     case bytes([UInt8])
   }
 
-  /// Its name in the folder.
+  /// Its path in the folder.
   public let name: String
   /// Its content.
   public let content: Content
@@ -25,39 +25,18 @@ public struct CompanionFile: Sendable, Hashable {
     self.content = content
   }
 
-  /// The files of a Hugging Face folder that are no weights: settings, tokenizer, licence, card.
-  ///
-  /// Programs and weights in other formats are not among them.
-  ///
-  /// - Parameter folder: The folder.
-  /// - Returns: The files by name; none where the folder has no `config.json`.
-  public static func all(inHuggingFaceFolder folder: String) -> [CompanionFile] {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    guard names.contains(configurationName) else { return [] }
-    return names.filter(isCompanion).sorted().map { name in
-      CompanionFile(name: name, content: .file("\(folder)/\(name)"))
-    }
-  }
-
   /// The settings of a model.
   public static let configurationName = "config.json"
 
-  private static func isCompanion(_ name: String) -> Bool {
-    if name.hasPrefix(".") || name.hasSuffix(".index.json") { return false }
-    let endings = [".json", ".jsonl", ".model", ".txt", ".tiktoken", ".jinja", ".spm", ".vocab"]
-    if endings.contains(where: name.hasSuffix) { return true }
-    return ["LICENSE", "NOTICE", "README", "USE_POLICY"].contains { name.hasPrefix($0) }
-  }
-
-  /// The settings with another type of the weights, where they state one and are no larger than
-  /// 1 MiB; the rest of the text stays as it is.
+  /// The settings with another type of the weights, where they state one; the rest of the text stays as
+  /// it is.
   ///
   /// - Parameter type: The type as PyTorch calls it.
   /// - Returns: The changed file; the same one where it states no type.
-  public func statingType(_ type: String) -> CompanionFile {
-    guard name == Self.configurationName, case .file(let path) = content,
-      let bytes = try? FileDigest.bytes(of: path, maximumBytes: 1 << 20)
-    else { return self }
+  /// - Throws: `FileError` where it cannot be read; what `FileDigest` throws where it is larger than 16 MiB.
+  public func statingType(_ type: String) throws -> CompanionFile {
+    guard name == Self.configurationName, case .file(let path) = content else { return self }
+    let bytes = try FileDigest.bytes(of: path, maximumBytes: 16 << 20)
     let pattern = /("(?:torch_)?dtype"\s*:\s*")(?:float(?:16|32|64)|bfloat16)(")/
     let text = String(decoding: bytes, as: UTF8.self)
     let changed = text.replacing(pattern) { "\($0.output.1)\(type)\($0.output.2)" }

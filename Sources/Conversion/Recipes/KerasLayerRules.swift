@@ -6,15 +6,22 @@ struct KerasLayerRules {
   /// The module's name: the layer's path with dots.
   let module: String
   let layer: KerasLayer
+  /// The order that PyTorch's module takes features in.
+  let input: KerasFlow.Input
   private(set) var rules: [ConversionRule] = []
   private(set) var implied: [ImpliedTensor] = []
 
   /// Makes the rules of a layer.
   ///
+  /// - Parameters:
+  ///   - layer: The layer with its variables.
+  ///   - input: The order that PyTorch's module takes features in.
   /// - Throws: `PlanError` where PyTorch has no module that computes the same.
-  init(_ layer: KerasLayer) throws(PlanError) {
+  init(_ layer: KerasLayer, input: KerasFlow.Input) throws(PlanError) {
     self.layer = layer
+    self.input = input
     module = KerasLayerRules.moduleName(of: layer)
+    try checkTypes()
     switch layer.className {
     case "LSTM", "GRU", "SimpleRNN": try addRecurrent()
     case "LSTMCell", "GRUCell", "SimpleRNNCell": try addRecurrent()
@@ -49,6 +56,29 @@ struct KerasLayerRules {
       throw refusal("its '\(role)' has shape \(tensor.shape), not \(rank) axes")
     }
     return tensor
+  }
+
+  /// What brings the axis of the input, the first one of `tensor`, into PyTorch's order.
+  func ordering(_ tensor: TensorInfo) -> [TensorOperation] {
+    switch input {
+    case .asIs: return []
+    case .pieces(let pieces): return pieces.operations(on: tensor.shape, axis: 0)
+    case .channelsFirst:
+      let last = tensor.shape.rank - 1
+      return last > 0 ? [.permute([last] + Array(0..<last))] : []
+    }
+  }
+
+  /// Whole numbers in the place of weights are codes whose scales stand elsewhere.
+  private func checkTypes() throws(PlanError) {
+    let types = ElementType.castTargets
+    guard layer.className != "Normalization",
+      let code = layer.variables.first(where: { !types.contains($0.tensor.elementType) })
+    else { return }
+    throw refusal(
+      "its '\(code.role)' is quantized (\(code.tensor.elementType.rawValue)), and codes are no weights; "
+        + "save the model before quantize()"
+    )
   }
 
   mutating func add(_ source: TensorInfo, _ operations: [TensorOperation] = [], to name: String) {
@@ -122,7 +152,7 @@ extension KerasLayerRules {
 
   private mutating func addFromTable() throws(PlanError) {
     if layer.className == "RMSNormalization", let scale = layer["scale"] {
-      return add(scale, to: "weight")
+      return add(scale, ordering(scale), to: "weight")
     }
     guard let entries = KerasLayerRules.table[layer.className] else {
       let what = layer.variables.map(\.role).joined(separator: ", ")
@@ -130,7 +160,8 @@ extension KerasLayerRules {
     }
     for entry in entries where layer[entry.role] != nil || entry.role != "bias" {
       let tensor = try variable(entry.role, rank: entry.axes.count)
-      var operations: [TensorOperation] = [.permute(entry.axes)]
+      let isOrdered = layer.className == "Dense" && entry.role == "kernel"
+      var operations = (isOrdered ? ordering(tensor) : []) + [.permute(entry.axes)]
       if entry.isDepthwise {
         let permuted = Shape(entry.axes.map { tensor.shape[$0] })
         let channels = permuted[0].multipliedReportingOverflow(by: permuted[1]).partialValue
@@ -153,16 +184,23 @@ extension KerasLayerRules {
     ]
     for variable in layer.variables {
       guard let target = targets[variable.role] else { continue }
-      add(variable.tensor, to: target)
+      add(variable.tensor, ordering(variable.tensor), to: target)
     }
     // PyTorch's affine modules have both or none.
     let reason = "Keras has none here, PyTorch's module has"
     if let beta = layer["beta"], layer["gamma"] == nil {
-      imply("weight", like: beta, shape: beta.shape, .one, reason)
+      imply("weight", like: beta, shape: normalizedShape(beta), .one, reason)
     }
     if let gamma = layer["gamma"], layer["beta"] == nil {
-      imply("bias", like: gamma, shape: gamma.shape, .zero, reason)
+      imply("bias", like: gamma, shape: normalizedShape(gamma), .zero, reason)
     }
+  }
+
+  /// The shape of what scales in PyTorch's module.
+  private func normalizedShape(_ tensor: TensorInfo) -> Shape {
+    let extents = tensor.shape.dimensions
+    guard input == .channelsFirst, let last = extents.last else { return tensor.shape }
+    return Shape([last] + extents.dropLast())
   }
 
   /// PyTorch has one slope a channel or one for all; axes shared in Keras have an extent of 1.
@@ -173,7 +211,12 @@ extension KerasLayerRules {
     guard alpha.shape.dimensions.dropLast().allSatisfy({ $0 == 1 }) else {
       throw refusal("a slope of shape \(alpha.shape); torch.nn.PReLU has one a channel")
     }
-    add(alpha, [.reshape(from: alpha.shape, to: [count])], to: "weight")
+    add(alpha, [.reshape(from: alpha.shape, to: [count])] + orderingFlat(count), to: "weight")
+  }
+
+  private func orderingFlat(_ count: Int) -> [TensorOperation] {
+    guard case .pieces(let pieces) = input, count > 1 else { return [] }
+    return pieces.operations(on: [count], axis: 0)
   }
 
   /// An EinsumDense that maps the last axis to the last axis is a Linear; others are not.
@@ -186,7 +229,7 @@ extension KerasLayerRules {
       operands[0].last == operands[1].first, sides[1].last == operands[1].last,
       operands[0].dropLast() == sides[1].dropLast()
     else { throw refusal("the equation '\(equation)' is no product of the last axis alone") }
-    add(kernel, [.transpose], to: "weight")
+    add(kernel, ordering(kernel) + [.transpose], to: "weight")
     if layer["bias"] != nil { add(try variable("bias", rank: 1), to: "bias") }
   }
 }

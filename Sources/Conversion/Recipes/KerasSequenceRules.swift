@@ -29,7 +29,7 @@ extension KerasLayerRules {
     }
     let permuted = gateOrder == Array(0..<gates)
     let order: [TensorOperation] = permuted ? [] : [.permuteBlocks(axis: 1, order: gateOrder)]
-    add(kernel, order + [.transpose], to: "weight_ih\(suffix)")
+    add(kernel, ordering(kernel) + order + [.transpose], to: "weight_ih\(suffix)")
     add(recurrent, order + [.transpose], to: "weight_hh\(suffix)")
     if layer.className.hasPrefix("GRU") {
       try addGRUBias(width: kernel.shape[1])

@@ -6,7 +6,8 @@ import Tensors
 /// Names: the layer's path with dots, then the module's own parameter names. Layouts: Keras keeps
 /// kernels as [spatial…, in, out], PyTorch as [out, in, spatial…]; the outputs of both were
 /// compared
-/// for each kind of layer (Tests/Oracles/test_convert.py).
+/// for each kind of layer (Tests/Oracles/test_convert.py). Where features are flattened, PyTorch's order is
+/// that of channels first (Tests/Oracles/test_keras_order.py).
 public struct KerasToTorch: Sendable {
   /// The recipe's name and version.
   public static let name = "keras-torch/1"
@@ -18,8 +19,9 @@ public struct KerasToTorch: Sendable {
   /// - Throws: `PlanError` where a layer has no PyTorch module that computes the same.
   public static func rules(for model: KerasModel) throws -> ConversionRules {
     var rules = ConversionRules(recipe: name)
+    let flow = try KerasFlow(model)
     for layer in model.layers {
-      let mapped = try KerasLayerRules(layer)
+      let mapped = try KerasLayerRules(layer, input: flow.input(of: layer))
       rules.rules += mapped.rules
       rules.implied += mapped.implied
     }
@@ -27,7 +29,7 @@ public struct KerasToTorch: Sendable {
       DroppedTensor(name: $0.tensor.name, reason: $0.reason.rawValue)
     }
     rules.configuration = KerasSettings.json(of: model)
-    rules.notes = KerasSettings.notes(about: model)
+    rules.notes = flow.notes + KerasSettings.notes(about: model)
     return rules
   }
 }

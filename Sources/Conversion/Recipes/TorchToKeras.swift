@@ -47,8 +47,10 @@ public struct TorchToKeras: Sendable {
       let list = layers.sorted().prefix(8).joined(separator: ", ")
       throw PlanError(tensor: other, cause: "the model has no such layer; it has \(list)")
     }
+    let flow = try KerasFlow(model)
+    rules.notes = flow.notes
     for layer in model.layers {
-      let forward = try KerasLayerRules(layer)
+      let forward = try KerasLayerRules(layer, input: flow.input(of: layer))
       for rule in forward.rules { try add(rule, of: layer, forward.implied) }
       for implied in forward.implied { try check(implied) }
       countBatches(of: layer)

@@ -92,6 +92,13 @@ public enum Checkpoint {
     return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
   }
 
+  /// Whether a path in a folder leads to a file of that folder, or of the download cache around it.
+  package static func isInside(_ name: String, of folder: String) -> Bool {
+    struct Outside: Error {}
+    let inside = CheckpointFolder(of: folder.hasSuffix("/") ? folder + "x" : folder + "/x")
+    return (try? inside.path(of: name) { _ in Outside() }) != nil
+  }
+
   /// Endings of checkpoints in the order in which a folder is searched for one.
   package static let endings = [
     SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras", ".weights.h5",

@@ -27,7 +27,8 @@ struct ConvertCommand: AsyncParsableCommand {
 
       The output's ending, or --to, says the format: .safetensors, .npz, .h5 (a name's slashes make \
       groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), .gguf. A Hugging Face \
-      folder (config.json beside weights) into a folder takes settings and tokenizer along.
+      folder (config.json beside weights) into a folder takes every file along that is no weights, and \
+      names what it leaves out.
 
       --lora merges adapters, --bake computes parametrized weights, --fold-sigma and --fold-timestep fix \
       the noise level of a one-step generator, in this order and before names change.
@@ -48,7 +49,10 @@ struct ConvertCommand: AsyncParsableCommand {
 
   @Option(
     name: [.short, .long],
-    help: "The file to write, or a folder, where it is named model.safetensors or as --to has it.",
+    help: """
+      The file to write, or a folder, where it is named model.safetensors (or as diffusers and peft name \
+      theirs) or as --to has it.
+      """,
     completion: .file()
   )
   var output: String?
@@ -169,10 +173,10 @@ struct ConvertCommand: AsyncParsableCommand {
     to output: String,
     _ progress: ByteProgress
   ) async throws -> [String] {
-    let path = try outputPath(output)
+    let path = try outputPath(output, from: source)
     var conversion = prepared.conversion(
       of: source,
-      besides: companions(of: output, from: source.path),
+      besides: try companions(of: source, to: output),
       inFolder: ConvertCommand.isFolder(output)
     )
     conversion.isHashingSource = sourceHash
@@ -203,11 +207,13 @@ struct ConvertCommand: AsyncParsableCommand {
     let selected = source.restoring(try source.plan(to: to, recipes, keras))
     let (cast, quantized) = try precision.applied(to: selected)
     let typed = source.restoring(cast)
+    try source.quantized.check(typed, blocks: quantized)
     let ties = typed.ties(in: source.checkpoint)
     let isDropping = sharing.tied == .drop
     let isKeeping = outputFormat.holdsAliases && sharing.tied != .copy
+    let noted = typed.noting(note(on: try folder(of: source)))
     return PreparedConversion(
-      plan: isDropping ? typed.dropping(ties) : typed,
+      plan: isDropping ? noted.dropping(ties) : noted,
       format: outputFormat,
       quantized: quantized,
       ties: ties,
@@ -215,21 +221,50 @@ struct ConvertCommand: AsyncParsableCommand {
     )
   }
 
-  /// What a Hugging Face folder holds beside the weights, for an output that is a folder too.
-  private func companions(of output: String, from input: String) -> [CompanionFile] {
-    guard ConvertCommand.isFolder(output), Checkpoint.isFolder(input) else { return [] }
-    let files = CompanionFile.all(inHuggingFaceFolder: input)
+  /// What a model's folder holds beside the weights; nil for a file.
+  private func folder(of source: SourceCheckpoint) throws -> ModelFolder? {
+    guard Checkpoint.isFolder(source.path) else { return nil }
+    return try ModelFolder(source.path, weights: source.files, output: output)
+  }
+
+  /// What comes along into an output that is a folder too.
+  private func companions(of source: SourceCheckpoint, to output: String) throws -> [CompanionFile]
+  {
+    guard ConvertCommand.isFolder(output), let files = try folder(of: source)?.companions else {
+      return []
+    }
     guard let dtype = precision.dtype else { return files }
-    return files.map { $0.statingType(dtype.torchName) }
+    return try files.map { try $0.statingType(dtype.torchName) }
+  }
+
+  /// What does not come along, by name.
+  private func note(on folder: ModelFolder?) -> String? {
+    guard let folder else { return nil }
+    if output.map(ConvertCommand.isFolder) ?? true { return folder.note }
+    let names = folder.companions.map(\.name) + folder.leftOut
+    return ModelFolder.list(names.sorted()).map {
+      "of the folder, the weights alone are in the file; an output that is a folder takes along what "
+        + "belongs to the model: \($0)"
+    }
   }
 
   /// The file to write; a folder that is named with a slash is made.
-  private func outputPath(_ output: String) throws -> String {
+  private func outputPath(_ output: String, from source: SourceCheckpoint) throws -> String {
     guard ConvertCommand.isFolder(output) else { return output }
     if !Checkpoint.isFolder(output), mkdir(output, 0o777) != 0 {
       throw FileError(operation: "create the folder", path: output, code: errno)
     }
-    return (output.hasSuffix("/") ? output : "\(output)/") + outputFormat.usualFileName
+    return (output.hasSuffix("/") ? output : "\(output)/") + usualName(for: source)
+  }
+
+  /// The name of the weights in a folder: the one that diffusers or peft looks for, where theirs are read.
+  private func usualName(for source: SourceCheckpoint) -> String {
+    let stems = ["diffusion_pytorch_model", "adapter_model"]
+    let names = source.files.map { ($0 as NSString).lastPathComponent }
+    guard outputFormat == .safetensors,
+      let stem = stems.first(where: { stem in names.contains { $0.hasPrefix(stem) } })
+    else { return outputFormat.usualFileName }
+    return "\(stem).safetensors"
   }
 
   private static func isFolder(_ path: String) -> Bool {

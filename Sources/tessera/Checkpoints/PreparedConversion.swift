@@ -19,6 +19,8 @@ struct SourceCheckpoint {
   let generator: GeneratorOptions.Generator?
   /// What the conversion that wrote this file kept exactly, where that lies beside it.
   let originals: ExactOriginals?
+  /// The codes among the tensors, which are only copied.
+  let quantized: QuantizedWeights
 
   /// Opens a checkpoint, or a part of it, computes what the options ask for, and refuses one that
   /// could not be converted completely.
@@ -46,12 +48,17 @@ struct SourceCheckpoint {
     let isWrapped = WeightCandidate.all(among: opened.tensors).contains { $0.role.score > 0 }
     if folderNote != nil, !isWrapped { selection.choice = nil }
     self.folderNote = folderNote
+    let settings = SourceCheckpoint.configuration(beside: path)
+    let stored = QuantizedWeights(in: opened, configuration: settings)
     if selection.isEverything {
       dropped = []
+      quantized = stored
     } else {
       let selected = try SelectedCheckpoint(selection, of: opened)
       opened = selected
       dropped = selected.dropped
+      try stored.check(dropped: dropped)
+      quantized = QuantizedWeights(in: selected, configuration: settings)
     }
     let prepared = try compute(opened)
     checkpoint = prepared.checkpoint
@@ -71,6 +78,7 @@ struct SourceCheckpoint {
     _ keras: KerasOptions = KerasOptions()
   ) throws -> ConversionPlan {
     let recipes = try recipes(options, to: target)
+    if target?.isKeras == true || target?.isTorch == true { try quantized.checkLayout() }
     if target?.isKeras == true { return try kerasPlan(keras) }
     guard target?.isTorch == true else { return try plan(recipes, sizes: options.sizes) }
     guard let hdf5 = checkpoint as? HDF5Checkpoint else {

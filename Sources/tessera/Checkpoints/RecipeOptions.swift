@@ -148,7 +148,10 @@ struct SizeSetting: ExpressibleByArgument {
 
 extension SourceCheckpoint {
   /// The text of the settings beside the file: `config.json`, or Mistral's `params.json`.
-  var configuration: String? {
+  var configuration: String? { SourceCheckpoint.configuration(beside: path) }
+
+  /// The text of the settings in a folder, or beside a file.
+  static func configuration(beside path: String) -> String? {
     let folder =
       Checkpoint.isFolder(path) ? path : (path as NSString).deletingLastPathComponent
     for name in ["config.json", "params.json"] {

@@ -70,6 +70,7 @@ struct VerifyCommand: AsyncParsableCommand {
     )
     var result = try SourceCheckpoint(path: second, opaqueAs: opaqueDtype?.elementType)
     var plan = try source.plan(to: to, recipes, keras).matchingTypes(of: result.checkpoint)
+    try source.quantized.check(plan)
     if ties.tied == .drop { plan = plan.dropping(plan.ties(in: source.checkpoint)) }
     let forward = try await compare(plan, source, result)
     // Operations that are exact have an inverse by construction: under --to torch and --to keras, which

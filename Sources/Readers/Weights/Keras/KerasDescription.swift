@@ -30,7 +30,9 @@ struct KerasDescription: Sendable {
     children = inner.compactMap { KerasDescription($0, depth: depth + 1) }
     guard !isModel || children.count == inner.count else { return nil }
     name = values["name"]?.string ?? json["name"]?.string ?? ""
-    self.className = className
+    // A class of the user's own may have the name of one of Keras'.
+    let registered = json["registered_name"]?.string ?? ""
+    self.className = registered.contains(">") && !isModel ? registered : className
     configuration = KerasConfiguration(values)
   }
 
@@ -49,7 +51,9 @@ struct KerasDescription: Sendable {
 extension KerasDescription {
   /// The name of a class as Keras 3 writes it for a group: `Conv2DTranspose` is `conv2d_transpose`.
   static func groupName(ofClass name: String) -> String {
-    let letters = name.filter { $0.isLetter || $0.isNumber || $0 == "_" }
+    // A registered class is "Package>Name".
+    let own = name[(name.lastIndex(of: ">").map { name.index(after: $0) } ?? name.startIndex)...]
+    let letters = own.filter { $0.isLetter || $0.isNumber || $0 == "_" }
     let words = letters.replacing(/(.)([A-Z][a-z]+)/) { "\($0.output.1)_\($0.output.2)" }
     return words.replacing(/([a-z])([A-Z])/) { "\($0.output.1)_\($0.output.2)" }.lowercased()
   }

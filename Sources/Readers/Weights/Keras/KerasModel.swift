@@ -9,6 +9,8 @@ public struct KerasModel: Sendable, Hashable {
   public let layers: [KerasLayer]
   /// Tensors that are no weights, such as the optimizer's.
   public let dropped: [DroppedVariable]
+  /// The model's description as the file has it; nil for weights alone.
+  package let architecture: JSONValue?
 
   /// Finds the layers of a checkpoint.
   ///
@@ -33,6 +35,7 @@ public struct KerasModel: Sendable, Hashable {
       throw KerasError(file: checkpoint.fileName, place: lost.name, cause: cause)
     }
     layers = found.layers
+    architecture = checkpoint.modelConfiguration.flatMap { try? JSONValue(parsing: $0) }
     self.dropped = found.dropped
   }
 }

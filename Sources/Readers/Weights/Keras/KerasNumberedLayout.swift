@@ -7,10 +7,13 @@ import Tensors
 struct KerasNumberedLayout {
   private let checkpoint: HDF5Checkpoint
   private let model: KerasDescription?
+  /// Whether the file says which groups are layers; older ones do not.
+  private let hasNames: Bool
 
   init(_ checkpoint: HDF5Checkpoint, _ model: KerasDescription?) {
     self.checkpoint = checkpoint
     self.model = model
+    hasNames = !checkpoint.variableHolders.isEmpty
   }
 
   func contents() throws(KerasError) -> KerasContents {
@@ -54,7 +57,7 @@ struct KerasNumberedLayout {
       throw failure(path, "variables of a model itself, outside its layers")
     }
     for (name, child) in others.groups {
-      try add(child, nil, name: name, path: path + [name], to: &found)
+      try add(child, nil, name: name, isClass: false, path: path + [name], to: &found)
     }
     if !others.tensors.isEmpty { throw failure(path, "variables outside any layer") }
   }
@@ -70,7 +73,7 @@ struct KerasNumberedLayout {
       for (name, child) in container.groups {
         // Newer files keep the layer's own name; its group is named after the class.
         let own = child.name ?? name
-        try add(child, nil, name: name, path: path + [own], to: &found)
+        try add(child, nil, name: name, isClass: true, path: path + [own], to: &found)
       }
       return
     }
@@ -82,7 +85,8 @@ struct KerasNumberedLayout {
       used[base] = number + 1
       let name = number == 0 ? base : "\(base)_\(number)"
       guard let child = waiting.removeValue(forKey: name) else { continue }
-      try add(child, layer, name: name, path: path + [layer.name], to: &found)
+      let own = layer.name.isEmpty ? child.name ?? name : layer.name
+      try add(child, layer, name: name, isClass: true, path: path + [own], to: &found)
     }
     if let lost = waiting.keys.min() {
       throw failure(
@@ -93,16 +97,20 @@ struct KerasNumberedLayout {
   }
 
   /// Adds a layer, or the layers of a nested model.
+  ///
+  /// The group's name says the class in lists of layers; otherwise it is an attribute's and says nothing.
   private func add(
     _ group: Group,
     _ description: KerasDescription?,
     name: String,
+    isClass: Bool,
     path: [String],
     to found: inout KerasContents
   ) throws(KerasError) {
     let isModel = group.groups.contains { KerasNumberedLayout.containers.contains($0.name) }
     if isModel { return try addModel(group, description, path: path, to: &found) }
-    let className = description?.className ?? KerasDescription.className(ofGroup: name) ?? ""
+    let named = isClass ? KerasDescription.className(ofGroup: name) : nil
+    let className = description?.className ?? named ?? ""
     let layer = NumberedLayer(
       path: path,
       className: className,
@@ -142,7 +150,9 @@ struct KerasNumberedLayout {
       } else if ["layer", "forward_layer", "backward_layer"].contains(name) {
         try add(child, inside(layer, name: name, child), to: &found)
       } else if !child.allTensors.isEmpty {
-        try add(child, nil, name: name, path: layer.path + [name], to: &found)
+        // A list of layers is no layer, so has no name of its own.
+        let isList = hasNames && group.name == nil
+        try add(child, nil, name: name, isClass: isList, path: layer.path + [name], to: &found)
       }
     }
     guard !variables.isEmpty else { return }
