@@ -125,6 +125,15 @@ let package = Package(
       dependencies: ["Batches", "Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
     ),
     .testTarget(name: "tesseraTests", dependencies: ["Fixtures", "tessera"]),
+    .target(
+      name: "FuzzTargets",
+      dependencies: ["Batches", "Conversion", "Readers", "Tensors", "Tokenization", "Writers"],
+      path: "Tests/Fuzzing/Targets"
+    ),
+    .testTarget(
+      name: "FuzzingTests",
+      dependencies: ["Fixtures", "FuzzTargets", "Readers", "Tensors"]
+    ),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
@@ -141,5 +150,22 @@ for target in package.targets where [.regular, .executable, .test].contains(targ
   ]
   if target.type == .regular {
     target.swiftSettings?.append(.strictMemorySafety())  // SE-0458
+  }
+}
+
+// The program that libFuzzer drives, and coverage in all of our own code: Tests/Fuzzing/run.sh sets this.
+if Context.environment["TESSERA_FUZZING"] != nil {
+  package.targets += [
+    .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzing/CFuzzer"),
+    .executableTarget(
+      name: "fuzz",
+      dependencies: ["CFuzzer", "CZlib", "FuzzTargets", "Readers"],
+      path: "Tests/Fuzzing/Driver"
+    ),
+  ]
+  for target in package.targets where [.regular, .executable].contains(target.type) {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-sanitize=fuzzer"])]
+    target.cSettings = (target.cSettings ?? []) + [.unsafeFlags(["-fsanitize=fuzzer-no-link"])]
+    target.cxxSettings = (target.cxxSettings ?? []) + [.unsafeFlags(["-fsanitize=fuzzer-no-link"])]
   }
 }

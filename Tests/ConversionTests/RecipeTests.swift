@@ -182,6 +182,8 @@ import Writers
     (#"{"left": "x", "right": "y"}, {"left": "{a:dotted}", "right": "z.{a}"}"#, "same names"),
     (#"{"left": "x.{L:int}", "right": "y"}"#, "different placeholders"),
     (#"{"left": "x.{L:int", "right": "y"}"#, "'{' without '}'"),
+    (#"{"left": "x.{w:q|k", "right": "y.{w:q|k"}"#, "'{' without '}'"),
+    (#"{"left": "x.{w:q|k{L:int}|v}", "right": "y.{w:q|k{L:int}|v}"}"#, "a placeholder is"),
     (#"{"left": "x.{L:real}", "right": "y.{L}"}"#, "a placeholder is"),
     (#"{"left": "x", "right": "y", "operations": ["rotate"]}"#, "no operation 'rotate'"),
     (#"{"left": "x", "right": "y", "shape": ["d+"]}"#, "is no size"),

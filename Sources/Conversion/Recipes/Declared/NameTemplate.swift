@@ -284,7 +284,10 @@ extension NameTemplate {
   private static func choices(in text: String) -> [(String, [String])] {
     text.split(separator: "{").dropFirst(text.hasPrefix("{") ? 0 : 1).compactMap { part in
       let inside = part.prefix { $0 != "}" }
-      guard let colon = inside.firstIndex(of: ":") else { return nil }
+      // Without its end it is no placeholder, which parsing the template says.
+      guard inside.endIndex < part.endIndex, let colon = inside.firstIndex(of: ":") else {
+        return nil
+      }
       let options = inside[inside.index(after: colon)...].split(
         separator: "|",
         omittingEmptySubsequences: false

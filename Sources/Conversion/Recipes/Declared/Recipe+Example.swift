@@ -7,9 +7,10 @@ extension Recipe {
   /// Every rule applies, to two layers, three levels or three parts; sizes are drawn until all
   /// expressions are whole. Nil where no such sizes are found.
   package func example(
-    using generator: inout some RandomNumberGenerator
+    using generator: inout some RandomNumberGenerator,
+    draws: Int = 5000
   ) -> (tensors: [TensorInfo], sizes: [String: Int])? {
-    for _ in 0..<5000 {
+    for _ in 0..<draws {
       var known: [String: Int] = [:]
       for size in sizes {
         known[size.name] = [2, 4, 6, 8, 12, 16].randomElement(using: &generator)
