@@ -473,3 +473,37 @@ def test_inspect_names_the_columns_that_files_have(tessera, source, tmp_path):
             [first, *_] = sorted((out / "data").glob("*.parquet"))
             assert pyarrow.parquet.read_schema(first).names == ["key", *told]
     assert json.loads(tessera("inspect", source, "--json").stdout)["columns"] == ["codes.npy", "json", "positions.npy", "txt"]
+
+
+def test_lists_have_the_name_that_every_version_of_datasets_reads(tessera, exported):
+    """`List` came with `datasets` 4.0, whose readers take `Sequence`, too; 2.21 and 3.6 know nothing else."""
+    import datasets
+    import pyarrow.ipc
+    import pyarrow.parquet
+
+    [path, *_] = sorted((exported("parquet") / "data").glob("*.parquet"))
+    [stream, *_] = sorted(exported("arrow").glob("*.arrow"))
+    schemas = [pyarrow.parquet.read_schema(path), pyarrow.ipc.open_stream(str(stream)).schema]
+    for schema in schemas:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        assert {found for found in re.findall('"_type": "([A-Za-z]+)"', json.dumps(features))} == {"Value", "Sequence"}
+        assert features["codes"] == {"_type": "Sequence", "feature": {
+            "_type": "Sequence", "feature": {"_type": "Value", "dtype": "int32"}}}
+        assert list(features) == schema.names
+        read = datasets.Features.from_dict(features)
+        assert read.arrow_schema.remove_metadata().equals(schema.remove_metadata())
+
+
+NUMBERS = """0 -0 1 10 01 -01 00 1. .5 0.5 -0.5e3 1e5 1E+5 1e-05 1e 1e+ e5 +1 - -- 1-2 0x10 1_000 1.5.2 1e5.5 inf NaN Infinity nul true True
+null 123456789012345678901234567890 0.1e400 ١ 1\u0301 1f 1L""".split()
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_numbers_are_those_of_json(tessera, exported, number, tmp_path):
+    """What a field of a sample may be, by JSON's own grammar."""
+    copy = tmp_path / "copy"
+    shutil.copytree(exported("jsonl"), copy)
+    path = copy / "data" / "train-00000-of-00002.jsonl"
+    path.write_text(re.sub('"margin":[^,}]*', lambda _: f'"margin":{number}', path.read_text(), count=1))
+    good = re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null", number, re.ASCII)
+    tessera("export", copy, "-o", tmp_path / "out", "--format", "jsonl", "--quiet", code=0 if good else 3)
