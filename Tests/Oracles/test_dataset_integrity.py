@@ -324,7 +324,8 @@ def test_a_description_names_nothing_outside(tessera, root, tmp_path):
         result = tessera("tokenizers", tmp_path / "t", code=3)
         assert result.stderr.count("\n") == 1 and "checkpoint" in result.stderr, result.stderr
     np.save(tmp_path / "latents.npy", np.zeros((3, 2), np.float32))
-    for name in ["link.npy", "link", *BAD_NAMES[:-2], str(tmp_path / "outside" / "book.npy")]:
+    # The ending .npy may be left out, and makes good names of some.
+    for name in ["link.npy", "link", str(tmp_path / "outside" / "book.npy"), *(name for name in BAD_NAMES if "/" in name or "\n" in name)]:
         (tmp_path / "t" / "q.json").write_text(json.dumps({"kind": "vq", "rule": "l2", "codebook": name}))
         result = tessera("quantize", tmp_path / "latents.npy", "--quantizer", tmp_path / "t" / "q.json", "-o",
                          tmp_path / "codes.npy", code=None)

@@ -69,7 +69,8 @@ struct SafetensorsIndex {
     func refusal(_ cause: String) -> CheckpointFormatError {
       CheckpointFormatError(file: path, place: "shard '\(name)'", cause: cause)
     }
-    guard !name.utf8.contains(where: { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") }) else {
+    let separators = [UInt8(ascii: "/"), UInt8(ascii: "\\")]
+    guard SafePath.isInside(name), !name.utf8.contains(where: separators.contains) else {
       throw refusal("must be the name of a file in the folder of the index")
     }
     return try SafePath.path(of: name, beside: path, refusal: refusal)
