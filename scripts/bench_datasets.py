@@ -3,7 +3,8 @@
 
     python scripts/bench_datasets.py .build/release/tessera [--samples 20000] [--pairs 3] [--formats mds,parquet]
 
-The samples are codes [32, 32] and RoPE ids [2, 1024] with their metadata. Both writers get them out of memory,
+The samples are those that `tokenize` wrote of a picture, its codes [32, 32] and RoPE ids [2, 1024] with all their
+metadata, the codes drawn anew. Both writers get them out of memory,
 the peer's libraries loaded (`tessera bench export`); Tessera also hashes its files and makes them durable, which
 costs the disk's time unless --folder is in memory. `export_seconds` is the whole command: start, reading the
 tars, writing. Prints one JSON line a format: medians, ratios, MB/s of the writer, peak memory of the command.
@@ -28,7 +29,11 @@ SEED, GRID, VOCABULARY = 7, 32, 64000
 
 
 def make(folder, count, template, has_positions=True):
-    """A dataset of `count` samples: the tars and manifest that `tokenize` would write for so many pictures."""
+    """A dataset of `count` samples: the tars and manifest that `tokenize` would write for so many pictures.
+
+    `template` is the manifest of a real run, and what its one sample says of itself.
+    """
+    manifest, described = template
     random = np.random.default_rng(SEED)
     (folder / "shards").mkdir(parents=True)
     rows, columns = np.mgrid[1 : GRID + 1, 1 : GRID + 1]
@@ -42,10 +47,7 @@ def make(folder, count, template, has_positions=True):
                 key = f"{index // 1000:05d}/{index:09d}"
                 members = {
                     "codes.npy": random.integers(0, VOCABULARY, (GRID, GRID), dtype=np.uint16),
-                    "json": (json.dumps({
-                        "crop": [0, 0, 256, 256], "grid": [GRID, GRID], "key": key, "orientation": 1,
-                        "resized": [256, 256], "sha256": "0" * 64, "size": [1024, 768], "source": key + ".jpg",
-                    }, separators=(",", ":")) + "\n").encode(),
+                    "json": (json.dumps(dict(described, key=key, source=key + ".jpg"), separators=(",", ":")) + "\n").encode(),
                 }
                 if has_positions:
                     members["positions.npy"] = positions
@@ -59,19 +61,22 @@ def make(folder, count, template, has_positions=True):
                     archive.addfile(member, io.BytesIO(value))
         shards.append({"name": name, "samples": number, "tokens": number * GRID * GRID,
                        "bytes": (folder / name).stat().st_size, "sha256": "0" * 64})
-    told = dict(template, samples=count, tokens=count * GRID * GRID, rejected=0, shards=shards)
+    told = dict(manifest, samples=count, tokens=count * GRID * GRID, rejected=0, shards=shards)
     (folder / "dataset.json").write_text(json.dumps(told))
     (folder / "rejected.jsonl").write_text("")
 
 
 def template(program, folder):
-    """The manifest of a real run over one picture."""
+    """The manifest of a real run over one picture, and what its sample says of itself: every field that `tokenize` writes."""
     from PIL import Image
 
     (folder / "picture").mkdir()
-    Image.new("RGB", (256, 256)).save(folder / "picture" / "a.png")
+    Image.linear_gradient("L").convert("RGB").save(folder / "picture" / "a.png")
     subprocess.run([program, "tokenize", folder / "picture", "-o", folder / "one", "--quiet"], check=True)
-    return json.loads((folder / "one" / "dataset.json").read_text())
+    with tarfile.open(folder / "one" / "shards" / "00000.tar") as archive:
+        described = json.load(archive.extractfile("a.json"))
+    assert isinstance(described["margin"], float) and described["grid"] == [GRID, GRID]
+    return json.loads((folder / "one" / "dataset.json").read_text()), described
 
 
 def samples(count):
@@ -86,6 +91,7 @@ def samples(count):
             "positions": positions, "source": key + ".jpg", "sha256": "0" * 64, "orig_width": 1024,
             "orig_height": 768, "exif_orientation": 1, "resized": np.array([256, 256], np.int32),
             "crop": np.array([0, 0, 256, 256], np.int32), "grid": np.array([GRID, GRID], np.int32),
+            "margin": "0.00012588501",
         }
 
 
@@ -146,7 +152,7 @@ def write_arrow(out, rows):
     import datasets
 
     features = {"codes": datasets.List(datasets.List(datasets.Value("int32"))), "positions": datasets.List(datasets.List(datasets.Value("int32")))}
-    for name in ("key", "source", "sha256"):
+    for name in ("key", "source", "sha256", "margin"):
         features[name] = datasets.Value("string")
     for name in ("orig_width", "orig_height", "exif_orientation"):
         features[name] = datasets.Value("int32")
@@ -175,7 +181,7 @@ def write_megatron(out, rows):
 def write_mds(out, rows):
     from streaming import MDSWriter
 
-    encodings = {name: "str" for name in ("key", "source", "sha256")}
+    encodings = {name: "str" for name in ("key", "source", "sha256", "margin")}
     encodings |= {name: "int32" for name in ("orig_width", "orig_height", "exif_orientation")}
     encodings |= {name: "ndarray:int32" for name in ("codes", "positions", "resized", "crop", "grid")}
     with MDSWriter(out=str(out), columns=encodings, hashes=["sha1"]) as writer:

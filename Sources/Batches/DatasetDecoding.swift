@@ -141,10 +141,9 @@ public struct DatasetDecoding: Sendable {
 
   private func original(of sample: CodedSample) throws -> RGBImage {
     let description = try sample.describe()
-    guard let originals, SafePath.isInside(description.source) else {
-      throw DatasetError(place: sample.key, reason: "its source is not below the folder")
+    let file = try SafePath.path(of: description.source, in: originals ?? "") { fault in
+      DatasetError(place: sample.key, reason: "its source \(fault)")
     }
-    let file = "\(originals)/\(description.source)"
     let bytes = try FileDigest.bytes(of: file, maximumBytes: ImageLimits.standard.bytes)
     guard FileDigest.sha256(of: bytes) == description.sha256 else {
       throw DatasetError(place: file, reason: "another file than the one that was tokenized")

@@ -63,7 +63,7 @@ public struct DatasetExport {
       throw nothingWritten(of: dataset, rejected)
     }
     try copyRejections(of: dataset, and: rejected.rejections, into: stage)
-    let manifest = manifest(
+    let manifest = try manifest(
       of: dataset.manifest,
       rejected: dataset.manifest.rejected + rejected.rejections.count,
       stage,
@@ -199,15 +199,6 @@ public struct DatasetExport {
   }
 
   private func check(_ row: DatasetRow, _ table: DatasetTable) throws {
-    // Keys become names of files and of members; a damaged one must not leave the folder.
-    guard SafePath.isInside(row.key), row.key.utf8.allSatisfy({ (0x20..<0x7F).contains($0) }),
-      !row.key.utf8.contains(UInt8(ascii: "."))
-    else {
-      throw DatasetError(
-        place: "key '\(row.key.prefix(80))'",
-        reason: "a key is a relative path of printable ASCII without dots"
-      )
-    }
     for (column, cell) in zip(table.columns, row.cells) where !column.fits(cell) {
       throw DatasetError(
         place: "\(row.key): \(column.name)",
@@ -221,7 +212,7 @@ public struct DatasetExport {
     rejected: Int,
     _ stage: DatasetStage,
     _ layout: DatasetLayout
-  ) -> DatasetManifest {
+  ) throws -> DatasetManifest {
     var settings = source.settings
     settings.format = format.rawValue
     settings.export = self.settings
@@ -233,7 +224,8 @@ public struct DatasetExport {
       plan: source.plan,
       rejected: rejected,
       shards: stage.shards,
-      layout: layout
+      layout: layout,
+      files: [try .rejections(in: stage.folder)]
     )
   }
 }

@@ -57,14 +57,19 @@ public struct DatasetFolder: Sendable {
   /// - Throws: `DatasetFolderError` where it holds anything else than a plan's work.
   public func content() throws -> Content {
     if FileTree.exists(manifestPath) {
-      let manifest = try decode(DatasetManifest.self, at: manifestPath)
-      return .complete(manifest)
+      return .complete(try TokenDataset(path: path).manifest)
     }
     if FileTree.exists(planFolder) {
       let file = "\(planFolder)/plan.json"
       let plan = try decode(DatasetPlan.self, at: file)
-      guard plan.settings.isSound, (1...Self.mostInputs).contains(plan.inputs) else {
-        throw DatasetFolderError.damaged(file: file, reason: "a number is out of range")
+      if let fault = plan.settings.fault {
+        throw DatasetFolderError.damaged(file: file, reason: "the field 'settings.\(fault)'")
+      }
+      guard (1...Self.mostInputs).contains(plan.inputs) else {
+        throw DatasetFolderError.damaged(
+          file: file,
+          reason: "the field 'inputs': \(plan.inputs) is not from 1 to 2^40"
+        )
       }
       return .planned(plan)
     }
@@ -166,11 +171,8 @@ public struct DatasetFolder: Sendable {
   ) throws -> Value {
     do {
       return try CanonicalJSON.decode(type, from: bytes)
-    } catch {
-      throw DatasetFolderError.damaged(
-        file: file,
-        reason: "not a \(type) as this version writes it"
-      )
+    } catch let error as DecodingError {
+      throw DatasetFolderError.damaged(file: file, reason: ManifestFile.cause(of: error))
     }
   }
 }

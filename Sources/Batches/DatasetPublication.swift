@@ -42,7 +42,7 @@ public struct DatasetPublication {
 
   /// Moves everything to its place; the manifest last.
   public func publish(_ manifest: DatasetManifest) throws {
-    try FileTree.write(try CanonicalJSON.document(manifest), to: "\(draft)/\(manifestName)")
+    try FileTree.write(try manifest.document(), to: "\(draft)/\(manifestName)")
     let names = try FileTree.entries(of: draft).filter { $0 != manifestName }.sorted()
     try FileTree.write(Array(names.joined(separator: "\n").utf8), to: record)
     for name in names + [manifestName] {

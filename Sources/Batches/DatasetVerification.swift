@@ -12,19 +12,63 @@ public struct DatasetVerification: Sendable {
 
   /// Every file that the manifest names: shards first, then those without samples.
   public var files: [DatasetFile] {
-    let shards = dataset.manifest.shards.map {
-      DatasetFile(name: $0.name, bytes: $0.bytes, sha256: $0.sha256)
+    let manifest = dataset.manifest
+    return manifest.shards.map(\.file) + (manifest.layout?.files ?? []) + manifest.files
+  }
+
+  /// Hands over every small file that a list of the dataset's names; a dataset without loose files has no
+  /// list.
+  ///
+  /// - Returns: What is wrong with the list, where reading it ended; nil where nothing is.
+  /// - Throws: `FileError` where this machine is at fault, and what `body` throws.
+  public func forEachListed(_ body: (DatasetFile) throws -> Void) throws -> String? {
+    guard files.contains(where: { $0.name == DatasetFileList.fileName }) else { return nil }
+    return try Self.problem { try DatasetFileList(folder: dataset.path).forEach(body) }
+  }
+
+  /// Every file in the folder that nothing names.
+  ///
+  /// Memory is bounded: digests of the names that are known are compared with what lies there, a part of
+  /// them at a time.
+  ///
+  /// - Throws: `FileError`.
+  public func forEachUnlisted(_ body: (String) throws -> Void) throws {
+    let own = files.map(\.name) + [DatasetManifest.fileName]
+    var count = own.count
+    _ = try forEachListed { _ in count += 1 }
+    let passes = 1 + count / Self.mostNames
+    for pass in 0..<passes {
+      func isOfPass(_ name: String) -> Bool {
+        name.utf8.reduce(UInt(5381)) { $0 &* 33 &+ UInt($1) } % UInt(passes) == UInt(pass)
+      }
+      var known = Set(own.filter(isOfPass))
+      _ = try forEachListed { if isOfPass($0.name) { known.insert($0.name) } }
+      try DatasetTree(folder: dataset.path).forEachFile { name in
+        if isOfPass(name), !known.contains(name) { try body(name) }
+      }
     }
-    return shards + (dataset.manifest.layout?.files ?? [])
+  }
+
+  /// The most names that are held at a time.
+  private static let mostNames = 1 << 18
+
+  /// What an operation says of damaged data; nil where it ends well.
+  private static func problem(_ operation: () throws -> Void) throws -> String? {
+    do {
+      try operation()
+      return nil
+    } catch let error as any ClassifiedError {
+      if let error = error as? FileError, error.isMachineFault { throw error }
+      return "\(error)"
+    }
   }
 
   /// What is wrong with one file, or nil: it is read from start to end.
   ///
   /// - Throws: `FileError` where this machine, not the file, is at fault.
   public func problem(of file: DatasetFile) throws -> String? {
-    guard SafePath.isInside(file.name) else { return "is not below the folder" }
-    let path = "\(dataset.path)/\(file.name)"
     do {
+      let path = try dataset.file(file.name)
       let size = try FileDigest.size(of: path)
       guard size == file.bytes else {
         return "has \(size) bytes where the manifest says \(file.bytes)"
@@ -32,15 +76,15 @@ public struct DatasetVerification: Sendable {
       let hash = try FileDigest.sha256(of: path)
       return hash == file.sha256
         ? nil : "has SHA-256 \(hash.prefix(12))… where the manifest says \(file.sha256.prefix(12))…"
-    } catch {
-      guard !error.isMachineFault else { throw error }
+    } catch let error as any ClassifiedError {
+      if let error = error as? FileError, error.isMachineFault { throw error }
       return "cannot be read: \(error)"
     }
   }
 
   /// What contradicts the manifest's totals, a sentence each.
   ///
-  /// - Throws: `FileError` or ``DatasetError`` where `rejected.jsonl` cannot be read.
+  /// - Throws: `FileError` where this machine, not the dataset, is at fault.
   public func contradictions() throws -> [String] {
     let manifest = dataset.manifest
     var found: [String] = []
@@ -54,8 +98,21 @@ public struct DatasetVerification: Sendable {
     )
     compare("tokens in its shards", manifest.shards.reduce(0) { $0 + $1.tokens }, manifest.tokens)
     var rejected = 0
-    try RejectionList(folder: dataset.path).forEach { _ in rejected += 1 }
-    compare("lines of \(DatasetManifest.rejectedFileName)", rejected, manifest.rejected)
+    let list = try Self.problem {
+      try RejectionList(folder: dataset.path).forEach { _ in rejected += 1 }
+    }
+    if let list {
+      found.append(list)
+    } else {
+      compare("lines of \(DatasetManifest.rejectedFileName)", rejected, manifest.rejected)
+    }
+    let file = "\(dataset.path)/\(DatasetManifest.fileName)"
+    let bytes = try FileDigest.bytes(of: file, maximumBytes: ReadLimit.manifest)
+    if !DatasetManifest.isIntact(bytes) {
+      found.append(
+        "\(DatasetManifest.fileName): its bytes are not those of its own manifest_sha256"
+      )
+    }
     return found
   }
 
@@ -121,8 +178,8 @@ public struct SampleReencoding: Sendable {
   private func problem(of sample: DatasetSample) async throws -> String? {
     do {
       let description = try sample.description()
-      guard SafePath.isInside(description.source) else {
-        return "its source is not below the folder"
+      _ = try SafePath.path(of: description.source, in: originals) { fault in
+        DatasetError(place: sample.key, reason: "its source \(fault)")
       }
       let image = ImageInput(
         key: description.key,

@@ -58,31 +58,55 @@ extension DatasetFolder {
     let prefix = Self.shardPrefix(of: plan.settings)
     var rejected = 0
     var shards: [DatasetShard] = []
+    var files: [DatasetFile] = []
+    var indexed: [WebDatasetIndex.Shard] = []
     var list = try AtomicFile(path: "\(folder)/\(DatasetManifest.rejectedFileName)")
     for index in 0..<plan.shardCount {
       let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
       for rejection in record.rejections { try list.write(try CanonicalJSON.line(rejection)) }
       rejected += record.rejections.count
       shards.append(record.shard.dropping(prefix: prefix))
+      if let offsets = record.offsets { files.append(offsets) }
+      indexed.append(
+        WebDatasetIndex.Shard(
+          name: record.shard.name,
+          bytes: record.shard.bytes,
+          md5: record.md5,
+          samples: record.shard.samples
+        )
+      )
     }
     try list.commit()
+    if plan.settings.export == nil { files += try writeIndex(WebDatasetIndex(indexed)) }
+    files.append(try .rejections(in: folder))
     let manifest = DatasetManifest(
       settings: settings,
       plan: plan.digest,
       rejected: rejected,
-      shards: shards
+      shards: shards,
+      files: files
     )
     try FileTree.write(
-      try CanonicalJSON.document(manifest),
+      try manifest.document(),
       to: "\(folder)/\(DatasetManifest.fileName)"
     )
     return manifest
   }
 
+  /// Writes the indices over all shards, as `export` does; none where no shard has a sample.
+  private func writeIndex(_ index: WebDatasetIndex) throws -> [DatasetFile] {
+    guard !index.isEmpty else { return [] }
+    try FileTree.makeFolder("\(path)/\(WebDatasetIndex.energonFolder)")
+    return try index.documents().map { name, bytes in
+      try FileTree.write(bytes, to: "\(path)/\(name)")
+      return DatasetFile(name: name, bytes: bytes.count, sha256: FileDigest.sha256(of: bytes))
+    }
+  }
+
   /// Removes the plan, the journal and the partial files of runs that were killed.
   private func clean() {
     FileTree.remove(work)
-    for folder in [path, "\(path)/shards"] {
+    for folder in [path, "\(path)/shards", "\(path)/\(WebDatasetIndex.energonFolder)"] {
       for name in (try? FileTree.entries(of: folder)) ?? [] where name.hasPrefix(".partial-") {
         FileTree.remove("\(folder)/\(name)")
       }
@@ -90,7 +114,18 @@ extension DatasetFolder {
   }
 }
 
+extension DatasetFile {
+  /// The finished list of rejections in a folder.
+  static func rejections(in folder: String) throws -> DatasetFile {
+    let name = DatasetManifest.rejectedFileName
+    return try DatasetFile(of: "\(folder)/\(name)", named: name)
+  }
+}
+
 extension DatasetShard {
+  /// The shard as a file.
+  var file: DatasetFile { DatasetFile(name: name, bytes: bytes, sha256: sha256) }
+
   /// The same shard, its path starting further down.
   fileprivate func dropping(prefix: String) -> DatasetShard {
     DatasetShard(

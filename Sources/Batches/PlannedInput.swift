@@ -10,6 +10,31 @@ public struct PlannedInput: Codable, Hashable, Sendable {
   /// What is said of the image; empty where nothing is, nil where captions are not asked for.
   public let caption: String?
 
+  /// Reads an input of a plan, which may be damaged: its key can be a file's name, and its place is one.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    image = try container.decode(ImageInput.self, forKey: .image)
+    size = try container.decodeIfPresent(Int.self, forKey: .size)
+    caption = try container.decodeIfPresent(String.self, forKey: .caption)
+    guard let fault = Self.fault(of: image) else { return }
+    throw DecodingError.dataCorruptedError(
+      forKey: .image,
+      in: container,
+      debugDescription: "'\(image.key.prefix(200))' \(fault)"
+    )
+  }
+
+  private static func fault(of image: ImageInput) -> String? {
+    if let fault = SafePath.fault(ofKey: image.key) { return fault }
+    switch image.location {
+    case .file: return SafePath.fault(of: image.source)
+    case .member(_, let offset, let size):
+      let isInRange = offset >= 0 && size >= 0 && size <= Int.max - offset
+      return isInRange ? nil : "is no part of an archive"
+    case .path, .refused: return nil
+    }
+  }
+
   /// Looks at an image without opening it, and makes its place independent of the current folder.
   public init(_ image: ImageInput, caption: String? = nil) {
     self.caption = caption

@@ -16,6 +16,10 @@ public struct ShardRecord: Codable, Hashable, Sendable {
   public let shard: DatasetShard
   /// The inputs of this shard that are not in it.
   public let rejections: [Rejection]
+  /// Its MD5, which the index of wids has.
+  public let md5: String
+  /// The file of offsets beside it; nil where it has none.
+  public let offsets: DatasetFile?
 }
 
 extension DatasetFolder {
@@ -23,8 +27,8 @@ extension DatasetFolder {
   public func record(ofShard index: Int) throws -> ShardRecord? {
     guard FileTree.exists(recordPath(ofShard: index)) else { return nil }
     let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
-    let size = FileTree.size(of: "\(path)/\(record.shard.name)")
-    return size == record.shard.bytes ? record : nil
+    let files = [record.shard.file] + (record.offsets.map { [$0] } ?? [])
+    return files.allSatisfy { FileTree.size(of: "\(path)/\($0.name)") == $0.bytes } ? record : nil
   }
 
   /// Writes one shard and its record in the journal: the second of the three steps.
@@ -90,9 +94,31 @@ extension DatasetFolder {
     }
     let clock = ContinuousClock()
     let start = clock.now
-    let record = ShardRecord(shard: try shard.commit(), rejections: rejections)
+    let finished = try shard.commit()
+    let record = ShardRecord(
+      shard: finished.shard,
+      rejections: rejections,
+      md5: finished.md5,
+      offsets: try writeOffsets(of: finished, plan.settings)
+    )
     try FileTree.write(try CanonicalJSON.line(record), to: recordPath(ofShard: index))
     times.add(clock.now - start, to: .writing)
     return record.shard
+  }
+
+  /// Writes where each sample of a shard starts, beside it; a shard that another layout is made of, or that
+  /// has no samples, needs no such file.
+  private func writeOffsets(
+    of finished: WebDatasetShard.Finished,
+    _ settings: DatasetSettings
+  ) throws -> DatasetFile? {
+    guard settings.export == nil, finished.shard.samples > 0 else { return nil }
+    let name = WebDatasetIndex.offsetsName(of: finished.shard.name)
+    try FileTree.write(finished.offsets, to: "\(path)/\(name)")
+    return DatasetFile(
+      name: name,
+      bytes: finished.offsets.count,
+      sha256: FileDigest.sha256(of: finished.offsets)
+    )
   }
 }

@@ -30,6 +30,7 @@ struct Tessera: AsyncParsableCommand {
     signal(SIGXFSZ, SIG_IGN)
     HDF5Checkpoint.endProcessOnLibraryCrash()
     do {
+      try refuseRemoteLocations()
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
@@ -41,6 +42,27 @@ struct Tessera: AsyncParsableCommand {
       exit(withError: ExitCode(error.kind.rawValue))
     } catch {
       exit(withError: error)
+    }
+  }
+}
+
+extension Tessera {
+  /// A name that was meant for a network and would become a local folder, in whichever argument of whichever
+  /// verb.
+  private struct RemoteLocationError: ClassifiedError {
+    let argument: String
+    let scheme: String
+
+    var kind: FailureKind { .malformedInput }
+    var description: String {
+      "\(argument): tessera has no network; \(RemoteLocation.advice(for: scheme))"
+    }
+  }
+
+  private static func refuseRemoteLocations() throws {
+    for argument in CommandLine.arguments.dropFirst() {
+      guard let scheme = RemoteLocation.scheme(in: argument) else { continue }
+      throw RemoteLocationError(argument: argument, scheme: scheme)
     }
   }
 }

@@ -8,7 +8,10 @@ import Testing
     let numbers = try Numbers(count: 25)
     let files = try await numbers.finished("out")
     let shards = (0...2).map { "shards/0000\($0).tar" }
-    #expect(Set(files.keys) == Set(shards + ["dataset.json", "rejected.jsonl"]))
+    let energon = [".info.json", "split.yaml", "dataset.yaml"].map { ".nv-meta/" + $0 }
+    let indices = energon + ["wids.json"]
+    let others = shards.map { $0 + ".idx" } + indices + ["dataset.json", "rejected.jsonl"]
+    #expect(Set(files.keys) == Set(shards + others))
     let manifest = try JSONDecoder().decode(
       DatasetManifest.self,
       from: try #require(files["dataset.json"])

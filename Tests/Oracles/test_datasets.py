@@ -132,7 +132,12 @@ def test_manifest_says_what_is_there(dataset, photos):
         data = (dataset / shard["name"]).read_bytes()
         assert len(data) == shard["bytes"] and hashlib.sha256(data).hexdigest() == shard["sha256"]
     assert str(photos) not in (dataset / "dataset.json").read_text()
-    assert sorted(os.listdir(dataset)) == ["dataset.json", "rejected.jsonl", "shards"]
+    assert sorted(os.listdir(dataset)) == [".nv-meta", "dataset.json", "rejected.jsonl", "shards", "wids.json"]
+    for entry in told["files"]:
+        data = (dataset / entry["name"]).read_bytes()
+        assert len(data) == entry["bytes"] and hashlib.sha256(data).hexdigest() == entry["sha256"]
+    named = [entry["name"] for entry in told["shards"] + told["files"]]
+    assert sorted([*named, "dataset.json"]) == sorted(tree(dataset))
 
 
 def test_samples_say_where_they_come_from(dataset, photos):
@@ -316,7 +321,7 @@ def test_verify_confirms_a_dataset_and_finds_what_changed(tessera, root, tmp_pat
         return report
 
     report = verify("--originals", photos)
-    assert report["samples"] == report["encoded"] == 5 and len(report["files"]) == 3 and report["problems"] == []
+    assert report["samples"] == report["encoded"] == 5 and len(report["files"]) == 11 and report["problems"] == []
     assert verify("--originals", photos, "--samples", 2)["encoded"] == 2
     assert "encoded" not in verify()
     # An original that is another file, then one that is gone.
@@ -335,7 +340,14 @@ def test_verify_confirms_a_dataset_and_finds_what_changed(tessera, root, tmp_pat
     shard.write_bytes(whole)
     assert "SHA-256" in verify(code=4)["files"][1]["problem"]
     manifest["shards"][1]["sha256"] = hashlib.sha256(whole).hexdigest()
-    (data / "dataset.json").write_text(json.dumps(manifest))
+    # dataset.json says of itself, too, what it was.
+    (data / "dataset.json").write_text(json.dumps(manifest, indent=2, separators=(",", " : "), sort_keys=True))
+    assert "manifest_sha256" in verify(code=4)["problems"][0]
+    manifest["manifest_sha256"] = "0" * 64
+    text = json.dumps(manifest, indent=2, separators=(",", " : "), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (data / "dataset.json").write_text(text.replace('"manifest_sha256" : "' + "0" * 64, f'"manifest_sha256" : "{digest}'))
+    # The indices still speak of the shard that was there, and nobody reads them here.
     verify()
     problems = verify("--originals", photos, code=4)["problems"]
     assert any("1 of 64 codes differ" in problem for problem in problems)

@@ -116,7 +116,9 @@ def packed(documents):
         for key in keys:
             document = documents[key]
             for name in [*STREAMS, "position_ids", "image_grid_thw"]:
-                row.setdefault(name, []).append(document[name])
+                row.setdefault(name, []).append(document[name].copy())
+            # As transformers' DataCollatorWithFlattening: no document teaches the first token of another.
+            row["labels"][-1][0], row["loss_mask"][-1][0] = -100, 0
             row.setdefault("image_spans", []).append(document["image_spans"] + start)
             start += len(document["input_ids"])
             row.setdefault("doc_ends", []).append(np.array([start]))

@@ -388,10 +388,12 @@ def test_interleaved_documents(export, interleaved):
 @pytest.mark.parametrize("pack", ["concatenate", "best-fit", "fixed"])
 def test_packing(export, interleaved, tokenizer, pack):
     import torch
+    from transformers import DataCollatorWithFlattening
     from transformers.masking_utils import find_packed_sequence_indices
 
     path, sequences = interleaved
     length = 300
+    alone = _samples(export(LUMINA, "--documents", path, "--positions", "mrope"))
     output = export(LUMINA, "--documents", path, "--pack", pack, "--length", length, "--positions", "mrope")
     rows = _samples(output)
     pad = Reference(tokenizer).id("<pad>")
@@ -415,6 +417,19 @@ def test_packing(export, interleaved, tokenizer, pack):
             if len(ends) > 1:
                 np.testing.assert_array_equal(found[0], np.repeat(np.arange(len(ends)), np.diff([0] + ends)))
             assert (row["position_ids.npy"][:, starts] == 0).all()
+            collated = DataCollatorWithFlattening(return_position_ids=True)(
+                [{"input_ids": alone[name]["input_ids.npy"].tolist(), "labels": alone[name]["labels.npy"].tolist()} for name in keys])
+            np.testing.assert_array_equal(row["input_ids.npy"], collated["input_ids"][0])
+            np.testing.assert_array_equal(row["labels.npy"], collated["labels"][0])
+            np.testing.assert_array_equal(row["text_position_ids.npy"], collated["position_ids"][0])
+        if pack != "fixed":
+            # What attention without padding is cut by: 0 at each part's start, from 0 to the row's length in all.
+            starts = [0] + ends[:-1]
+            assert ends[-1] == len(ids) and np.flatnonzero(row["text_position_ids.npy"] == 0).tolist() == starts
+            wanted = np.concatenate([np.arange(end - start) for start, end in zip(starts, ends)])
+            np.testing.assert_array_equal(row["text_position_ids.npy"], wanted)
+            assert (row["labels.npy"][starts] == -100).all() and (row["loss_mask.npy"][starts] == 0).all()
+        np.testing.assert_array_equal(row["loss_mask.npy"], row["labels.npy"] != -100)
         if pack == "concatenate":
             seen += [ids]
     short = [key for key, (ids, _, _) in sequences.items() if len(ids) <= length]

@@ -40,6 +40,52 @@ struct PositionCase: Decodable, Sendable, CustomTestStringConvertible {
     }
   }
 
+  /// Alone, behind and before others, beside a video: every axis that the document has alone is the same.
+  @Test(arguments: PositionScheme.Name.allCases)
+  func `a document's ids do not depend on the others of its pack`(
+    name: PositionScheme.Name
+  ) throws {
+    let scheme = try PositionScheme(name, stride: name == .v2pe ? 4 : nil)
+    var documents: [[Segment]] = [
+      [.text(1), .image(height: 2, width: 2), .text(1)], [.text(3)],
+      [.image(height: 3, width: 5), .text(2), .image(height: 1, width: 4)],
+    ]
+    if ![.rope2d, .v2pe, .glmImage].contains(name) {
+      documents.append([
+        .text(2), .video(frames: 2, height: 2, width: 3, secondsPerGrid: 0.5),
+        .image(height: 2, width: 2), .text(1),
+      ])
+    }
+    let alone = try documents.map { try scheme.positions(of: $0) }
+    for order in [Array(documents.indices), documents.indices.reversed()] {
+      for count in 1...documents.count {
+        let members = Array(order.prefix(count))
+        let pack = try scheme.positions(ofPack: members.map { documents[$0] })
+        var start = 0
+        for member in members {
+          let own = alone[member]
+          for axis in own.axes.indices {
+            #expect(pack.axes[axis] == own.axes[axis])
+            let found = pack.ids(axis: axis)[start..<start + own.tokens]
+            #expect(Array(found) == own.ids(axis: axis), "\(name) \(members) \(member)")
+          }
+          start += own.tokens
+        }
+        #expect(pack.next == alone[members[count - 1]].next)
+      }
+    }
+  }
+
+  /// A grid without a moment of its own stands halfway between the texts around it.
+  @Test func `another document's video gives an image one moment`() throws {
+    let image: [Segment] = [.text(1), .image(height: 2, width: 2), .text(1)]
+    let video: [Segment] = [.video(frames: 1, height: 1, width: 1, secondsPerGrid: nil)]
+    for (name, time) in [(PositionScheme.Name.tie, 5.0), (.tieFractional, 3.5), (.tv, 3.5)] {
+      let pack = try PositionScheme(name).positions(ofPack: [image, video])
+      #expect(Array(pack.ids(axis: 2)[1..<5]) == [Double](repeating: time, count: 4))
+    }
+  }
+
   @Test func `text around an image in M-RoPE`() throws {
     // transformers 5.23, Qwen2-VL: 2 text, BOI, a 2x3 grid, EOI, 2 text.
     let positions = try positions(.mrope, [.text(3), .image(height: 2, width: 3), .text(3)])

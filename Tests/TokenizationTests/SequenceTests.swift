@@ -185,8 +185,17 @@ private func makeBuilder(
     let rows = try rows(.concatenate, [3, 4, 2], length: 4)
     #expect(rows.map(\.sequence.ids) == [[1, 1, 1, 2], [2, 2, 2, 3], [3]])
     #expect(rows.map(\.keys) == [["1", "2"], ["2", "3"], ["3"]])
-    #expect(rows.map(\.sequence.documentEnds) == [[3], [3], [1]])
-    #expect(rows[1].sequence.textPositions == [1, 2, 3, 0])
+    #expect(rows.map(\.sequence.documentEnds) == [[3, 4], [3, 4], [1]])
+    // What is left of a document begins at 0, as attention over a row without padding has to find it.
+    #expect(rows.map(\.sequence.textPositions) == [[0, 1, 2, 0], [0, 1, 2, 0], [0]])
+    let ignored = TokenSequence.ignored
+    #expect(
+      rows.map(\.sequence.labels) == [
+        [ignored, 1, 1, ignored], [ignored, 2, 2, ignored], [ignored],
+      ]
+    )
+    // The ids of positions are the document's own, wherever it is cut.
+    #expect(rows.map(\.sequence.positions) == [[[0, 1, 2, 0]], [[1, 2, 3, 0]], [[1]]])
   }
 
   @Test func `the row that a document fills best takes it, and none is cut`() throws {
@@ -198,6 +207,8 @@ private func makeBuilder(
     let positions = rows[0].sequence.positions[0]
     #expect(positions.prefix(4).elementsEqual(positions.suffix(4)))
     #expect(rows[0].sequence.spans.map(\.start) == [0, 5])
+    let ignored = TokenSequence.ignored
+    #expect(rows[0].sequence.labels == [ignored, 1, 1, 1, 1, ignored, 3, 3, 3])
   }
 
   @Test func `rows of a fixed length are filled with a pad that is not learned`() throws {

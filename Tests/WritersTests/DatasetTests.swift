@@ -69,7 +69,7 @@ import Writers
   private func abandon(_ shard: consuming WebDatasetShard) {}
 
   @Test func `a shard without samples is an empty archive`() throws {
-    let shard = try WebDatasetShard(name: "shards/00000.tar", in: folder).commit()
+    let shard = try WebDatasetShard(name: "shards/00000.tar", in: folder).commit().shard
     #expect(shard.samples == 0)
     #expect(try Data(contentsOf: URL(filePath: folder + "/shards/00000.tar")) == Data(count: 1024))
   }
@@ -81,7 +81,7 @@ import Writers
     longest.soft = SoftCodes()
     try shard.append(longest)
     try shard.append(sample("folder/b"))
-    let description = try shard.commit()
+    let description = try shard.commit().shard
     let manifest = try DatasetManifest(
       settings: .plain(),
       plan: "0",

@@ -129,10 +129,7 @@ extension ZipArchive.Member {
     func refuse(_ cause: String) -> ArchiveError {
       ArchiveError(file: region.name, member: name, cause: cause)
     }
-    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    guard !name.isEmpty, !name.hasPrefix("/"), !parts.contains(".."), !name.contains("\\"),
-      !name.contains("\0")
-    else { throw refuse("its name leaves the archive") }
+    if let fault = SafePath.fault(ofMember: name) { throw refuse("its name \(fault)") }
     guard !isEncrypted else { throw refuse("is encrypted; unpack it with its password first") }
     guard method == 0 || method == 8 else {
       throw refuse("compressed by method \(method); only stored and deflated members are read")

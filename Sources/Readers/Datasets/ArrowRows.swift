@@ -8,9 +8,9 @@ struct ArrowRows: DatasetRows {
   private static let longestHead = 1 << 26
   private static let largestBody = 1 << 34
 
-  init(_ dataset: TokenDataset, _ record: DatasetLayout) {
+  init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
-    files = dataset.manifest.shards.map { "\(dataset.path)/\($0.name)" }
+    files = try dataset.manifest.shards.map { try dataset.file($0.name) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

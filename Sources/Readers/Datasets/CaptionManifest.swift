@@ -1,16 +1,22 @@
 import Foundation
 
 /// A list of images and what is said of them: CSV, TSV, JSON Lines or Parquet.
-struct CaptionManifest {
+struct CaptionManifest: Sendable {
+  /// What is said of an image.
+  enum Entry: Sendable {
+    case text(String)
+    /// Null, in this line or row: there is an entry, and no caption in it.
+    case null(line: Int)
+  }
+
   /// The captions by image, as the list names it.
-  private(set) var captions: [String: String] = [:]
+  private var entries: [String: Entry] = [:]
 
   private let path: String
 
   private static let images = [
     "file_name", "filename", "image", "image_path", "path", "file", "source", "key",
   ]
-  private static let texts = ["caption", "text", "prompt", "description"]
   /// The most bytes of a path.
   private static let longestImage = 1 << 12
   /// The largest list that is read.
@@ -22,33 +28,51 @@ struct CaptionManifest {
     if lower.hasSuffix(".parquet") {
       try readParquet()
     } else if lower.hasSuffix(".jsonl") || lower.hasSuffix(".ndjson") {
-      try readJSONLines(FileDigest.bytes(of: path, maximumBytes: Self.largest))
+      try readJSONLines(TextFile.bytes(of: path, maximumBytes: Self.largest))
     } else if lower.hasSuffix(".csv") || lower.hasSuffix(".tsv") {
       let separator = UInt8(ascii: lower.hasSuffix(".tsv") ? "\t" : ",")
-      try readTable(FileDigest.bytes(of: path, maximumBytes: Self.largest), separator)
+      try readTable(TextFile.bytes(of: path, maximumBytes: Self.largest), separator)
     } else {
       throw DatasetError(
         place: path,
         reason: "captions come from sidecar files, a .csv, .tsv, .jsonl or .parquet"
       )
     }
-    guard !captions.isEmpty else { throw DatasetError(place: path, reason: "it holds no caption") }
+    guard !entries.isEmpty else { throw DatasetError(place: path, reason: "it holds no caption") }
   }
+
+  /// The caption of an image by a name of it; nil where the list has no such name.
+  ///
+  /// - Throws: ``CaptionFault`` where the list has the image, and no caption of it.
+  func caption(of name: String) throws(CaptionFault) -> String? {
+    switch entries[name] {
+    case nil: return nil
+    case .text(let text): return text
+    case .null(let line):
+      throw CaptionFault("null in \(place(line)); write a text, or leave the \(unit) out")
+    }
+  }
+
+  private var unit: String { path.lowercased().hasSuffix(".parquet") ? "row" : "line" }
+  private func place(_ line: Int) -> String { "\(path): \(unit) \(line)" }
 
   private func fault(_ line: Int, _ reason: String) -> DatasetError {
-    let unit = path.lowercased().hasSuffix(".parquet") ? "row" : "line"
-    return DatasetError(place: "\(path): \(unit) \(line)", reason: reason)
+    DatasetError(place: place(line), reason: reason)
   }
 
-  private mutating func add(_ image: String, _ caption: String, line: Int) throws {
+  private mutating func add(_ image: String, _ caption: String?, line: Int) throws {
     let plain = image.hasPrefix("./") ? String(image.dropFirst(2)) : image
     guard plain.utf8.count <= Self.longestImage else {
       throw fault(line, "the name of an image takes more than \(Self.longestImage) bytes")
     }
-    guard caption.utf8.count <= CaptionSource.longest else {
+    guard caption?.utf8.count ?? 0 <= CaptionSource.longest else {
       throw fault(line, "a caption of more than \(CaptionSource.longest) bytes")
     }
-    guard captions.updateValue(caption, forKey: plain) == nil else {
+    guard caption?.utf8.contains(0) != true else {
+      throw fault(line, "a caption with a NUL character")
+    }
+    let entry = caption.map(Entry.text) ?? .null(line: line)
+    guard entries.updateValue(entry, forKey: plain) == nil else {
       throw fault(line, "'\(plain)' has a caption already")
     }
   }
@@ -57,13 +81,15 @@ struct CaptionManifest {
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() {
       if line.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
-      guard let value = try? CanonicalJSON.decode(JSONValue.self, from: line), value.object != nil
-      else { throw fault(index + 1, "not a JSON object") }
-      guard let image = Self.images.lazy.compactMap({ value[$0]?.string }).first else {
-        throw fault(index + 1, "no image: one of \(Self.images.joined(separator: ", "))")
+      do {
+        let fields = try CaptionFields(parsing: Array(line))
+        guard let image = fields.text(among: Self.images) else {
+          throw CaptionFault("no image: one of \(Self.images.joined(separator: ", "))")
+        }
+        try add(image, fields.caption(), line: index + 1)
+      } catch let error as CaptionFault {
+        throw fault(index + 1, error.description)
       }
-      let caption = Self.texts.lazy.compactMap { value[$0]?.string }.first ?? ""
-      try add(image, caption, line: index + 1)
     }
   }
 
@@ -72,7 +98,7 @@ struct CaptionManifest {
     guard let header = reader.next() else { throw fault(1, "no header") }
     let names = header.fields.map { $0.lowercased() }
     guard let image = Self.images.lazy.compactMap({ names.firstIndex(of: $0) }).first,
-      let text = Self.texts.lazy.compactMap({ names.firstIndex(of: $0) }).first
+      let text = CaptionFields.captions.lazy.compactMap({ names.firstIndex(of: $0) }).first
     else { throw fault(1, Self.noColumns) }
     while let row = reader.next() {
       if row.fields == [""] { continue }
@@ -85,23 +111,26 @@ struct CaptionManifest {
     }
   }
 
-  /// The first column of each list of names that the file has.
+  /// The first column of texts that names images, and the first that captions are called by: where that
+  /// one holds no texts, it is an error.
   private mutating func readParquet() throws {
     let file = try ParquetTexts(path: path)
     var names: [String: String] = [:]
     for column in file.columns { names[column.name.lowercased()] = column.name }
-    guard let image = Self.images.lazy.compactMap({ names[$0] }).first,
-      let text = Self.texts.lazy.compactMap({ names[$0] }).first
+    let texts = Set(file.columns.filter(\.isText).map(\.name))
+    let images = Self.images.lazy.compactMap { names[$0] }
+    guard let image = images.first(where: texts.contains),
+      let text = CaptionFields.captions.lazy.compactMap({ names[$0] }).first
     else { throw DatasetError(place: path, reason: Self.noColumns) }
     try file.forEach([image, text]) { row, texts in
       guard let image = texts[0] else { throw fault(row, "no image") }
-      try add(image, texts[1] ?? "", line: row)
+      try add(image, texts[1], line: row)
     }
   }
 
   private static let noColumns =
     "no columns of images (\(images.joined(separator: ", "))) and captions "
-    + "(\(texts.joined(separator: ", ")))"
+    + "(\(CaptionFields.captions.joined(separator: ", ")))"
 }
 
 /// Rows of fields between separators, quoted as RFC 4180 has it.
@@ -121,8 +150,7 @@ private struct TableReader {
   init(bytes: [UInt8], separator: UInt8) {
     self.bytes = bytes
     self.separator = separator
-    // A byte order mark, which spreadsheets write.
-    position = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    position = 0
   }
 
   mutating func next() -> Row? {

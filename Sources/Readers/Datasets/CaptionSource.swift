@@ -8,7 +8,7 @@ public struct CaptionSource: Sendable {
 
   private enum Kind: Sendable {
     case sidecar
-    case manifest([String: String])
+    case manifest(CaptionManifest)
   }
 
   /// The most bytes of one caption.
@@ -16,7 +16,8 @@ public struct CaptionSource: Sendable {
 
   /// Files beside the images, or members of their archive.
   ///
-  /// Their name is the image's with `.txt`, or with `.json`, whose field `caption` or `text` counts.
+  /// Their name is the image's with `.txt`, or with `.json`, whose field `caption`, `text`, `prompt` or
+  /// `description` counts.
   public static let sidecar = CaptionSource(name: "sidecar", kind: .sidecar)
 
   private init(name: String, kind: Kind) {
@@ -30,7 +31,7 @@ public struct CaptionSource: Sendable {
   /// - Throws: `FileError`, ``DatasetError`` that names the line.
   public init(manifest path: String) throws {
     name = "manifest"
-    kind = .manifest(try CaptionManifest(path: path).captions)
+    kind = .manifest(try CaptionManifest(path: path))
   }
 
   /// The captions of images, in their order; empty where there is none.
@@ -40,7 +41,7 @@ public struct CaptionSource: Sendable {
   /// - Throws: `FileError` or ``ImageInputError`` where an archive cannot be read.
   public func captions(of inputs: [ImageInput]) throws -> CaptionLookup {
     switch kind {
-    case .manifest(let captions): return CaptionLookup(captions: captions, members: [:])
+    case .manifest(let manifest): return CaptionLookup(manifest: manifest, members: [:])
     case .sidecar:
       var members: [String: [String: Range<Int>]] = [:]
       for case .member(let archive, _, _) in inputs.lazy.map(\.location)
@@ -52,15 +53,15 @@ public struct CaptionSource: Sendable {
         }
         members[archive] = texts
       }
-      return CaptionLookup(captions: nil, members: members)
+      return CaptionLookup(manifest: nil, members: members)
     }
   }
 }
 
 /// Finds the caption of one image.
 public struct CaptionLookup: Sendable {
-  /// Those of a manifest; nil for files beside the images.
-  let captions: [String: String]?
+  /// A list of captions; nil for files beside the images.
+  let manifest: CaptionManifest?
   /// The texts of each archive by name.
   let members: [String: [String: Range<Int>]]
 
@@ -68,7 +69,13 @@ public struct CaptionLookup: Sendable {
   ///
   /// - Throws: ``ImageInputError`` where there is one that cannot be used.
   public func caption(of input: ImageInput) throws(ImageInputError) -> String {
-    if let captions { return Self.find(input, in: captions) ?? "" }
+    if let manifest {
+      do throws(CaptionFault) {
+        return try Self.find(input, in: manifest) ?? ""
+      } catch {
+        throw ImageInputError(source: input.source, reason: "its caption: \(error)")
+      }
+    }
     let files: [(name: String, file: String, part: Range<Int>?)]
     switch input.location {
     case .refused: return ""
@@ -86,7 +93,8 @@ public struct CaptionLookup: Sendable {
         return try Self.text(of: bytes, isJSON: name.hasSuffix(".json"))
       } catch {
         let last = name.split(separator: "/").last ?? ""
-        throw ImageInputError(source: input.source, reason: "its caption \(last): \(error)")
+        let cause = (error as? TextFileError)?.reason ?? "\(error)"
+        throw ImageInputError(source: input.source, reason: "its caption \(last): \(cause)")
       }
     }
     return ""
@@ -118,31 +126,29 @@ public struct CaptionLookup: Sendable {
   }
 
   private static func text(of bytes: [UInt8], isJSON: Bool) throws -> String {
+    let text = try TextFile.text(of: bytes, from: "")
     if isJSON {
-      guard let fields = try? CanonicalJSON.decode(JSONValue.self, from: bytes),
-        fields.object != nil
-      else { throw CaptionFault("not a JSON object") }
-      return (fields["caption"] ?? fields["text"])?.string ?? ""
-    }
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw CaptionFault("not UTF-8")
+      guard let caption = try CaptionFields(parsing: Array(text.utf8)).caption() else {
+        throw CaptionFault("null; write a text")
+      }
+      guard !caption.utf8.contains(0) else { throw CaptionFault("it has a NUL character") }
+      return caption
     }
     // Editors end a file with a line feed, which nobody means.
     if text.hasSuffix("\r\n") || text.hasSuffix("\n") { return String(text.dropLast()) }
     return text
   }
 
-  private static func find(_ input: ImageInput, in captions: [String: String]) -> String? {
-    if let caption = captions[input.source] ?? captions[input.key] { return caption }
-    // A path in an archive without the archive's name, then the file's name alone.
+  private static func find(
+    _ input: ImageInput,
+    in captions: CaptionManifest
+  ) throws(CaptionFault) -> String? {
+    // The image, its key, a path in an archive without the archive's name, then the file's name alone.
     let parts = input.source.split(separator: "/")
     let inner = parts.dropFirst().joined(separator: "/")
-    return captions[inner] ?? captions[parts.last.map(String.init) ?? ""]
+    for name in [input.source, input.key, inner, parts.last.map(String.init) ?? ""] {
+      if let caption = try captions.caption(of: name) { return caption }
+    }
+    return nil
   }
-}
-
-/// Why a caption cannot be used.
-private struct CaptionFault: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
 }

@@ -34,20 +34,27 @@ public struct DatasetLayout: Codable, Hashable, Sendable {
     return stored
   }
 
-  /// Whether the names are unique and the numbers in range.
-  var isSound: Bool {
-    let names = table.columns.map { storedName(of: $0.name) }
-    for column in table.columns where column.isMetadata {
-      // It stands in a line of JSON.
-      if let type = column.type.elementType, !JSONBytes.holds(type) { return false }
-    }
-    return Set(names).count == names.count && Set(table.columns.map(\.name)).count == names.count
-      && (1...1 << 53).contains(table.vocabularySize)
-      && table.columns.allSatisfy { column in
-        SafePath.isInside(column.name) && SafePath.isInside(storedName(of: column.name))
-          && column.shape.count <= 8
-          && column.shape.allSatisfy { $0.map { (0...1 << 32).contains($0) } ?? true }
+  /// What is wrong with it: names are unique and can be those of files, numbers are in range.
+  var fault: String? {
+    for column in table.columns {
+      for name in [column.name, storedName(of: column.name)] {
+        if let fault = SafePath.fault(of: name) { return "table: the column '\(name)' \(fault)" }
       }
+      // It stands in a line of JSON.
+      if column.isMetadata, let type = column.type.elementType, !JSONBytes.holds(type) {
+        return "table: the column '\(column.name)' is metadata of a type without a form in JSON"
+      }
+      let extents = column.shape.compactMap(\.self)
+      guard column.shape.count <= 8, extents.allSatisfy({ (0...1 << 32).contains($0) }) else {
+        return "table: the column '\(column.name)' has an impossible shape"
+      }
+    }
+    for names in [table.columns.map(\.name), table.columns.map { storedName(of: $0.name) }]
+    where Set(names).count < names.count {
+      return "table: two columns have one name"
+    }
+    return (1...1 << 53).contains(table.vocabularySize)
+      ? nil : "table.vocabulary_size: \(table.vocabularySize) is out of range, 1 to 2^53"
   }
 }
 

@@ -22,9 +22,13 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
   public let shards: [DatasetShard]
   /// How the files hold the samples; nil for Tessera's own layout as `tokenize` wrote it.
   public let layout: DatasetLayout?
+  /// The files that neither hold samples nor belong to the layout: `rejected.jsonl`, and the indices of
+  /// shards as `tokenize` wrote them.
+  public let files: [DatasetFile]
 
   private enum CodingKeys: String, CodingKey {
-    case plan, samples, tokens, rejected, shards, columns, layout
+    case plan, samples, tokens, rejected, shards, columns, layout, files
+    case digest = "manifest_sha256"
   }
 
   /// Creates a manifest; the totals are the sums over `shards`.
@@ -33,13 +37,15 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     plan: String,
     rejected: Int,
     shards: [DatasetShard],
-    layout: DatasetLayout? = nil
+    layout: DatasetLayout? = nil,
+    files: [DatasetFile] = []
   ) {
     self.settings = settings
     self.plan = plan
     self.rejected = rejected
     self.shards = shards
     self.layout = layout
+    self.files = files
     samples = shards.reduce(0) { $0 + $1.samples }
     tokens = shards.reduce(0) { $0 + $1.tokens }
   }
@@ -49,24 +55,29 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     settings = try DatasetSettings(from: decoder)
     plan = try container.decode(String.self, forKey: .plan)
-    samples = try container.decode(Int.self, forKey: .samples)
-    tokens = try container.decode(Int.self, forKey: .tokens)
-    rejected = try container.decode(Int.self, forKey: .rejected)
+    samples = try container.count(.samples)
+    tokens = try container.count(.tokens)
+    rejected = try container.count(.rejected)
     shards = try container.decode([DatasetShard].self, forKey: .shards)
     layout = try container.decodeIfPresent(DatasetLayout.self, forKey: .layout)
-    // What others sum or divide by, checked once here: a manifest may come from anywhere.
-    let counts = shards.map { [$0.samples, $0.tokens, $0.bytes] } + [[samples, tokens, rejected]]
-    guard settings.isSound, layout?.isSound ?? true,
-      counts.joined().allSatisfy({ (0...Self.largestCount).contains($0) })
-    else {
+    files = try container.decodeIfPresent([DatasetFile].self, forKey: .files) ?? []
+    for total in [\DatasetShard.samples, \.tokens, \.bytes] {
+      // No sum of them, wherever it is made, leaves its type.
+      guard shards.reduce(0.0, { $0 + Double($1[keyPath: total]) }) <= 0x1p56 else {
+        throw DecodingError.dataCorruptedError(
+          forKey: .shards,
+          in: container,
+          debugDescription: "their sum is beyond 2^56"
+        )
+      }
+    }
+    // A manifest may come from anywhere: it is checked once, here.
+    if let fault = settings.fault ?? layout?.fault.map({ "layout.\($0)" }) {
       throw DecodingError.dataCorrupted(
-        .init(codingPath: [], debugDescription: "a number is out of range")
+        .init(codingPath: [], debugDescription: "the field \(fault)")
       )
     }
   }
-
-  /// The greatest count that is believed: sums of two, or ten of them, stay in range.
-  private static let largestCount = 1 << 52
 
   /// Writes the settings beside the totals, in one object.
   public func encode(to encoder: any Encoder) throws {
@@ -79,12 +90,52 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     try container.encode(shards, forKey: .shards)
     try container.encode(columns, forKey: .columns)
     try container.encodeIfPresent(layout, forKey: .layout)
+    if !files.isEmpty { try container.encode(files, forKey: .files) }
+    try container.encode(String(repeating: "0", count: Self.digestLength), forKey: .digest)
+  }
+
+  private static let digestLength = 64
+  private static let digestHead = Array("\n  \"manifest_sha256\" : \"".utf8)
+
+  /// The bytes of the file.
+  ///
+  /// Their SHA-256, with zeros in its own place, is the last thing that is filled in.
+  package func document() throws -> [UInt8] {
+    var bytes = try CanonicalJSON.document(self)
+    guard let digest = Self.digest(of: bytes) else {
+      throw DatasetError(place: Self.fileName, reason: "it has no place for its own digest")
+    }
+    bytes.replaceSubrange(digest.place, with: Array(digest.computed.utf8))
+    return bytes
+  }
+
+  /// Whether the bytes of a `dataset.json` are those that were written: none of them differs.
+  package static func isIntact(_ bytes: [UInt8]) -> Bool {
+    guard let digest = digest(of: bytes) else { return false }
+    return bytes[digest.place].elementsEqual(digest.computed.utf8)
+  }
+
+  private static func digest(of bytes: [UInt8]) -> (place: Range<Int>, computed: String)? {
+    guard let head = bytes.firstRange(of: digestHead),
+      head.upperBound + digestLength <= bytes.count
+    else { return nil }
+    let place = head.upperBound..<head.upperBound + digestLength
+    var zeroed = bytes
+    zeroed.replaceSubrange(place, with: repeatElement(UInt8(ascii: "0"), count: digestLength))
+    return (place, FileDigest.sha256(of: zeroed))
   }
 
   /// The names of what every sample has, as the layout stores them.
   public var columns: [String] {
     guard let layout else { return settings.columns }
     return layout.table.columns.map { layout.storedName(of: $0.name) }
+  }
+}
+
+extension DatasetManifest {
+  /// Whether the layout has small files, one or more a sample, which a list of its own names.
+  public var hasLooseFiles: Bool {
+    samples > 0 && [.npy, .llamagen, .fourM].contains(DatasetFormat(rawValue: settings.format))
   }
 }
 
@@ -102,6 +153,14 @@ public struct DatasetFile: Codable, Hashable, Sendable {
     self.name = name
     self.bytes = bytes
     self.sha256 = sha256
+  }
+
+  /// Reads a description; the path stays below the folder.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    name = try container.path(.name)
+    bytes = try container.count(.bytes)
+    sha256 = try container.decode(String.self, forKey: .sha256)
   }
 }
 
@@ -125,6 +184,16 @@ public struct DatasetShard: Codable, Hashable, Sendable {
     self.tokens = tokens
     self.bytes = bytes
     self.sha256 = sha256
+  }
+
+  /// Reads a description; the path stays below the folder.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    name = try container.path(.name)
+    samples = try container.count(.samples)
+    tokens = try container.count(.tokens)
+    bytes = try container.count(.bytes)
+    sha256 = try container.decode(String.self, forKey: .sha256)
   }
 
   /// The path of a shard by its number: five digits, more where there are more shards than that.

@@ -76,16 +76,27 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     self.toolVersion = toolVersion
   }
 
-  /// Whether the numbers are in range: settings may be read from a file of anybody's.
-  package var isSound: Bool {
-    shardSamples > 0 && pixelLimit > 0 && (1...1 << 32).contains(tokenizer.vocabularySize)
-      && (0...1 << 52).contains(vocabularyOffset)
-      && augment.map { Augmentation($0) != nil } ?? true
+  /// What is wrong with the settings, which may be read from a file of anybody's.
+  package var fault: String? {
+    if shardSamples < 1 { return "shard_samples: \(shardSamples) is out of range, from 1" }
+    if pixelLimit < 1 { return "pixel_limit: \(pixelLimit) is out of range, from 1" }
+    if !(1...1 << 32).contains(tokenizer.vocabularySize) {
+      return "tokenizer.vocabulary_size: \(tokenizer.vocabularySize) is out of range, 1 to 2^32"
+    }
+    if !(0...1 << 52).contains(vocabularyOffset) {
+      return "vocabulary_offset: \(vocabularyOffset) is out of range, 0 to 2^52"
+    }
+    if let augment, Augmentation(augment) == nil { return "augment: '\(augment)' is none" }
+    return nil
   }
 
   /// The preprocessing as the type that applies it.
+  ///
+  /// - Throws: ``DatasetError`` that names the field at fault.
   public func preprocessing<Value: Decodable>(as type: Value.Type) throws -> Value {
-    try CanonicalJSON.decode(type, from: CanonicalJSON.line(preprocessing))
+    let line = try CanonicalJSON.line(preprocessing)
+    let place = "\(DatasetManifest.fileName): preprocessing"
+    return try ManifestFile.decode(type, from: line, of: place)
   }
 
   /// The extensions of the members of every sample, in the order in which they stand in a shard.

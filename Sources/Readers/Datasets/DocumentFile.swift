@@ -39,8 +39,9 @@ public struct DocumentFile: Sendable {
   /// - Throws: `FileError`, or ``DatasetError`` that names the line.
   public init(path: String) throws {
     self.path = path
-    let bytes = try FileDigest.bytes(of: path, maximumBytes: Self.largest)
-    sha256 = FileDigest.sha256(of: bytes)
+    let file = try FileDigest.bytes(of: path, maximumBytes: Self.largest)
+    sha256 = FileDigest.sha256(of: file)
+    let bytes = try TextFile.unmarked(file, from: path)
     var documents: [(line: Int, parts: [Part])] = []
     let decoder = JSONDecoder()
     let lines = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)

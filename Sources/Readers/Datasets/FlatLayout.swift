@@ -134,22 +134,27 @@ struct SampleLines {
   private let columns: Int
   private var file: FileStream
 
-  /// The longest line that is read.
-  private static let longestLine = 1 << 26
-
   init(folder: String, layout: FlatLayout, table: DatasetTable) throws {
     self.layout = layout
     columns = table.columns.count
     metadata = MetadataJSON(layout.samples)
-    file = try FileStream(path: "\(folder)/\(FlatLayout.samplesFile)")
+    file = try FileStream(path: TokenDataset.file(FlatLayout.samplesFile, in: folder))
   }
 
   /// The next sample; nil at the end.
   mutating func next() throws -> (row: DatasetRow, tokens: Shape, count: Int)? {
     let start = file.position
-    guard let line = try file.line(longest: Self.longestLine) else { return nil }
+    guard let line = try file.line(longest: ReadLimit.sampleLine) else { return nil }
     do {
-      return try layout.read(line, by: metadata, columns: columns)
+      let next = try layout.read(line, by: metadata, columns: columns)
+      // Some layouts name their files by it.
+      if let fault = SafePath.fault(ofKey: next.row.key) {
+        throw DatasetError(
+          place: "\(file.name): byte \(start)",
+          reason: "the key '\(next.row.key.prefix(80))' \(fault)"
+        )
+      }
+      return next
     } catch let error as JSONScanner.Failure {
       throw DatasetError(
         place: "\(file.name): byte \(start + error.offset)",

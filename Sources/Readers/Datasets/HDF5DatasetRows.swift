@@ -7,9 +7,9 @@ struct HDF5DatasetRows: DatasetRows {
   private let names: [String]
   private let samples: Int
 
-  init(_ dataset: TokenDataset, _ record: DatasetLayout) {
+  init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
-    path = "\(dataset.path)/\(HDF5RowLayout.file)"
+    path = try dataset.file(HDF5RowLayout.file)
     names = table.columns.map { record.storedName(of: $0.name) }
     samples = dataset.manifest.samples
   }

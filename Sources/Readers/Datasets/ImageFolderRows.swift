@@ -64,13 +64,12 @@ struct ImageFolderRows: DatasetRows {
 
   private func path(of row: DatasetRow, _ index: Int) throws -> String {
     if format == .fourM {
-      guard SafePath.isInside(row.key) else {
-        throw DatasetError(place: folder, reason: "the key '\(row.key)' is no path below it")
-      }
-      return "\(folder)/\(ImageFolderLayout.codesFolder)/\(row.key).npy"
+      let name = "\(ImageFolderLayout.codesFolder)/\(row.key).npy"
+      return try TokenDataset.file(name, in: folder)
     }
     let size = table.index(of: "crop").map { row.cells[$0].elements(as: Int32.self) } ?? []
     let width = size.count == 4 ? Int(size[2]) - Int(size[0]) : 0
-    return "\(folder)/\(ImageFolderLayout.folder("codes", size: width))/\(index).npy"
+    let name = "\(ImageFolderLayout.folder("codes", size: width))/\(index).npy"
+    return try TokenDataset.file(name, in: folder)
   }
 }

@@ -6,13 +6,10 @@ struct JSONLinesRows: DatasetRows {
   private let metadata: MetadataJSON
   private let files: [String]
 
-  /// The longest line that is read.
-  private static let longestLine = 1 << 28
-
-  init(_ dataset: TokenDataset, _ record: DatasetLayout) {
+  init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
     metadata = MetadataJSON(record.storedTable.asMetadata, hasOwnNames: true)
-    files = dataset.manifest.shards.map { "\(dataset.path)/\($0.name)" }
+    files = try dataset.manifest.shards.map { try dataset.file($0.name) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {
@@ -21,7 +18,7 @@ struct JSONLinesRows: DatasetRows {
       var file = try FileStream(path: path)
       while true {
         let start = file.position
-        guard let line = try file.line(longest: Self.longestLine) else { break }
+        guard let line = try file.line(longest: ReadLimit.sampleLine) else { break }
         var cells = [DatasetCell](repeating: empty, count: table.columns.count)
         do {
           let key = try metadata.read(line, into: &cells)

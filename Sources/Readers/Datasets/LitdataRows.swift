@@ -35,7 +35,7 @@ struct LitdataRows: DatasetRows {
     guard !isTokens || tokens != nil else {
       throw DatasetError(place: folder, reason: "its table has no tokens")
     }
-    files = dataset.manifest.shards.map { ("\(dataset.path)/\($0.name)", $0.samples) }
+    files = try dataset.manifest.shards.map { (try dataset.file($0.name), $0.samples) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

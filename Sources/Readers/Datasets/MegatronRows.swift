@@ -61,16 +61,16 @@ struct MegatronRows: DatasetRows {
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {
     var lines = try SampleLines(folder: folder, layout: layout, table: table)
-    var tokens = try MegatronStream(prefix: "\(folder)/tokens")
+    var tokens = try MegatronStream("tokens", in: folder)
     var sides: [(index: Int, streams: [MegatronStream])] = []
     if let positions = layout.positions {
       let streams = try (0..<positions.axes).map {
-        try MegatronStream(prefix: "\(folder)/position_\($0)")
+        try MegatronStream("position_\($0)", in: folder)
       }
       sides.append((positions.column, streams))
     }
     for (index, name) in names {
-      sides.append((index, [try MegatronStream(prefix: "\(folder)/\(name)")]))
+      sides.append((index, [try MegatronStream(name, in: folder)]))
     }
     while let next = try lines.next() {
       var row = next.row
@@ -106,9 +106,9 @@ private struct MegatronStream {
   private let type: ElementType
   private var rest: Int
 
-  init(prefix: String) throws {
-    data = try FileStream(path: prefix + ".bin")
-    lengths = try FileStream(path: prefix + ".idx")
+  init(_ name: String, in folder: String) throws {
+    data = try FileStream(path: TokenDataset.file(name + ".bin", in: folder))
+    lengths = try FileStream(path: TokenDataset.file(name + ".idx", in: folder))
     guard try lengths.next(9) == MegatronIndex.magic, try lengths.integer(UInt64.self) == 1,
       let type = MegatronIndex.type(of: try lengths.integer(UInt8.self))
     else { throw lengths.damage("no index of Megatron's") }

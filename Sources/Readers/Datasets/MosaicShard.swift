@@ -67,7 +67,6 @@ struct MosaicRows: DatasetRows {
   private static let largestShard = 1 << 32
   /// What a shard may unpack to however small it is.
   private static let usualShard = 1 << 28
-  private static let longestIndex = 1 << 30
 
   init(_ dataset: TokenDataset, _ record: DatasetLayout) {
     table = record.table
@@ -76,14 +75,8 @@ struct MosaicRows: DatasetRows {
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {
-    let path = "\(folder)/index.json"
-    let bytes = try FileDigest.bytes(of: path, maximumBytes: Self.longestIndex)
-    let index: MosaicIndex
-    do {
-      index = try CanonicalJSON.decode(MosaicIndex.self, from: bytes)
-    } catch {
-      throw DatasetError(place: path, reason: "no index of MosaicML's shards")
-    }
+    let path = try TokenDataset.file("index.json", in: folder)
+    let index = try ManifestFile.read(MosaicIndex.self, at: path)
     let names = Set(index.shards.map { ($0.zipData ?? $0.rawData).basename })
     guard names.count == index.shards.count else {
       throw DatasetError(place: path, reason: "it lists a shard twice")
@@ -137,10 +130,7 @@ struct MosaicRows: DatasetRows {
 
   private func open(_ shard: MosaicIndex.Shard) throws -> MosaicFile {
     let named = shard.zipData ?? shard.rawData
-    guard SafePath.isInside(named.basename) else {
-      throw DatasetError(place: folder, reason: "shard '\(named.basename)' is not below the folder")
-    }
-    let path = "\(folder)/\(named.basename)"
+    let path = try TokenDataset.file(named.basename, in: folder)
     guard shard.zipData != nil else { return .region(try FileRegion(path: path)) }
     let size = shard.rawData.bytes
     guard (0...Self.largestShard).contains(size) else {

@@ -22,10 +22,8 @@ struct NPYFolderRows: DatasetRows {
     while let next = try lines.next() {
       var row = next.row
       for (index, column) in stored.columns.enumerated() where !layout.described.contains(index) {
-        guard SafePath.isInside(row.key) else {
-          throw DatasetError(place: folder, reason: "the key '\(row.key)' is no path below it")
-        }
-        let path = "\(folder)/data/\(row.key).\(WebDatasetRows.member(of: column))"
+        let name = "data/\(row.key).\(WebDatasetRows.member(of: column))"
+        let path = try TokenDataset.file(name, in: folder)
         let bytes = try FileDigest.bytes(of: path, maximumBytes: 1 << 30)
         guard column.type.elementType != nil else {
           row.cells[index] = DatasetCell(shape: [], bytes: bytes)

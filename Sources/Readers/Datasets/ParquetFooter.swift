@@ -33,9 +33,14 @@ struct ParquetFooter {
     let physical: Int?
     /// 0: every row has a value, 1: some may have none, 2: lists.
     let repetition: Int
+
+    private static let byteArray = 6
+
+    /// Whether each row has one text, or none.
+    var isText: Bool { physical == Self.byteArray && repetition < 2 }
   }
 
-  /// The columns without parts; those that have some are passed over with them.
+  /// The columns of the file; those that have parts have no physical type.
   func columns() throws -> [Column] {
     var columns: [Column] = []
     var index = 1
@@ -43,15 +48,14 @@ struct ParquetFooter {
       guard index < schema.count, case .binary(let name)? = schema[index][4] else {
         throw DatasetError(place: self.name, reason: "its schema has fewer columns than it says")
       }
-      if schema[index][5]?.integer ?? 0 == 0 {
-        columns.append(
-          Column(
-            name: String(decoding: name, as: UTF8.self),
-            physical: schema[index][1]?.integer,
-            repetition: schema[index][3]?.integer ?? 0
-          )
+      let isWhole = schema[index][5]?.integer ?? 0 == 0
+      columns.append(
+        Column(
+          name: String(decoding: name, as: UTF8.self),
+          physical: isWhole ? schema[index][1]?.integer : nil,
+          repetition: schema[index][3]?.integer ?? 0
         )
-      }
+      )
       // A column's parts stand behind it, each with its own: their number is what is left to skip.
       var left = 1
       while left > 0, index < schema.count {

@@ -93,10 +93,13 @@ package enum HuggingFaceFeatures {
   }
 
   /// The features of columns as JSON.
+  ///
+  /// Lists are called by the name that every version of `datasets` reads: `List` came with 4.0, which takes
+  /// `Sequence` for the same.
   package static func json(_ columns: [(name: String, type: ElementType?, rank: Int)]) -> String {
     let features = columns.map { column in
       var value = "{\"dtype\": \"\(name(of: column.type) ?? "null")\", \"_type\": \"Value\"}"
-      for _ in 0..<column.rank { value = "{\"feature\": \(value), \"_type\": \"List\"}" }
+      for _ in 0..<column.rank { value = "{\"feature\": \(value), \"_type\": \"Sequence\"}" }
       var quoted: [UInt8] = []
       JSONBytes.appendQuoted(Array(column.name.utf8), to: &quoted)
       return "\(String(decoding: quoted, as: UTF8.self)): \(value)"

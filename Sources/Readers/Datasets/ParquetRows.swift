@@ -9,10 +9,10 @@ struct ParquetRows: DatasetRows {
   /// What the rows of a file may take however well they are packed: samples may be all alike.
   private static let usualFile = 1 << 28
 
-  init(_ dataset: TokenDataset, _ record: DatasetLayout) {
+  init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
     names = table.columns.map { record.storedName(of: $0.name) }
-    files = dataset.manifest.shards.map { "\(dataset.path)/\($0.name)" }
+    files = try dataset.manifest.shards.map { try dataset.file($0.name) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

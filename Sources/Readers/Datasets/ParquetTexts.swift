@@ -3,10 +3,8 @@
 struct ParquetTexts {
   private let file: FileRegion
   private let footer: ParquetFooter
-  /// The columns without parts.
+  /// The columns.
   let columns: [ParquetFooter.Column]
-
-  private static let byteArray = 6
 
   /// Opens a file.
   ///
@@ -25,9 +23,12 @@ struct ParquetTexts {
   /// - Throws: `FileError`, ``DatasetError`` where pages are damaged, and what `body` throws.
   func forEach(_ names: [String], _ body: (Int, [String?]) throws -> Void) throws {
     let chosen = try names.map { name in
-      guard let column = columns.first(where: { $0.name == name }),
-        column.physical == Self.byteArray, column.repetition < 2
-      else { throw DatasetError(place: "\(file.name): \(name)", reason: "not a column of text") }
+      guard let column = columns.first(where: { $0.name == name }), column.isText else {
+        throw DatasetError(
+          place: "\(file.name): \(name)",
+          reason: "not a column of text; rename it, or write one text a row"
+        )
+      }
       return column
     }
     var allowance = ParquetAllowance(ofFileOf: file.length)

@@ -9,9 +9,9 @@ struct TFRecordRows: DatasetRows {
   /// The longest record that is read.
   private static let longestRecord = 1 << 30
 
-  init(_ dataset: TokenDataset, _ record: DatasetLayout) {
+  init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     examples = ExampleRows(record)
-    files = dataset.manifest.shards.map { "\(dataset.path)/\($0.name)" }
+    files = try dataset.manifest.shards.map { try dataset.file($0.name) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {
@@ -55,9 +55,9 @@ struct ArrayRecordRows: DatasetRows {
 
   private static let largestChunk = 1 << 30
 
-  init(_ dataset: TokenDataset, _ record: DatasetLayout) {
+  init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     examples = ExampleRows(record)
-    shards = dataset.manifest.shards.map { ("\(dataset.path)/\($0.name)", $0.samples) }
+    shards = try dataset.manifest.shards.map { (try dataset.file($0.name), $0.samples) }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

@@ -2,15 +2,13 @@
 public struct RejectionList: Sendable {
   private let file: FileRegion
 
-  /// The longest line that is read.
-  static let longestLine = 1 << 20
   private static let chunk = 1 << 16
 
   /// Opens the list of the dataset in a folder.
   ///
   /// - Throws: `FileError` where there is none.
   public init(folder: String) throws {
-    file = try FileRegion(path: "\(folder)/\(DatasetManifest.rejectedFileName)")
+    file = try FileRegion(path: TokenDataset.file(DatasetManifest.rejectedFileName, in: folder))
   }
 
   /// Hands over each rejection in order.
@@ -25,7 +23,7 @@ public struct RejectionList: Sendable {
           try body(rejection(line, number: number))
           line.removeAll(keepingCapacity: true)
           number += 1
-        } else if line.count < Self.longestLine {
+        } else if line.count < ReadLimit.shortLine {
           line.append(byte)
         } else {
           throw DatasetError(place: "\(file.name): line \(number)", reason: "longer than 1 MiB")

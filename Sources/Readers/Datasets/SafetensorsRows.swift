@@ -15,7 +15,7 @@ struct SafetensorsRows: DatasetRows {
       throw DatasetError(place: folder, reason: "its table has no tokens")
     }
     self.layout = layout
-    shard = try SafetensorsShard(path: "\(folder)/data.safetensors")
+    shard = try SafetensorsShard(path: dataset.file("data.safetensors"))
     var names: [Int: String] = [layout.token: "tokens"]
     for index in layout.aligned + [layout.positions?.column].compactMap(\.self) {
       names[index] = record.storedName(of: table.columns[index].name)

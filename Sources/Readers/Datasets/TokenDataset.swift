@@ -8,30 +8,40 @@ public struct TokenDataset: Sendable {
   /// What `dataset.json` says.
   public let manifest: DatasetManifest
 
-  /// The longest manifest that is read: a line a shard, so millions of shards.
-  static let longestManifest = 1 << 30
-
   /// Opens the dataset in a folder.
   ///
   /// - Throws: `FileError` where there is none, ``DatasetError`` where its manifest is damaged.
   public init(path: String) throws {
     self.path = path
     let file = "\(path)/\(DatasetManifest.fileName)"
-    let region = try FileRegion(path: file)
-    guard region.length <= Self.longestManifest else {
-      throw DatasetError(place: file, reason: "\(region.length) bytes are no manifest")
-    }
     do {
-      let bytes = try region.bytes(0..<region.length)
-      manifest = try CanonicalJSON.decode(DatasetManifest.self, from: bytes)
-    } catch let error as DecodingError {
-      throw DatasetError(place: file, reason: "not a dataset's manifest: \(Self.field(of: error))")
+      manifest = try ManifestFile.read(DatasetManifest.self, at: file)
+    } catch let error as FileError where [ENOENT, ENOTDIR].contains(error.code) {
+      guard FileManager.default.fileExists(atPath: path) else {
+        throw FileError(operation: "find", path: path, code: ENOENT)
+      }
+      throw DatasetError(
+        place: path,
+        reason: "no finished dataset of Tessera's (\(DatasetManifest.fileName) is missing): name "
+          + "the folder that tokenize or export wrote; files of other programs are not read"
+      )
     }
     guard Set(manifest.shards.map(\.name)).count == manifest.shards.count else {
       throw DatasetError(place: file, reason: "it lists a shard twice")
     }
-    for shard in manifest.shards where !SafePath.isInside(shard.name) {
-      throw DatasetError(place: file, reason: "shard '\(shard.name)' is not below the folder")
+  }
+
+  /// The path of a file in the dataset's folder.
+  ///
+  /// - Throws: ``DatasetError`` where the name, or a link of that name, leaves the folder.
+  package func file(_ name: String) throws -> String {
+    try Self.file(name, in: path)
+  }
+
+  /// The path of a file in a dataset's folder; errors as ``file(_:)``.
+  static func file(_ name: String, in folder: String) throws -> String {
+    try SafePath.path(of: name, in: folder) { fault in
+      DatasetError(place: folder, reason: "the file '\(name.prefix(200))' \(fault)")
     }
   }
 
@@ -41,7 +51,7 @@ public struct TokenDataset: Sendable {
   /// - Returns: As many samples as the manifest says.
   /// - Throws: `FileError`, or ``DatasetError`` where the shard is damaged.
   public func samples(of shard: DatasetShard) throws -> [DatasetSample] {
-    let file = "\(path)/\(shard.name)"
+    let file = try self.file(shard.name)
     guard manifest.settings.format == DatasetFormat.webdataset.rawValue else {
       throw DatasetError(
         place: path,
@@ -80,17 +90,6 @@ public struct TokenDataset: Sendable {
     }
     let (key, column) = (String(name[..<dot]), String(name[bytes.index(after: dot)...]))
     return SafePath.isInside(key) && !column.isEmpty ? (key, column) : nil
-  }
-
-  private static func field(of error: DecodingError) -> String {
-    switch error {
-    case .keyNotFound(let key, _): "the field '\(key.stringValue)' is missing"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      "the field '\(context.codingPath.map(\.stringValue).joined(separator: "."))' has another type"
-    case .dataCorrupted(let context) where context.underlyingError == nil:
-      context.debugDescription
-    default: "no JSON"
-    }
   }
 }
 
@@ -140,11 +139,11 @@ public struct DatasetSample: Sendable {
 
   /// What the dataset says of the image.
   public func description() throws -> SampleDescription {
-    do {
-      return try CanonicalJSON.decode(SampleDescription.self, from: bytes(of: "json"))
-    } catch is DecodingError {
-      throw DatasetError(place: "\(file.name): \(key).json", reason: "not a sample's description")
-    }
+    try ManifestFile.decode(
+      SampleDescription.self,
+      from: bytes(of: "json"),
+      of: "\(file.name): \(key).json"
+    )
   }
 }
 
@@ -166,23 +165,4 @@ public struct DatasetError: ClassifiedError, Hashable {
 
   /// The place and the reason in one line.
   public var description: String { "\(place): \(reason)" }
-}
-
-/// Paths that a file names and that must stay below a folder of ours.
-package enum SafePath {
-  /// Whether a relative path, joined to a folder, stays below it.
-  package static func isInside(_ path: String) -> Bool {
-    let slash = UInt8(ascii: "/")
-    var part = path.utf8[path.utf8.startIndex...]
-    guard !part.contains(0) else { return false }
-    while true {
-      let end = part.firstIndex(of: slash)
-      let name = part[..<(end ?? part.endIndex)]
-      guard !name.isEmpty, !name.elementsEqual(".".utf8), !name.elementsEqual("..".utf8) else {
-        return false
-      }
-      guard let end else { return true }
-      part = part[part.index(after: end)...]
-    }
-  }
 }

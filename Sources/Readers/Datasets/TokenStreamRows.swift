@@ -38,7 +38,7 @@ struct TokenStreamRows: DatasetRows {
     table = record.table
     self.format = format
     folder = dataset.path
-    files = dataset.manifest.shards.map { "\(dataset.path)/\($0.name)" }
+    files = try dataset.manifest.shards.map { try dataset.file($0.name) }
     guard let layout = FlatLayout(table),
       let type = TokenStream.tokenType(of: format, vocabularySize: table.vocabularySize)
     else { throw DatasetError(place: folder, reason: "its table has no tokens of this layout") }

@@ -5,7 +5,7 @@ public struct WebDatasetRows: DatasetRows {
   /// The columns of every row.
   public let table: DatasetTable
 
-  private let path: String
+  private let dataset: TokenDataset
   private let manifest: DatasetManifest
   /// The column of each member's extension; the JSON has none.
   private let members: [String: Int]
@@ -19,7 +19,7 @@ public struct WebDatasetRows: DatasetRows {
   /// - Parameter dataset: A dataset whose manifest was read.
   /// - Throws: `FileError`, or ``DatasetError`` where the first sample is damaged.
   public init(_ dataset: TokenDataset) throws {
-    path = dataset.path
+    self.dataset = dataset
     manifest = dataset.manifest
     table = try dataset.manifest.layout?.table ?? Self.table(of: dataset)
     let stored = dataset.manifest.layout?.storedTable ?? table
@@ -44,13 +44,14 @@ public struct WebDatasetRows: DatasetRows {
   public func forEach(_ body: (DatasetRow) throws -> Void) throws {
     for shard in manifest.shards {
       var count = 0
-      try forEachSample(of: "\(path)/\(shard.name)") { row in
+      let path = try dataset.file(shard.name)
+      try forEachSample(of: path) { row in
         count += 1
         try body(row)
       }
       guard count == shard.samples else {
         throw DatasetError(
-          place: "\(path)/\(shard.name)",
+          place: path,
           reason: "\(count) samples where the manifest says \(shard.samples)"
         )
       }

@@ -88,20 +88,57 @@ struct JSONScanner {
     case UInt8(ascii: "{"): try object { scanner, _ in try scanner.skip() }
     case UInt8(ascii: "["): try array { scanner in try scanner.skip() }
     case UInt8(ascii: "\""): _ = try string()
-    default: _ = try literal()
+    default: _ = try word()
     }
   }
 
   /// Reads a number, `true`, `false` or `null` as it is written.
-  mutating func literal() throws -> String {
+  mutating func literal() throws -> String { String(decoding: bytes[try word()], as: UTF8.self) }
+
+  /// Passes over a number, `true`, `false` or `null`; returns where it stands.
+  private mutating func word() throws -> Range<Int> {
     let start = position
-    while let byte = next, !" \t\r\n,:]}[{\"".utf8.contains(byte) { position += 1 }
-    let text = String(decoding: bytes[start..<position], as: UTF8.self)
-    let isNumber = text.wholeMatch(of: /-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/) != nil
-    guard isNumber || ["true", "false", "null"].contains(text) else {
+    while let byte = next, !JSONScanner.endsWord(byte) { position += 1 }
+    let word = bytes[start..<position]
+    let isName = ["true", "false", "null"].contains { word.elementsEqual($0.utf8) }
+    guard JSONScanner.isNumber(word) || isName else {
       throw Failure(offset: start, cause: "expected a value")
     }
-    return text
+    return start..<position
+  }
+
+  private static func endsWord(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 0x20, 0x09, 0x0D, 0x0A, UInt8(ascii: ","), UInt8(ascii: ":"), UInt8(ascii: "]"),
+      UInt8(ascii: "}"), UInt8(ascii: "["), UInt8(ascii: "{"), UInt8(ascii: "\""):
+      true
+    default: false
+    }
+  }
+
+  /// Whether a word is a number by JSON's grammar: `-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`.
+  static func isNumber(_ word: ArraySlice<UInt8>) -> Bool {
+    var rest = word
+    func isNext(_ byte: Unicode.Scalar) -> Bool { rest.first == UInt8(ascii: byte) }
+    func skipDigits() -> Int {
+      let digits = rest.prefix { $0 &- 0x30 < 10 }.count
+      rest = rest.dropFirst(digits)
+      return digits
+    }
+    if isNext("-") { rest.removeFirst() }
+    let startsWithZero = isNext("0")
+    let whole = skipDigits()
+    guard whole > 0, whole == 1 || !startsWithZero else { return false }
+    if isNext(".") {
+      rest.removeFirst()
+      guard skipDigits() > 0 else { return false }
+    }
+    if isNext("e") || isNext("E") {
+      rest.removeFirst()
+      if isNext("+") || isNext("-") { rest.removeFirst() }
+      guard skipDigits() > 0 else { return false }
+    }
+    return rest.isEmpty
   }
 
   private mutating func items(

@@ -102,13 +102,20 @@ private struct FoundImages {
       throw ImageInputError(source: list, reason: "a list of more than 1 GiB: split it")
     }
     let newline = UInt8(ascii: "\n")
-    let lines = try file.bytes(0..<file.length)
+    let lines = try TextFile.unmarked(file.bytes(0..<file.length), from: list)
       .split(separator: newline, omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() {
       let trimmed = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
       guard !trimmed.isEmpty else { continue }
       guard let text = String(validating: trimmed, as: UTF8.self), !text.contains("\0") else {
         throw ImageInputError(source: list, reason: "line \(index + 1) is not a path in UTF-8")
+      }
+      if let scheme = RemoteLocation.scheme(in: text) {
+        throw ImageInputError(
+          source: list,
+          reason: "line \(index + 1), '\(text.prefix(200))', is no local file; "
+            + "\(RemoteLocation.advice(for: scheme))"
+        )
       }
       let path = text.hasPrefix("/") ? text : folder + "/" + text
       let plain = URL(filePath: path).standardizedFileURL.path

@@ -53,7 +53,8 @@ public struct PositionCheck: Sendable {
     var search = PositionCounterexamples(isFractional: scheme.name.isFractional)
     var maximum = -Double.infinity
     for (index, document) in documents.enumerated() {
-      var walk = PositionWalk(scheme: scheme, axisCount: axes.count)
+      let own = scheme.axes(withVideo: document.contains(where: \.isVideo))
+      var walk = PositionWalk(scheme: scheme, axisCount: own.count)
       try walk.append(document)
       let ids = try scheme.positions(ofPack: [document], withTextAxis: false)
       search.add(walk.runs, number: index + 1, isAlone: documents.count == 1)

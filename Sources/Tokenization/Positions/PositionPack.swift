@@ -40,11 +40,16 @@ struct PositionPack {
           for token in 0..<count { try append(isFixed ? 0 : Double(start + token), to: axis) }
         }
         tokens += count
-      case .grid(let grid, let rulers, _, _):
+      case .grid(let grid, let rulers, let before, let next):
         for (axis, ruler) in rulers.enumerated() {
           for token in 0..<grid.tokens {
             try append(ruler.id(ofToken: token, in: grid), to: first + axis)
           }
+        }
+        // Another document's video gave the pack an axis of time: this grid has one moment.
+        let middle = isFractional ? Double(before + next) / 2 : Double((before + next) >> 1)
+        for axis in (first + rulers.count)..<axes.count {
+          for _ in 0..<grid.tokens { try append(middle, to: axis) }
         }
         tokens += grid.tokens
       }

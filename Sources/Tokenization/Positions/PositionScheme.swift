@@ -123,7 +123,9 @@ public struct PositionScheme: Hashable, Sendable {
   /// The ids of documents that stand in one sequence: each starts at the origin again.
   ///
   /// - Parameters:
-  ///   - documents: The documents in order; where one holds a video, all have the video's axes.
+  ///   - documents: The documents in order. Ids depend on their own document alone; where one holds a
+  ///     video, those without get an axis of time as well, on which a grid stands halfway between the
+  ///     texts around it, rounded down where ids are whole.
   ///   - withTextAxis: Whether a first axis counts the tokens of each document from 0: the [4, L]
   ///     form of M-RoPE, in which transformers finds the documents of a pack.
   /// - Returns: Ids for every token.
@@ -142,7 +144,8 @@ public struct PositionScheme: Hashable, Sendable {
     )
     var last = (next: origin, tokens: 0)
     for document in documents {
-      var walk = PositionWalk(scheme: self, axisCount: axes(withVideo: hasVideo).count)
+      let own = axes(withVideo: document.contains(where: \.isVideo))
+      var walk = PositionWalk(scheme: self, axisCount: own.count)
       try walk.append(document)
       last = (walk.next, try pack.append(walk))
     }

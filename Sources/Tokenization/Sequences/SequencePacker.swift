@@ -75,8 +75,15 @@ public struct SequencePacker {
       var row = document
       if let pad { row.pad(to: length, with: pad) }
       try emit(Row(keys: [key], sequence: row))
-    case .concatenate: try concatenate(document, key: key, emit: emit)
-    case .bestFit: try place(document, key: key, emit: emit)
+    case .concatenate, .bestFit:
+      // Behind another document, its first token would be learned as that one's continuation.
+      var document = document
+      document.ignoreFirst()
+      if packing == .bestFit {
+        try place(document, key: key, emit: emit)
+      } else {
+        try concatenate(document, key: key, emit: emit)
+      }
     }
   }
 

@@ -77,10 +77,18 @@ public struct TokenSequence: Hashable, Sendable {
     }
   }
 
+  /// Takes the label of the first token, which nothing in its row predicts.
+  mutating func ignoreFirst() {
+    if !isLearned.isEmpty { isLearned[0] = false }
+  }
+
   /// Takes the first tokens away; neither part knows its images afterwards.
   ///
+  /// What is left of a document that is cut begins as a document does: attention that is cut where
+  /// ``textPositions`` is 0 must find it, and nothing in its row predicts its first token.
+  ///
   /// - Parameter count: At most the number of tokens.
-  /// - Returns: The tokens taken, as a sequence without images.
+  /// - Returns: The tokens taken, as a sequence without images, which ends where the cut is.
   public mutating func split(first count: Int) -> TokenSequence {
     var head = TokenSequence()
     head.ids = Array(ids[..<count])
@@ -95,6 +103,11 @@ public struct TokenSequence: Hashable, Sendable {
     textPositions.removeFirst(count)
     for axis in positions.indices { positions[axis].removeFirst(count) }
     documentEnds = documentEnds.filter { $0 > count }.map { $0 - count }
+    if let first = textPositions.first, first > 0 {
+      for token in 0..<(documentEnds.first ?? ids.count) { textPositions[token] -= first }
+      ignoreFirst()
+      head.documentEnds.append(count)
+    }
     // A row that cuts images says nothing of them.
     (spans, grids, imageCodes) = ([], [], [])
     return head

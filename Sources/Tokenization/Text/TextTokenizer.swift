@@ -30,8 +30,9 @@ public struct TextTokenizer: Sendable {
     var isFolder: ObjCBool = false
     _ = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = isFolder.boolValue ? path + "/tokenizer.json" : path
-    let bytes = try FileDigest.bytes(of: file, maximumBytes: Self.largestFile)
-    sha256 = FileDigest.sha256(of: bytes)
+    let whole = try FileDigest.bytes(of: file, maximumBytes: Self.largestFile)
+    sha256 = FileDigest.sha256(of: whole)
+    let bytes = try TextFile.unmarked(whole, from: file)
     let isJSON = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
     do {
       if isJSON {

@@ -56,21 +56,19 @@ struct TokenizerSource {
   }
 
   private init(descriptionAt path: String) throws {
-    let json = try FileDigest.bytes(of: path, maximumBytes: 1 << 20)
+    let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
     let description = try TokenizerDescription(parsing: json, source: path)
     guard let name = description.checkpoint else {
       throw TokenizerError(tokenizer: path, reason: "the field 'checkpoint' is missing")
     }
     // A description may come from elsewhere: it must not reach outside its own folder.
-    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    guard !name.isEmpty, !parts.contains(".."), parts.first != "" else {
-      throw TokenizerError(
+    let file = try SafePath.path(of: name, beside: path) { fault in
+      TokenizerError(
         tokenizer: path,
-        reason: "checkpoint '\(name)' is not below the description's folder",
+        reason: "checkpoint '\(name)' \(fault); put it into the description's folder",
         kind: .malformedInput
       )
     }
-    let file = URL(filePath: path).deletingLastPathComponent().appending(path: name).path
     let checkpoint = try Checkpoint.open(file)
     let sha256 = try Self.sha256(of: checkpoint, at: Checkpoint.file(of: file))
     try self.init(description, [checkpoint], sha256: sha256, path)

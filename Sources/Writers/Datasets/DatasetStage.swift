@@ -10,6 +10,8 @@ public final class DatasetStage {
   /// The other finished files.
   public private(set) var files: [DatasetFile] = []
 
+  private var list: StagedFile?
+
   /// Works in an empty folder.
   public init(folder: String) { self.folder = folder }
 
@@ -57,6 +59,24 @@ public final class DatasetStage {
     let file = try create(name)
     try file.write(bytes)
     add(try file.finish())
+  }
+
+  /// Writes a small file of which a layout has one or more a sample; a list of its own names it, since the
+  /// manifest does not grow with the samples.
+  func writeListed(_ bytes: [UInt8], to name: String) throws {
+    try SmallFile.write(bytes, to: "\(folder)/\(name)")
+    let list = try list ?? create(DatasetFileList.fileName)
+    self.list = list
+    let file = DatasetFile(name: name, bytes: bytes.count, sha256: FileDigest.sha256(of: bytes))
+    try list.write(file.line)
+  }
+
+  /// Ends the list of small files, after the last one.
+  func finishList() throws {
+    guard let list else { return }
+    SmallFile.synchronizeAll()
+    add(try list.finish())
+    self.list = nil
   }
 
   /// Gives finished shards their last names, once their number is known.

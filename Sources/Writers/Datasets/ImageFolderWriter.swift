@@ -90,7 +90,7 @@ struct ImageFolderWriter: DatasetWriter {
     ] {
       let path = "\(folder)/\(key).npy"
       try makeFolder(of: path)
-      try SmallFile.write(try NPYFile.encode(tensor), to: "\(stage.folder)/\(path)")
+      try stage.writeListed(NPYFile.encode(tensor), to: path)
     }
   }
 
@@ -115,7 +115,7 @@ struct ImageFolderWriter: DatasetWriter {
     try makeFolder(of: path)
     let views = max(1, Self.views(of: stored.columns[list.layout.token].column))
     let tensor = Tensor(elementType: .int64, shape: [1, views, count / views], bytes: codes)
-    try SmallFile.write(try NPYFile.encode(tensor), to: "\(stage.folder)/\(path)")
+    try stage.writeListed(NPYFile.encode(tensor), to: path)
     // The class is the folder, as torchvision's ImageFolder has it.
     let source = stored.table.index(of: "source").map { row.cells[$0].text } ?? ""
     let parts = source.split(separator: "/")
@@ -135,7 +135,7 @@ struct ImageFolderWriter: DatasetWriter {
 
   mutating func finish() throws {
     if let labels, let first { try writeLabels(labels, size: first.size) }
-    SmallFile.synchronizeAll()
+    try stage.finishList()
     stage.add(try list.finish(), samples: list.samples, tokens: list.tokens)
   }
 
@@ -151,10 +151,7 @@ struct ImageFolderWriter: DatasetWriter {
     var index = 0
     try labels.forEach(Int32.self) { number in
       let tensor = Tensor(shape: [1], elements: [places[Int(number)]])
-      try SmallFile.write(
-        try NPYFile.encode(tensor),
-        to: "\(stage.folder)/\(folder)/\(index).npy"
-      )
+      try stage.writeListed(NPYFile.encode(tensor), to: "\(folder)/\(index).npy")
       index += 1
     }
     labels.discard()

@@ -32,7 +32,7 @@ struct NPYFolderWriter: DatasetWriter {
       let column = members[index].column
       let cell = row.cells[column.index]
       let data = try members[index].head.bytes(of: cell, column, stored) + cell.bytes
-      try SmallFile.write(data, to: "\(stage.folder)/data/\(row.key).\(members[index].name)")
+      try stage.writeListed(data, to: "data/\(row.key).\(members[index].name)")
     }
     try list.append(row)
   }
@@ -46,7 +46,7 @@ struct NPYFolderWriter: DatasetWriter {
   }
 
   mutating func finish() throws {
-    SmallFile.synchronizeAll()
+    try stage.finishList()
     stage.add(try list.finish(), samples: list.samples, tokens: list.tokens)
   }
 }

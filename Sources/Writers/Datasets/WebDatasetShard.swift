@@ -15,7 +15,8 @@ public struct WebDatasetShard: ~Copyable {
   private let name: String
   private var file: AtomicFile
   private var hash = SHA256()
-  private var samples = 0
+  private var md5 = Insecure.MD5()
+  private var offsets: [Int] = []
   private var tokens = 0
 
   /// Starts a shard.
@@ -44,30 +45,47 @@ public struct WebDatasetShard: ~Copyable {
     if let positions = sample.positions { add("positions.npy", try NPYFile.encode(positions)) }
     for (column, tensor) in sample.softMembers { add(column, try NPYFile.encode(tensor)) }
     if let caption = sample.caption { add("txt", Array(caption.utf8)) }
+    offsets.append(file.position)
     try write(block)
-    samples += 1
     tokens += sample.codes.shape.elementCount ?? 0
   }
 
   /// Ends the archive, makes it durable and gives it its name.
   ///
-  /// - Returns: What the manifest says of it.
-  public consuming func commit() throws -> DatasetShard {
+  /// - Returns: What the manifest and the indices say of it.
+  public consuming func commit() throws -> Finished {
+    let end = file.position
     // Two blocks of zeros end an archive.
     try write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
     let shard = DatasetShard(
       name: name,
-      samples: samples,
+      samples: offsets.count,
       tokens: tokens,
       bytes: file.position,
       sha256: hash.finalize().hexadecimal
     )
+    let finished = Finished(
+      shard: shard,
+      md5: md5.finalize().hexadecimal,
+      offsets: WebDatasetIndex.offsets(of: offsets, end: end)
+    )
     try file.commit()
-    return shard
+    return finished
+  }
+
+  /// A shard that is whole.
+  public struct Finished: Sendable {
+    /// What the manifest says of it.
+    public let shard: DatasetShard
+    /// Its MD5, 32 hexadecimal digits.
+    public let md5: String
+    /// What stands in the file of offsets beside it.
+    public let offsets: [UInt8]
   }
 
   private mutating func write(_ bytes: [UInt8]) throws {
     hash.update(data: bytes)
+    md5.update(data: bytes)
     try file.write(bytes)
   }
 }

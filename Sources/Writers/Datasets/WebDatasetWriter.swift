@@ -87,84 +87,22 @@ struct WebDatasetWriter: DatasetWriter {
     try shard.file.write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
     let finished = try shard.file.finish()
     stage.add(finished, samples: shard.offsets.count, tokens: shard.tokens)
-    index.shards.append(.init(file: finished, samples: shard.offsets.count))
-    // Energon: where each sample starts, then where the archive's end starts.
-    var offsets: [UInt8] = []
-    for offset in shard.offsets + [end] { offsets.appendLittleEndian(UInt64(offset)) }
-    try stage.write(offsets, to: "\(finished.name).idx")
+    index.shards.append(
+      WebDatasetIndex.Shard(
+        name: finished.name,
+        bytes: finished.bytes,
+        md5: finished.md5 ?? "",
+        samples: shard.offsets.count
+      )
+    )
+    try stage.write(
+      WebDatasetIndex.offsets(of: shard.offsets, end: end),
+      to: WebDatasetIndex.offsetsName(of: finished.name)
+    )
   }
 
   mutating func finish() throws {
     try closeShard()
-    try index.write(into: stage)
-  }
-}
-
-/// The indices over all shards of a WebDataset folder.
-struct WebDatasetIndex {
-  /// What they say of a shard.
-  struct Shard {
-    let file: FinishedFile
-    let samples: Int
-  }
-
-  var shards: [Shard] = []
-
-  /// The version of megatron-energon whose layout of `.nv-meta` this is.
-  private static let energonVersion = "7.4.1"
-
-  func write(into stage: DatasetStage) throws {
-    let list = shards.map { shard in
-      WidsShard(
-        url: shard.file.name,
-        nsamples: shard.samples,
-        filesize: shard.file.bytes,
-        md5sum: shard.file.md5 ?? ""
-      )
-    }
-    try stage.write(try CanonicalJSON.document(WidsIndex(shardlist: list)), to: "wids.json")
-    let counts = Dictionary(
-      uniqueKeysWithValues: shards.map { ($0.file.name, $0.samples) }
-    )
-    let info = EnergonInfo(version: Self.energonVersion, counts: counts)
-    try stage.write(try CanonicalJSON.document(info), to: ".nv-meta/.info.json")
-    var split = "split_parts:\n  train:\n"
-    for shard in shards { split += "  - \(shard.file.name)\n" }
-    split += "  val: []\n  test: []\nexclude: []\n"
-    try stage.write(Array(split.utf8), to: ".nv-meta/split.yaml")
-    try stage.write(
-      Array("__module__: megatron.energon\n__class__: CrudeWebdataset\n".utf8),
-      to: ".nv-meta/dataset.yaml"
-    )
-  }
-
-  private struct WidsIndex: Encodable {
-    let kind = "wids-shard-index-v1"
-    let version = 1
-    let name = "train"
-    let shardlist: [WidsShard]
-
-    enum CodingKeys: String, CodingKey {
-      case kind = "__kind__"
-      case version = "wids_version"
-      case name, shardlist
-    }
-  }
-
-  private struct WidsShard: Encodable {
-    let url: String
-    let nsamples: Int
-    let filesize: Int
-    let md5sum: String
-  }
-
-  private struct EnergonInfo: Encodable {
-    let version: String
-    let counts: [String: Int]
-
-    enum CodingKeys: String, CodingKey {
-      case version = "energon_version"
-      case counts = "shard_counts"
-    }
+    for (name, bytes) in try index.documents() { try stage.write(bytes, to: name) }
   }
 }

@@ -29,7 +29,7 @@ public struct NPZLayout: CheckpointLayout {
         CheckpointWriterError(format: Self.format, tensor: tensor.name, cause: cause)
       }
       guard names.insert(tensor.name).inserted else { throw refusal("two tensors of this name") }
-      guard Self.isMemberName(tensor.name) else { throw refusal("a name that leaves an archive") }
+      if let fault = SafePath.fault(ofMember: tensor.name) { throw refusal("a name that \(fault)") }
       let header = NPYHeader(elementType: tensor.elementType, shape: tensor.shape)?.encoded
       guard let header else {
         throw refusal("numpy has no type for \(tensor.elementType.rawValue); --dtype f32 holds it")
@@ -84,12 +84,5 @@ public struct NPZLayout: CheckpointLayout {
     if kept.isEmpty { return [] }
     let text = Array(JSONText.object(kept).utf8)
     return text.count < 1 << 16 ? text : []
-  }
-
-  /// Whether a name stays inside the folder into which somebody may unpack the archive.
-  static func isMemberName(_ name: String) -> Bool {
-    let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-    return !name.isEmpty && !parts.contains("") && !parts.contains("..") && !parts.contains(".")
-      && !name.contains("\\") && !name.contains("\0")
   }
 }

@@ -61,12 +61,7 @@ struct InspectCommand: AsyncParsableCommand {
     guard Checkpoint.isFolder(folder), FileManager.default.fileExists(atPath: path) else {
       return nil
     }
-    let bytes = try FileDigest.bytes(of: path, maximumBytes: 1 << 28)
-    do {
-      return try CanonicalJSON.decode(DatasetManifest.self, from: bytes)
-    } catch {
-      throw CheckpointError(path: path, cause: "no manifest of a dataset: \(error.summary)")
-    }
+    return try TokenDataset(path: folder).manifest
   }
 }
 
@@ -168,7 +163,7 @@ struct DatasetInspection: Encodable {
     samples = manifest.samples
     tokens = manifest.tokens
     rejected = manifest.rejected
-    columns = manifest.settings.columns
+    columns = manifest.columns
     shards = manifest.shards
     tokenizer = manifest.settings.tokenizer.name
     positions = manifest.settings.positions
@@ -195,18 +190,6 @@ extension String {
     unicodeScalars.reduce(into: "") { text, scalar in
       let isControl = scalar.properties.generalCategory == .control && scalar != "\n"
       text += isControl ? scalar.escaped(asASCII: true) : String(scalar)
-    }
-  }
-}
-
-extension Error {
-  /// The first line of a decoding error, without Foundation's decoration.
-  fileprivate var summary: String {
-    switch self as? DecodingError {
-    case .keyNotFound(let key, _): "lacks '\(key.stringValue)'"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
-      context.codingPath.map(\.stringValue).joined(separator: ".") + " is damaged"
-    default: "cannot be read"
     }
   }
 }

@@ -70,13 +70,8 @@ struct RecipeOptions: ParsableArguments {
     guard name.hasSuffix(".json") || name.contains("/") else {
       return try catalog.recipe(named: name)
     }
-    let text: String
-    do {
-      text = try String(contentsOf: URL(filePath: name), encoding: .utf8)
-    } catch {
-      throw FileError(operation: "read the recipe", path: name, code: ENOENT)
-    }
-    return try Recipe(parsing: text, file: name)
+    let bytes = try FileDigest.bytes(of: name, maximumBytes: ReadLimit.description)
+    return try Recipe(parsing: TextFile.text(of: bytes, from: name), file: name)
   }
 }
 

@@ -21,8 +21,8 @@ struct VerifyCommand: AsyncParsableCommand {
       --tolerance. Differences on the way back are errors unless an operation or type rounds; what \
       one side does not have by its recipe is no error there.
 
-      With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json says, \
-      and the totals agree. With --originals, samples spread over the dataset are encoded again and must \
+      With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json and \
+      files.jsonl say, no other file lies there, and the totals agree. With --originals, samples spread over the dataset are encoded again and must \
       have the same codes. Exit code 4 where anything differs.
       """
   )

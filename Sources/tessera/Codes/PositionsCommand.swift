@@ -166,7 +166,7 @@ struct PositionsCommand: ParsableCommand {
   }
 
   private func documents(in path: String) throws -> [[Segment]] {
-    let lines = try FileDigest.bytes(of: path, maximumBytes: 1 << 28)
+    let lines = try TextFile.bytes(of: path, maximumBytes: 1 << 28)
     return try FileProblem.naming(path) { try SegmentFile.documents(parsing: lines) }
   }
 

@@ -7,17 +7,16 @@ import Tokenization
 enum QuantizerFile {
   /// Reads a quantizer.
   ///
-  /// - Parameter path: The JSON file. Arrays that it names lie beside it, or where an absolute path says;
-  ///   `NAME` may stand for `NAME.npy`.
+  /// - Parameter path: The JSON file. Arrays that it names lie in its folder; `NAME` may stand for `NAME.npy`.
   /// - Returns: What the file says, and the quantizer.
   /// - Throws: `FileError`, `NPYError` or `QuantizerError`, naming the file.
   static func open(
     _ path: String
   ) throws -> (specification: QuantizerSpecification, quantizer: Quantizer) {
-    let json = try FileDigest.bytes(of: path, maximumBytes: 1 << 20)
+    let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
     return try FileProblem.naming(path) {
       let specification = try QuantizerSpecification(parsing: json)
-      let folder = URL(filePath: path).deletingLastPathComponent()
+      let folder = (path as NSString).deletingLastPathComponent
       let quantizer = try Quantizer(specification) { try array($0, folder: folder) }
       return (specification, quantizer)
     }
@@ -25,10 +24,13 @@ enum QuantizerFile {
 
   private static func array(
     _ name: String,
-    folder: URL
+    folder: String
   ) throws -> (shape: Shape, values: [Float])? {
-    let path = name.hasPrefix("/") ? name : folder.appending(path: name).path
-    let file = path.hasSuffix(".npy") ? path : path + ".npy"
+    // The whole path of what lies in the folder is as good as its name.
+    let local = name.hasPrefix(folder + "/") ? String(name.dropFirst(folder.count + 1)) : name
+    let file = try SafePath.path(of: local.hasSuffix(".npy") ? local : local + ".npy", in: folder) {
+      QuantizerError.setting("the array '\(name)' \($0); put it into the folder of the JSON file")
+    }
     guard FileManager.default.fileExists(atPath: file) else {
       throw FileError(operation: "read the quantizer's array", path: file, code: ENOENT)
     }

@@ -113,7 +113,7 @@ struct ReindexRun {
     }
     if let path = step.value(of: "to") {
       inputs.append(path)
-      let json = try FileDigest.bytes(of: path, maximumBytes: 1 << 20)
+      let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
       let other = try FileProblem.naming(path) { try QuantizerSpecification(parsing: json) }
       return try FileProblem.naming(input) { try specification.step(to: other) }
     }

@@ -45,23 +45,42 @@ struct DatasetVerificationOptions: ParsableArguments {
     let verification = DatasetVerification(of: dataset)
     var report = DatasetVerificationReport(dataset.manifest)
     report.problems = try verification.contradictions()
-    let files = verification.files
-    let progress = ByteProgress(
-      "verify",
-      bytes: files.reduce(0) { $0 + $1.bytes },
-      isQuiet: output.quiet
-    )
-    var done = 0
-    for file in files {
-      let problem = try verification.problem(of: file)
-      report.add(file, problem)
-      done += file.bytes
-      progress.show(done)
-    }
+    try check(verification, dataset.manifest, output, &report)
     if let originals { try await encodeAgain(dataset, verification, originals, &report) }
     for line in report.lines { output.note(line) }
     try output.report(report)
     if !report.verified { throw ExitCode(FailureKind.mismatch.rawValue) }
+  }
+
+  /// Reads every file that the dataset names, and looks for others.
+  private func check(
+    _ verification: DatasetVerification,
+    _ manifest: DatasetManifest,
+    _ output: OutputOptions,
+    _ report: inout DatasetVerificationReport
+  ) throws {
+    let files = verification.files
+    var bytes = files.reduce(0) { $0 + $1.bytes }
+    _ = try verification.forEachListed { bytes += min($0.bytes, 1 << 40) }
+    let progress = ByteProgress("verify", bytes: bytes, isQuiet: output.quiet)
+    var done = 0
+    for file in files {
+      report.add(file, try verification.problem(of: file))
+      done += file.bytes
+      progress.show(done)
+    }
+    let fault = try verification.forEachListed { file in
+      report.add(listed: file, try verification.problem(of: file))
+      done += file.bytes
+      progress.show(done)
+    }
+    if let fault { report.problems.append(fault) }
+    if manifest.hasLooseFiles, report.listed == 0 {
+      report.problems.append(
+        "\(manifest.settings.format): nothing says what its small files hold; export the dataset again"
+      )
+    }
+    try verification.forEachUnlisted { name in report.add(unlisted: name) }
   }
 
   private func encodeAgain(
@@ -118,6 +137,12 @@ struct DatasetVerificationReport: Encodable {
   let tokens: Int
   let rejected: Int
   private(set) var files: [File] = []
+  /// The small files that a list of the dataset's names; those among `files` that differ.
+  private(set) var listed = 0
+  /// Files that nothing names, the first of them.
+  private(set) var unlisted: [String] = []
+  private var unlistedCount = 0
+  private var ownFiles = 0
   /// The samples that were encoded again; nil without originals.
   var encoded: Int?
   /// What differs apart from files, a sentence each.
@@ -131,17 +156,44 @@ struct DatasetVerificationReport: Encodable {
 
   /// Adds a file and what is wrong with it.
   mutating func add(_ file: DatasetFile, _ problem: String?) {
+    ownFiles += 1
     files.append(
       File(name: file.name, bytes: file.bytes, sha256: file.sha256, problem: problem)
     )
     if problem != nil { verified = false }
   }
 
+  /// How many names of files too many are shown.
+  private static let shown = 1000
+
+  /// Adds one of the small files; only those that differ are kept.
+  mutating func add(listed file: DatasetFile, _ problem: String?) {
+    listed += 1
+    guard problem != nil else { return }
+    add(file, problem)
+    ownFiles -= 1
+  }
+
+  /// Adds a file that nothing names.
+  mutating func add(unlisted name: String) {
+    verified = false
+    unlistedCount += 1
+    if unlisted.count < Self.shown { unlisted.append(name) }
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case verified, samples, tokens, rejected, files, listed, unlisted, encoded, problems
+  }
+
   /// The report as text: what fails, then the sum.
   var lines: [String] {
     let damaged = files.compactMap { file in file.problem.map { "\(file.name): \($0)" } }
     let again = encoded.map { ", \($0) samples encoded again" } ?? ""
-    let sum = "\(files.count) files, \(samples) samples, \(tokens) tokens\(again)"
-    return damaged + problems + ["\(verified ? "verified" : "not what its manifest says"): \(sum)"]
+    let extra = unlisted.map { "\($0): the dataset names no such file; remove it" }
+    let more = unlistedCount - unlisted.count
+    let rest = more > 0 ? ["… and \(more) more files that the dataset does not name"] : []
+    let sum = "\(ownFiles + listed) files, \(samples) samples, \(tokens) tokens\(again)"
+    let verdict = verified ? "verified" : "not what its manifest says"
+    return damaged + problems + extra + rest + ["\(verdict): \(sum)"]
   }
 }

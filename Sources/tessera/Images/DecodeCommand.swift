@@ -126,7 +126,9 @@ private struct PictureFolder {
 
   /// Writes one picture as PNG; keys hold slashes where the images lay in folders.
   func write(_ image: RGBImage, named name: String) throws {
-    let file = "\(path)/\(name).png"
+    let file = try SafePath.path(of: "\(name).png", in: path) { fault in
+      DatasetError(place: path, reason: "the picture '\(name.prefix(200))' \(fault)")
+    }
     if let slash = file.lastIndex(of: "/") { try FileTree.makeFolder(String(file[..<slash])) }
     var output = try AtomicFile(path: file)
     try output.write(PNGFile.encode(image))

@@ -182,8 +182,9 @@ struct ONNXTensor {
     guard let location = externalData["location"] else {
       throw refusal("its data are in another file that is not named")
     }
-    let folder = CheckpointFolder(of: region.name)
-    let path = try folder.path(of: location) { refusal("external data '\(location)' \($0)") }
+    let path = try SafePath.path(of: location, beside: region.name) {
+      refusal("external data '\(location)' \($0)")
+    }
     let start = Int(externalData["offset"] ?? "0") ?? -1
     let length = externalData["length"].map { Int($0) ?? -1 } ?? size
     let cause =

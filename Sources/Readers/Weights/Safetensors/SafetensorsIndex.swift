@@ -69,10 +69,10 @@ struct SafetensorsIndex {
     func refusal(_ cause: String) -> CheckpointFormatError {
       CheckpointFormatError(file: path, place: "shard '\(name)'", cause: cause)
     }
-    let isPlain = !name.isEmpty && name != "." && name != ".."
-    guard isPlain, !name.utf8.contains(where: { $0 == 0x2F || $0 == 0x5C || $0 < 0x20 }) else {
+    let separators = [UInt8(ascii: "/"), UInt8(ascii: "\\")]
+    guard SafePath.isInside(name), !name.utf8.contains(where: separators.contains) else {
       throw refusal("must be the name of a file in the folder of the index")
     }
-    return try CheckpointFolder(of: path).path(of: name, refusal: refusal)
+    return try SafePath.path(of: name, beside: path, refusal: refusal)
   }
 }
