@@ -31,6 +31,9 @@ public struct TextTokenizer: Sendable {
     _ = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = isFolder.boolValue ? path + "/tokenizer.json" : path
     let bytes = try FileDigest.bytes(of: file, maximumBytes: Self.largestFile)
+    if let words = FailedDownload.words(for: bytes.prefix(256)) {
+      throw CheckpointError(path: file, cause: words)
+    }
     sha256 = FileDigest.sha256(of: bytes)
     let isJSON = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
     do {
