@@ -95,9 +95,22 @@ bool chdf5_visit_strings(
   return done;
 }
 
+// Refuses to leave the file: what an external link names is not ours to open.
+static herr_t refuse_external(
+    const char *from, const char *path, const char *file, const char *object, unsigned *flags,
+    hid_t access, void *data) {
+  (void)from, (void)path, (void)file, (void)object, (void)flags, (void)access, (void)data;
+  return -1;
+}
+
 bool chdf5_find_object(hid_t group, const char *name, chdf5_object *kind, uint64_t *address) {
   object_info info;
-  if (H5Oget_info_by_name2(group, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0) return false;
+  hid_t access = H5Pcreate(H5P_LINK_ACCESS);
+  if (access < 0) return false;
+  bool done = H5Pset_elink_cb(access, refuse_external, NULL) >= 0 &&
+              H5Oget_info_by_name2(group, name, &info, H5O_INFO_BASIC, access) >= 0;
+  chdf5_close_keeping_failure(access);
+  if (!done) return false;
   *kind = info.type == H5O_TYPE_GROUP            ? CHDF5_GROUP
           : info.type == H5O_TYPE_DATASET        ? CHDF5_DATASET
           : info.type == H5O_TYPE_NAMED_DATATYPE ? CHDF5_NAMED_TYPE
@@ -154,6 +167,81 @@ void chdf5_close_keeping_failure(hid_t list) {
 }
 
 void chdf5_silence(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
+
+// MARK: Attributes
+
+bool chdf5_has_object(hid_t file, const char *path) {
+  // Each part of the path must be a link before the next is asked for.
+  char part[4096];
+  size_t length = strnlen(path, sizeof part);
+  if (length == sizeof part) return false;
+  for (size_t end = 1; end <= length; end++) {
+    if (path[end] != '/' && end < length) continue;
+    memcpy(part, path, end);
+    part[end] = '\0';
+    if (H5Lexists(file, part, H5P_DEFAULT) <= 0) return false;
+  }
+  return true;
+}
+
+bool chdf5_attribute_travels(hid_t attribute) {
+  hid_t type = H5Aget_type(attribute);
+  if (type < 0) return false;
+  // A reference is an address of its own file.
+  bool travels = H5Tdetect_class(type, H5T_REFERENCE) == 0;
+  H5Tclose(type);
+  // An object header holds messages below 64 KiB.
+  return travels && H5Aget_storage_size(attribute) < 64000;
+}
+
+static bool copy_attribute(hid_t attribute, const char *name, hid_t to) {
+  bool done = false;
+  hid_t stored = H5Aget_type(attribute), space = H5Aget_space(attribute);
+  // A copy of a committed type belongs to no file.
+  hid_t type = stored < 0 ? stored : H5Tcopy(stored);
+  hid_t copy = H5I_INVALID_HID;
+  if (type >= 0 && space >= 0) copy = H5Acreate2(to, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+  hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+  size_t width = type < 0 ? 0 : H5Tget_size(type);
+  if (copy >= 0 && count == 0) done = true;
+  if (copy >= 0 && count > 0 && width > 0 && (size_t)count <= ((size_t)1 << 30) / width) {
+    void *values = calloc((size_t)count, width);
+    if (values != NULL && H5Aread(attribute, type, values) >= 0) {
+      done = H5Awrite(copy, type, values) >= 0;
+      H5Dvlen_reclaim(type, space, H5P_DEFAULT, values);
+    }
+    free(values);
+  }
+  if (copy >= 0) done = H5Aclose(copy) >= 0 && done;
+  if (type >= 0) H5Tclose(type);
+  if (stored >= 0) H5Tclose(stored);
+  if (space >= 0) H5Sclose(space);
+  return done;
+}
+
+bool chdf5_copy_attributes(
+    hid_t from, const char *source, hid_t to, const char *target, void *context,
+    chdf5_visitor wants) {
+  hid_t object = H5Oopen(from, source, H5P_DEFAULT);
+  hid_t copy = object < 0 ? object : H5Oopen(to, target, H5P_DEFAULT);
+  int count = copy < 0 ? -1 : H5Aget_num_attrs(object);
+  bool done = count >= 0;
+  for (int index = 0; done && index < count; index++) {
+    hid_t attribute = H5Aopen_by_idx(
+        object, ".", H5_INDEX_NAME, H5_ITER_INC, (hsize_t)index, H5P_DEFAULT, H5P_DEFAULT);
+    char name[4096];
+    ssize_t length = attribute < 0 ? -1 : H5Aget_name(attribute, sizeof name, name);
+    done = length >= 0 && (size_t)length < sizeof name;
+    if (done && wants(context, name, (size_t)length, CHDF5_HARD_LINK) &&
+        H5Aexists(copy, name) == 0) {
+      done = copy_attribute(attribute, name, copy);
+    }
+    if (attribute >= 0) H5Aclose(attribute);
+  }
+  if (copy >= 0) H5Oclose(copy);
+  if (object >= 0) H5Oclose(object);
+  return done;
+}
 
 // MARK: Types
 

@@ -24,6 +24,10 @@ public struct NPYError: ClassifiedError, Hashable {
 extension NPYError {
   /// Whether the array holds pickled Python objects, which only running them would give.
   package var isOfObjects: Bool { place == "descr" && reason.contains("pickled") }
-  /// Whether the array is sound but holds strings, dates or structures.
+  /// Whether the array is sound but has no type of ours: strings, dates, structures, raw bytes.
   package var isOfOtherTypes: Bool { place == "descr" && !isOfObjects }
+  /// Whether the array holds what no tensor does: strings, dates, structures.
+  package var isWithoutMeaning: Bool {
+    isOfOtherTypes && ["strings", "dates", "structured"].contains { reason.contains($0) }
+  }
 }

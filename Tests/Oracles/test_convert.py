@@ -295,7 +295,7 @@ def links(path):
 def soft_link(path):
     with h5py.File(path, "w") as file:
         file["x"] = np.zeros(3)
-        file["soft"] = h5py.SoftLink("/x")
+        file["soft"] = h5py.SoftLink("/y")
 
 
 def duplicate_key(path):

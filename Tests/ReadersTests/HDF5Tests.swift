@@ -50,9 +50,9 @@ private func open(_ name: String) throws -> HDF5Checkpoint {
     let file = try open(name)
     #expect(file.refusals.count == expected.refused.count)
     for refused in expected.refused {
-      #expect(file.refusals.contains { $0.hasPrefix("\(refused): ") }, "\(refused)")
+      #expect(file.refusals.contains { $0.name == refused }, "\(refused)")
     }
-    #expect(file.refusals.allSatisfy(file.notes.contains))
+    #expect(file.refusals.map(\.description).allSatisfy(file.notes.contains))
   }
 
   @Test(arguments: ["layouts.h5", "types.h5"])
@@ -128,18 +128,17 @@ private func open(_ name: String) throws -> HDF5Checkpoint {
   @Test func `a shape bomb, a chunk bomb and an inflating bomb`() throws {
     let file = try open("bombs.h5")
     #expect(file.tensors.isEmpty)
-    #expect(file.refusals.contains { $0.hasPrefix("shape: ") && $0.contains("shape bomb") })
-    #expect(file.refusals.contains { $0.hasPrefix("chunk: ") && $0.contains("chunk bomb") })
+    #expect(file.refusals.contains { $0.name == "shape" && $0.cause.contains("shape bomb") })
+    #expect(file.refusals.contains { $0.name == "chunk" && $0.cause.contains("chunk bomb") })
     let inflated = try open("inflated.h5")
     let tensor = try #require(inflated.tensor("a"))
     let error = #expect(throws: HDF5Error.self) { try inflated.bytes(of: tensor) }
     #expect(error?.description.contains("longer than the chunk") == true)
   }
 
-  @Test func `an external link, a soft link, external storage and a virtual dataset`() throws {
-    let refusals = try open("links.h5").refusals
+  @Test func `an external link, external storage and a virtual dataset`() throws {
+    let refusals = try open("links.h5").refusals.filter(\.isUnsafe).map(\.description)
     #expect(refusals.contains { $0.contains("outside: an external link") })
-    #expect(refusals.contains { $0.contains("soft: a soft link") })
     #expect(refusals.contains { $0.contains("apart: external storage") })
     #expect(refusals.contains { $0.contains("virtual: a virtual dataset") })
   }
@@ -147,6 +146,7 @@ private func open(_ name: String) throws -> HDF5Checkpoint {
   @Test func `a second name is an alias, and a group that holds itself ends`() throws {
     let file = try open("links.h5")
     #expect(file.tensor("second")?.aliasOf == "group/data")
+    #expect(file.tensor("soft")?.aliasOf == "group/data")
     #expect(file.notes.contains { $0.hasPrefix("group/loop: a second name") })
   }
 

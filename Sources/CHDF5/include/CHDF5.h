@@ -56,9 +56,21 @@ typedef enum {
   CHDF5_OTHER_OBJECT = 3,
 } chdf5_object;
 
-// Finds the kind and the header's address of the object behind a hard link. Two links to one object
-// have one address. False on damage.
+// Finds the kind and the header's address of the object behind a link, through soft links but never out
+// of the file. Two links to one object have one address. False on damage, or where nothing is there.
 bool chdf5_find_object(hid_t group, const char *name, chdf5_object *kind, uint64_t *address);
+
+// Whether an object of this path is there.
+bool chdf5_has_object(hid_t file, const char *path);
+
+// Whether an attribute can be copied into another file: no references, and no more than a header holds.
+bool chdf5_attribute_travels(hid_t attribute);
+
+// Copies the attributes of an object to one of another file, types and all: those for whose names
+// `wants` returns true and that the other does not have. False on damage or failure.
+bool chdf5_copy_attributes(
+    hid_t from, const char *source, hid_t to, const char *target, void *context,
+    chdf5_visitor wants);
 
 // The library's words on the failure of the last call of this thread, on one line: the outermost
 // message, then the cause. Ends with a zero byte; empty where the library said nothing.

@@ -37,7 +37,13 @@ public struct ComputedCheckpoint: CheckpointReader {
   /// The base's files, and those of what was merged into it.
   public let files: [String]
   /// What the base cannot give.
-  public var refusals: [String] { base.refusals }
+  public var refusals: [TensorRefusal] { base.refusals }
+  /// The base's metadata, and what was done.
+  public var metadata: CheckpointMetadata {
+    var metadata = base.metadata
+    metadata.strings.merge(attributes.filter { $0.key.hasPrefix("tessera.") }) { $1 }
+    return metadata
+  }
 
   private let computed: [String: ComputedTensor]
 

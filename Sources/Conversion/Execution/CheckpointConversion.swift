@@ -21,6 +21,8 @@ public struct CheckpointConversion: Sendable {
   public var isHashingSource = true
   /// More strings of the result's metadata.
   public var additionalMetadata: [String: String] = [:]
+  /// Whether files are replaced that no conversion wrote.
+  public var isReplacingOthers = true
   /// Files that appear beside the result.
   public var companions: [CompanionFile] = []
 
@@ -46,15 +48,11 @@ public struct CheckpointConversion: Sendable {
   /// The strings of the result's `__metadata__`, for a source with this hash.
   ///
   /// Strings that the source carries itself are kept, unless they are an earlier conversion's.
-  func metadata(sourceHash: String) -> [String: String] {
-    var metadata = checkpoint.attributes
-    // Attributes of other formats are no metadata of this one; what was computed on the way stays.
-    if checkpoint.format != "safetensors" {
-      metadata = metadata.filter { $0.key.hasPrefix("tessera.") }
-    }
-    metadata["total_size"] = nil
-    // What Hugging Face's loaders ask for: tensors in PyTorch's layout.
-    metadata["format"] = "pt"
+  func metadata(_ strings: [String: String], sourceHash: String) -> [String: String] {
+    var metadata = strings
+    // What Hugging Face's loaders ask for: tensors in PyTorch's layout. A file that says otherwise of
+    // the layout that it has keeps its word.
+    metadata["format"] = plan.isChange ? "pt" : metadata["format"] ?? "pt"
     metadata["tessera.version"] = toolVersion
     metadata["tessera.recipe"] = plan.recipe
     if plan.layout != nil || plan.isChange { metadata["tessera.layout"] = plan.layout }
@@ -86,7 +84,8 @@ public struct CheckpointConversion: Sendable {
   ///   - quantized: The names of the results that a GGUF file stores as Q8_0.
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The paths of the files.
-  /// - Throws: The reader's errors, `FileError`, `SameFileError`, `CheckpointWriterError`.
+  /// - Throws: The reader's errors, `FileError`, `SameFileError`, `CheckpointWriterError`,
+  ///   `ReplacementError`.
   @concurrent public func write(
     to path: String,
     format: CheckpointFormat = .safetensors,
@@ -95,6 +94,13 @@ public struct CheckpointConversion: Sendable {
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> [String] {
     let sharding = SafetensorsSharding(tensors(in: format), byteLimit: shardByteLimit)
+    if !isReplacingOthers {
+      let shards = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
+      try ReplacedOutput.check(
+        shards + [sharding.indexPath(under: path)].compactMap { $0 },
+        companions: companionPaths(besides: path)
+      )
+    }
     // One core hashes the source while another copies; the headers wait for the hash.
     async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
     var set = AtomicFileSet()
@@ -103,14 +109,15 @@ public struct CheckpointConversion: Sendable {
     var done = 0
     let outputs = Dictionary(uniqueKeysWithValues: plan.outputs.map { ($0.tensor.name, $0) })
     let buffers = TransferBuffers(reading: checkpoint)
+    let kept = MetadataTransfer(from: checkpoint, plan, to: format, quantized: quantized)
     for (number, tensors) in sharding.shards.enumerated() {
-      let draft = metadata(sourceHash: SourceHash.placeholder)
-      let options = GGUFOptions(values: plan.metadata, quantized: quantized)
+      let draft = metadata(kept.strings, sourceHash: SourceHash.placeholder)
       let layout = try format.layout(
         of: tensors,
         metadata: draft,
-        gguf: options,
-        kerasNames: plan.kerasNames
+        gguf: kept.gguf,
+        kerasNames: plan.kerasNames,
+        attributes: attributes(of: tensors, in: format)
       )
       let file = sharding.path(of: number, under: path)
       var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
@@ -120,11 +127,13 @@ public struct CheckpointConversion: Sendable {
       }
       open.append(OpenShard(shard))
       guard open.count - finished == OpenShard.most else { continue }
-      try set.add(open[finished].finished(metadata: metadata(sourceHash: try await sourceHash)))
+      let final = metadata(kept.strings, sourceHash: try await sourceHash)
+      try set.add(open[finished].finished(metadata: final))
       finished += 1
     }
     for shard in open[finished...] {
-      try set.add(shard.finished(metadata: metadata(sourceHash: try await sourceHash)))
+      let final = metadata(kept.strings, sourceHash: try await sourceHash)
+      try set.add(shard.finished(metadata: final))
     }
     let files = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
     let others = try add(sharding.index(under: path), at: sharding.indexPath(under: path), to: &set)
@@ -160,14 +169,12 @@ public struct CheckpointConversion: Sendable {
   }
 
   private func addCompanions(besides path: String, to set: inout AtomicFileSet) throws -> [String] {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    var files: [String] = []
-    for companion in companions {
-      try Self.makeFolders(of: companion.name, in: folder)
-      var file = try AtomicFile(path: folder + companion.name, reading: sourceFiles)
+    let files = companionPaths(besides: path)
+    for (companion, name) in zip(companions, files) {
+      try Self.makeFolders(of: companion.name, in: String(name.dropLast(companion.name.count)))
+      var file = try AtomicFile(path: name, reading: sourceFiles)
       try companion.write(to: &file)
       try set.add(file)
-      files.append(folder + companion.name)
     }
     return files
   }
@@ -180,6 +187,20 @@ public struct CheckpointConversion: Sendable {
       guard unsafe mkdir(path, 0o777) != 0, errno != EEXIST else { continue }
       throw FileError(operation: "create the folder", path: path, code: errno)
     }
+  }
+
+  private func companionPaths(besides path: String) -> [String] {
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    return companions.map { folder + $0.name }
+  }
+
+  /// What an HDF5 file takes over of another one's groups and attributes.
+  private func attributes(
+    of tensors: [TensorInfo],
+    in format: CheckpointFormat
+  ) -> HDF5AttributeCopy? {
+    guard format == .hdf5 || format == .kerasWeights, !plan.isChange else { return nil }
+    return (checkpoint as? any AttributeCopying)?.attributeCopy
   }
 
   /// The tensors of the result; where the format has aliases, ties are such.

@@ -53,7 +53,12 @@ public struct CompanionFile: Sendable, Hashable {
         throw FileError(operation: "open", path: path, code: errno)
       }
       defer { try? source.close() }
+      var isFirst = true
       while let piece = try source.read(upToCount: 1 << 20), !piece.isEmpty {
+        if isFirst, let words = FailedDownload.words(for: piece.prefix(256)) {
+          throw CheckpointError(path: path, cause: words)
+        }
+        isFirst = false
         try file.write(Array(piece))
       }
     }

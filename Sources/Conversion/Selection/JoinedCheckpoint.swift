@@ -61,7 +61,9 @@ public struct JoinedCheckpoint: CheckpointReader {
   /// The first checkpoint's notes.
   public var notes: [String] { base.notes }
   /// The first checkpoint's refusals.
-  public var refusals: [String] { base.refusals }
+  public var refusals: [TensorRefusal] { base.refusals }
+  /// The first checkpoint's metadata.
+  public var metadata: CheckpointMetadata { base.metadata }
 
   /// Reads elements of a tensor of either.
   ///

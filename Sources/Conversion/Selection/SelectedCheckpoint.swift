@@ -8,6 +8,8 @@ public struct SelectedCheckpoint: CheckpointReader {
   public let notes: [String]
   /// What the selection leaves out.
   public let dropped: [DroppedTensor]
+  /// The checkpoint's refusals that are not left out.
+  public let refusals: [TensorRefusal]
   private let checkpoint: any CheckpointReader
   private let stored: [String: TensorInfo]
 
@@ -16,7 +18,7 @@ public struct SelectedCheckpoint: CheckpointReader {
   /// - Throws: `SelectionError` where the choice is ambiguous or fits nothing; `PlanError` where two
   ///   tensors would have one name.
   public init(_ selection: TensorSelection, of checkpoint: any CheckpointReader) throws {
-    let rules = try selection.rules(for: checkpoint.tensors)
+    let rules = try selection.rules(for: checkpoint.tensors, unreadable: checkpoint.refusals)
     var stored: [String: TensorInfo] = [:]
     var names: [String: String] = [:]
     for rule in rules.rules {
@@ -43,6 +45,9 @@ public struct SelectedCheckpoint: CheckpointReader {
       if firsts[storage] == nil { firsts[storage] = name }
     }
     self.tensors = tensors
+    // What is left out is no loss that nobody asked for.
+    let left = Set(rules.dropped.map(\.name))
+    refusals = checkpoint.refusals.filter { $0.name.isEmpty || !left.contains($0.name) }
     notes = checkpoint.notes + rules.notes
     dropped = rules.dropped
     self.checkpoint = checkpoint
@@ -53,8 +58,8 @@ public struct SelectedCheckpoint: CheckpointReader {
   public var format: String { checkpoint.format }
   /// The checkpoint's attributes.
   public var attributes: [String: String] { checkpoint.attributes }
-  /// The checkpoint's refusals.
-  public var refusals: [String] { checkpoint.refusals }
+  /// The checkpoint's metadata.
+  public var metadata: CheckpointMetadata { checkpoint.metadata }
   /// The checkpoint's files.
   public var files: [String] { checkpoint.files }
 
@@ -94,5 +99,14 @@ extension SelectedCheckpoint: FileRunProviding {
   package func fileRun(of tensor: TensorInfo) -> FileRun? {
     guard let providing = checkpoint as? any FileRunProviding else { return nil }
     return stored[tensor.name].flatMap { providing.fileRun(of: $0) }
+  }
+}
+
+extension SelectedCheckpoint: AttributeCopying {
+  /// What the checkpoint's attributes become under the new names.
+  package var attributeCopy: HDF5AttributeCopy? {
+    let copy = (checkpoint as? any AttributeCopying)?.attributeCopy
+    let names = Dictionary(stored.map { ($0.value.name, $0.key) }) { first, _ in first }
+    return copy?.selecting(names, of: Set(checkpoint.tensors.map(\.name)))
   }
 }

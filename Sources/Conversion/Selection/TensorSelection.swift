@@ -42,12 +42,20 @@ public struct TensorSelection: Sendable, Hashable {
 
   /// The rules that rename what is selected and name the rest as dropped.
   ///
-  /// - Parameter tensors: All tensors of a checkpoint.
+  /// - Parameters:
+  ///   - tensors: All tensors of a checkpoint.
+  ///   - refusals: Those that cannot be read: they can be left out, and are never selected.
   /// - Returns: A rule for each selected tensor.
   /// - Throws: `SelectionError` where the choice is ambiguous or a prefix or pattern fits no name.
-  public func rules(for tensors: [TensorInfo]) throws(SelectionError) -> ConversionRules {
+  public func rules(
+    for tensors: [TensorInfo],
+    unreadable refusals: [TensorRefusal] = []
+  ) throws(SelectionError) -> ConversionRules {
     var rules = ConversionRules(recipe: isEverything ? "identity/1" : "select/1")
-    var names = tensors.map { Optional($0.name) }
+    let readable = Set(tensors.map(\.name))
+    let others = Set(refusals.map(\.name)).subtracting(readable).subtracting([""])
+    // The unreadable ones come last, so that the first names still belong to the tensors.
+    var names = (tensors.map(\.name) + others.sorted()).map { Optional($0) }
     if let choice { try pick(choice, &names, &rules) }
     for text in stripped { try strip(text, &names, &rules) }
     rules.rules = zip(tensors, names).compactMap { tensor, name in

@@ -30,6 +30,15 @@ struct JSONScanner {
     guard scanner.position == bytes.count else { throw scanner.failure("text after the end") }
   }
 
+  /// The members of a text that is one object of strings; none where it is anything else.
+  static func strings(in text: [UInt8]) -> [String: String] {
+    var strings: [String: String] = [:]
+    let isObject: Void? = try? read(text) { scanner in
+      try scanner.object { scanner, key in strings[key] = try scanner.string() }
+    }
+    return isObject == nil ? [:] : strings
+  }
+
   func failure(_ cause: String) -> Failure { Failure(offset: position, cause: cause) }
 
   /// The first byte of the next value, or nil at the end.

@@ -140,6 +140,9 @@ public struct ImageDecoder: Hashable, Sendable {
     if bytes.starts(with: JPEGFile.signature) { return .jpeg }
     if bytes.starts(with: PNGPicture.signature) { return .png }
     if bytes.isEmpty { throw ImageError(.truncated, "the file is empty") }
+    if let words = FailedDownload.words(for: bytes.prefix(256)) {
+      throw ImageError(.unsupported, words)
+    }
     guard let name = Self.otherFormat(of: bytes) else {
       throw ImageError(.unsupported, "neither JPEG nor PNG, by its first bytes")
     }

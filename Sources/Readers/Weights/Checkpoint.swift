@@ -53,6 +53,7 @@ public enum Checkpoint {
     opaqueAs opaqueType: ElementType? = nil
   ) throws -> any CheckpointReader {
     let path = try file(of: path)
+    if path.hasSuffix(".distcp") { throw CheckpointError(path: path, cause: distributed) }
     switch try CheckpointContent(of: path) {
     case .hdf5, .keras: return try HDF5Checkpoint(path: path, opaqueAs: opaqueType)
     case .safetensors: return try SafetensorsCheckpoint(path: path)
@@ -63,12 +64,17 @@ public enum Checkpoint {
     case .onnx: return try ONNXCheckpoint(path: path)
     case .json:
       if path.hasSuffix(TorchShards.suffix) { return try TorchShards(path: path) }
+      if path.hasSuffix(KerasShards.suffix) {
+        return try HDF5Checkpoint(path: path, opaqueAs: opaqueType)
+      }
       guard path.hasSuffix(SafetensorsIndex.suffix) else {
         let cause =
-          "JSON, but no index: one is named '….safetensors.index.json' or '….bin.index.json'"
+          "JSON, but no index: one is named '….safetensors.index.json', '….bin.index.json' or "
+          + "'….weights.json'"
         throw CheckpointError(path: path, cause: cause)
       }
       return try SafetensorsCheckpoint(path: path)
+    case .missing(let words): throw CheckpointError(path: path, cause: words)
     case .other(let what):
       let cause =
         "\(what), no checkpoint that can be read here (HDF5, Keras, safetensors, PyTorch, "
@@ -101,13 +107,18 @@ public enum Checkpoint {
 
   /// Endings of checkpoints in the order in which a folder is searched for one.
   package static let endings = [
-    SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras", ".weights.h5",
-    ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".gguf", ".npz", ".onnx",
+    SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras",
+    KerasShards.suffix, ".weights.h5", ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".gguf", ".npz", ".onnx",
   ]
   /// The ending of files of originals that a conversion kept beside its result: no models of their own.
   package static let originalsEnding = ".exact.safetensors"
   /// The names that Hugging Face's libraries give weights; they come before others of their ending.
   private static let usualNames = ["model.", "pytorch_model.", "diffusion_pytorch_model."]
+
+  /// What to do with PyTorch's distributed checkpoints, whose files hold parts of tensors.
+  private static let distributed =
+    "a distributed checkpoint of PyTorch's: put it together with 'python -m "
+    + "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE.pt'"
 
   /// The one checkpoint in a folder: an index before a file, safetensors before other formats, the
   /// usual names before others.
@@ -125,7 +136,17 @@ public enum Checkpoint {
         let list = candidates.prefix(4).joined(separator: ", ")
         throw CheckpointError(path: folder, cause: "holds several checkpoints (\(list)); name one")
       }
-      return "\(folder)/\(usual ?? first)"
+      let name = usual ?? first
+      if let part = name.firstMatch(of: /-([0-9]{5})-of-([0-9]{5})\./), part.output.2 != "00001" {
+        let cause =
+          "holds only '\(name)', one of \(Int(part.output.2) ?? 0) parts of a model, and no index of "
+          + "them: get the others, or name the file to convert it alone"
+        throw CheckpointError(path: folder, cause: cause, kind: .mismatch)
+      }
+      return "\(folder)/\(name)"
+    }
+    if names.contains(".metadata"), names.contains(where: { $0.hasSuffix(".distcp") }) {
+      throw CheckpointError(path: folder, cause: distributed)
     }
     let known = endings.joined(separator: ", ")
     throw CheckpointError(path: folder, cause: "a folder without a checkpoint (\(known))")
@@ -139,14 +160,15 @@ public struct CheckpointError: ClassifiedError, Hashable {
   /// What it is instead, or what to do.
   public let cause: String
 
+  /// An input of the wrong kind, or one that cannot be taken completely.
+  public let kind: FailureKind
+
   /// Creates an error about a path.
-  public init(path: String, cause: String) {
+  public init(path: String, cause: String, kind: FailureKind = .malformedInput) {
     self.path = path
     self.cause = cause
+    self.kind = kind
   }
-
-  /// Always an input of the wrong kind.
-  public var kind: FailureKind { .malformedInput }
 
   /// Path and cause on one line.
   public var description: String { "\(path): \(cause)" }

@@ -1,11 +1,17 @@
 /// What a file's bytes say it is.
 enum CheckpointContent {
   case hdf5, safetensors, json, keras, torch, numpy, gguf, flax, onnx
+  /// Something that stands for a file that was not downloaded, and what to do.
+  case missing(String)
   case other(String)
 
   init(of path: String) throws {
     let region = try FileRegion(path: path)
     let start = try region.bytes(0..<min(16, region.length))
+    if let words = try FailedDownload.words(for: region) {
+      self = .missing(words)
+      return
+    }
     func starts(with magic: [UInt8]) -> Bool { start.starts(with: magic) }
     if try CheckpointContent.isHDF5(region) {
       self = .hdf5
@@ -74,7 +80,6 @@ enum CheckpointContent {
       ([0xFF, 0xD8, 0xFF], "a JPEG file"), ([0x89, 0x50, 0x4E, 0x47], "a PNG file"),
       ([0x1F, 0x8B], "a gzip file"), ([0x37, 0x7A, 0xBC, 0xAF], "a 7z archive"),
     ]
-    if start.isEmpty { return "an empty file" }
     if let match = known.first(where: { start.starts(with: $0.0) }) { return match.1 }
     let bytes = start.prefix(8).map { byte in
       let digits = String(byte, radix: 16)

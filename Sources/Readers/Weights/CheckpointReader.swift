@@ -20,6 +20,26 @@ public struct TensorInfo: Hashable, Sendable {
   }
 }
 
+/// A tensor that is there but cannot be read safely and exactly; a conversion would lose it.
+public struct TensorRefusal: Hashable, Sendable, CustomStringConvertible {
+  /// Its name, under which a selection can leave it out; empty for the whole file.
+  public let name: String
+  /// Why it is not read, and what to do.
+  public let cause: String
+  /// Whether reading would be unsafe: links out of the file, sizes that would fill the memory.
+  public let isUnsafe: Bool
+
+  /// Creates a refusal of a tensor, or of the whole file where the name is empty.
+  public init(_ name: String, _ cause: String, isUnsafe: Bool = false) {
+    self.name = name
+    self.cause = cause
+    self.isUnsafe = isUnsafe
+  }
+
+  /// Name and cause on one line.
+  public var description: String { name.isEmpty ? cause : "\(name): \(cause)" }
+}
+
 /// A file (or a folder of shards) of named tensors, read lazily.
 ///
 /// Opening reads names, shapes and types and checks them against the file; data comes later, a range
@@ -33,10 +53,12 @@ public protocol CheckpointReader: Sendable {
   var attributes: [String: String] { get }
   /// What was skipped or noticed, a sentence each: strings, compounds, unusual types.
   var notes: [String] { get }
-  /// Tensors that are there but cannot be read safely and exactly, a sentence each.
+  /// Tensors that are there but cannot be read safely and exactly.
   ///
   /// They stand among the notes too; a conversion would lose them.
-  var refusals: [String] { get }
+  var refusals: [TensorRefusal] { get }
+  /// What the file says of itself, as far as files of other formats can say it too.
+  var metadata: CheckpointMetadata { get }
   /// The files that hold the data, in the order in which they were opened.
   var files: [String] { get }
 
@@ -56,7 +78,11 @@ public protocol CheckpointReader: Sendable {
 
 extension CheckpointReader {
   /// Nothing: most formats hold only what can be read.
-  public var refusals: [String] { [] }
+  public var refusals: [TensorRefusal] { [] }
+  /// Nothing but what earlier conversions stated.
+  public var metadata: CheckpointMetadata {
+    CheckpointMetadata(strings: attributes.filter { $0.key.hasPrefix("tessera.") })
+  }
   /// None: what is held in memory has no files.
   public var files: [String] { [] }
 }

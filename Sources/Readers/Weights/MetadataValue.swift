@@ -13,6 +13,8 @@ public enum MetadataValue: Hashable, Sendable {
   case float32s([Float])
   case bools([Bool])
   case strings([String])
+  /// A value of a GGUF file as it lies there: the number of its type, and its bytes.
+  case raw(type: Int, bytes: [UInt8])
 }
 
 /// A named value beside the tensors.
@@ -26,5 +28,26 @@ public struct MetadataEntry: Hashable, Sendable {
   public init(_ key: String, _ value: MetadataValue) {
     self.key = key
     self.value = value
+  }
+}
+
+/// What a checkpoint says of itself beside its tensors, in the forms in which files carry it on.
+public struct CheckpointMetadata: Hashable, Sendable {
+  /// Free texts about the file, such as `__metadata__` of safetensors.
+  public var strings: [String: String]
+  /// Typed keys of a GGUF file, in its order.
+  public var entries: [MetadataEntry]
+  /// The names of what only this format, or no other file, has a place for: keys, attributes, values.
+  public var others: [String]
+
+  /// Creates a description; empty by default.
+  public init(
+    strings: [String: String] = [:],
+    entries: [MetadataEntry] = [],
+    others: [String] = []
+  ) {
+    self.strings = strings
+    self.entries = entries
+    self.others = others
   }
 }

@@ -14,6 +14,8 @@ public struct NumpyCheckpoint: CheckpointReader {
   public let attributes: [String: String]
   /// What was skipped, and arrays in column-major or big-endian order.
   public let notes: [String]
+  /// Arrays of pickled objects.
+  public let refusals: [TensorRefusal]
   /// The file.
   public let files: [String]
 
@@ -36,7 +38,7 @@ public struct NumpyCheckpoint: CheckpointReader {
       format = "npz"
       let archive = try ZipArchive(region: region)
       for member in archive.members { try listing.add(member, of: archive) }
-      attributes = NumpyCheckpoint.strings(ofComment: archive.comment)
+      attributes = JSONScanner.strings(in: archive.comment)
     } else {
       format = "npy"
       attributes = [:]
@@ -44,17 +46,12 @@ public struct NumpyCheckpoint: CheckpointReader {
     }
     table = listing.table
     tensors = listing.table.tensors
-    notes = listing.notes
+    refusals = listing.refusals
+    notes = listing.refusals.map(\.description) + listing.notes
   }
 
-  /// A comment may be any text: what is no object of strings says nothing.
-  private static func strings(ofComment comment: [UInt8]) -> [String: String] {
-    var strings: [String: String] = [:]
-    let isObject: Void? = try? JSONScanner.read(comment) { scanner in
-      try scanner.object { scanner, key in strings[key] = try scanner.string() }
-    }
-    return isObject == nil ? [:] : strings
-  }
+  /// The strings of the comment.
+  public var metadata: CheckpointMetadata { CheckpointMetadata(strings: attributes) }
 
   /// Reads a range of elements; see `CheckpointReader`.
   public func read(
@@ -70,6 +67,7 @@ public struct NumpyCheckpoint: CheckpointReader {
 private struct NumpyListing {
   private(set) var table: StoredTensorTable
   private(set) var notes: [String] = []
+  private(set) var refusals: [TensorRefusal] = []
   private let rawType: ElementType?
 
   private static let suffix = ".npy"
@@ -101,8 +99,10 @@ private struct NumpyListing {
       let header = try NPYHeader(parsing: prefix, from: source, rawAs: rawType)
       try header.check(fileByteCount: member.size, from: source)
       try add(header, named: name, in: archive.place(of: member), identity: member.name, source)
-    } catch let error as NPYError where error.isOfOtherTypes {
+    } catch let error as NPYError where error.isWithoutMeaning {
       notes.append("'\(name)' is skipped: \(error.reason)")
+    } catch let error as NPYError where error.isOfObjects || error.isOfOtherTypes {
+      refusals.append(TensorRefusal(name, error.reason))
     }
   }
 

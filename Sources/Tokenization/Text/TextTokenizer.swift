@@ -31,6 +31,9 @@ public struct TextTokenizer: Sendable {
     _ = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = isFolder.boolValue ? path + "/tokenizer.json" : path
     let whole = try FileDigest.bytes(of: file, maximumBytes: Self.largestFile)
+    if let words = FailedDownload.words(for: whole.prefix(256)) {
+      throw CheckpointError(path: file, cause: words)
+    }
     sha256 = FileDigest.sha256(of: whole)
     let bytes = try TextFile.unmarked(whole, from: file)
     let isJSON = bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")

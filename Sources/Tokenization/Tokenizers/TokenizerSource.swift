@@ -57,6 +57,9 @@ struct TokenizerSource {
 
   private init(descriptionAt path: String) throws {
     let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
+    if let words = FailedDownload.words(for: json.prefix(256)) {
+      throw CheckpointError(path: path, cause: words)
+    }
     let description = try TokenizerDescription(parsing: json, source: path)
     guard let name = description.checkpoint else {
       throw TokenizerError(tokenizer: path, reason: "the field 'checkpoint' is missing")

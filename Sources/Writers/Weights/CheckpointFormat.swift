@@ -56,19 +56,22 @@ public enum CheckpointFormat: String, Sendable, Hashable, CaseIterable {
   ///   - metadata: Strings about the file; the lengths count, the content may change later.
   ///   - gguf: What GGUF wants to know beside them.
   ///   - kerasNames: What Keras calls the holders of variables, by the path of their group.
+  ///   - attributes: Groups and attributes of an HDF5 file that another one takes over.
   /// - Returns: Where everything goes.
   /// - Throws: An error where the format does not hold such tensors.
   public func layout(
     of tensors: [TensorInfo],
     metadata: [String: String],
     gguf: GGUFOptions = GGUFOptions(),
-    kerasNames: [String: String] = [:]
+    kerasNames: [String: String] = [:],
+    attributes: HDF5AttributeCopy? = nil
   ) throws -> any CheckpointLayout {
     switch self {
     case .safetensors: try SafetensorsLayout(tensors: tensors, metadata: metadata)
     case .npz: try NPZLayout(tensors: tensors, metadata: metadata)
-    case .hdf5: try HDF5Layout(tensors: tensors)
-    case .kerasWeights: try HDF5Layout(kerasVariables: tensors, names: kerasNames)
+    case .hdf5: try HDF5Layout(tensors: tensors, attributes: attributes)
+    case .kerasWeights:
+      try HDF5Layout(kerasVariables: tensors, names: kerasNames, attributes: attributes)
     case .pytorch: try PyTorchLayout(tensors: tensors, metadata: metadata)
     case .gguf: try GGUFLayout(tensors: tensors, metadata: metadata, options: gguf)
     }

@@ -1,7 +1,8 @@
 public import Readers
 import Tensors
 
-/// A GGUF file of version 3, little-endian: data in the order of the tensors, at multiples of 32.
+/// A GGUF file of version 3, little-endian: data in the order of the tensors, at multiples of 32 or of
+/// what `general.alignment` says.
 public struct GGUFLayout: CheckpointLayout {
   /// The tensors, in the order given.
   public let tensors: [TensorInfo]
@@ -11,8 +12,6 @@ public struct GGUFLayout: CheckpointLayout {
   private let header: [UInt8]
   private let options: GGUFOptions
 
-  /// Data start at multiples of this: the format's default, which needs no key.
-  static let alignment = 32
   /// The longest name that ggml reads, in bytes.
   private static let nameLimit = 63
   private static let format = "gguf"
@@ -34,6 +33,7 @@ public struct GGUFLayout: CheckpointLayout {
     text.bytes += Array("GGUF".utf8)
     text.add(3, bytes: 4)
     let values = Self.values(metadata, options, tensors)
+    let alignment = options.alignment
     text.add(tensors.count, bytes: 8)
     text.add(values.count, bytes: 8)
     for entry in values {
@@ -50,7 +50,7 @@ public struct GGUFLayout: CheckpointLayout {
       text.add(isQuantized ? 8 : tensor.elementType.ggmlType ?? 0, bytes: 4)
       text.add(range.lowerBound, bytes: 8)
     }
-    text.bytes += [UInt8](repeating: 0, count: -text.bytes.count & (Self.alignment - 1))
+    text.bytes += [UInt8](repeating: 0, count: -text.bytes.count & (alignment - 1))
     let start = text.bytes.count
     entries = zip(tensors, offsets).map { tensor, range in
       CheckpointEntry(
@@ -69,6 +69,11 @@ public struct GGUFLayout: CheckpointLayout {
     of tensors: [TensorInfo],
     _ options: GGUFOptions
   ) throws(CheckpointWriterError) -> [Range<Int>] {
+    let alignment = options.alignment
+    guard alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 20 else {
+      let cause = "general.alignment \(alignment) is no power of two up to 1 MiB"
+      throw CheckpointWriterError(format: format, cause: cause)
+    }
     var names: Set<String> = []
     var offsets: [Range<Int>] = []
     var position = 0
@@ -111,11 +116,11 @@ public struct GGUFLayout: CheckpointLayout {
       if !values.contains(where: { $0.key == key }) { values.append(MetadataEntry(key, value)) }
     }
     let architecture = "general.architecture"
-    if !values.contains(where: { $0.key == architecture }) {
-      let name = metadata[architecture] ?? "unknown"
+    // Without one, tensors are all that the file holds: nothing is made up.
+    if !values.contains(where: { $0.key == architecture }), let name = metadata[architecture] {
       values.insert(MetadataEntry(architecture, .string(name)), at: 0)
     }
-    add("general.type", .string("model"))
+    if !options.isCopy { add("general.type", .string("model")) }
     if let type = fileType(tensors, options) { add("general.file_type", .uint32(type)) }
     if !options.quantized.isEmpty { add("general.quantization_version", .uint32(2)) }
     let known = Set(values.map(\.key))
@@ -127,7 +132,7 @@ public struct GGUFLayout: CheckpointLayout {
   }
 
   /// llama.cpp's number for the type that most of the data have, where it has one.
-  private static func fileType(_ tensors: [TensorInfo], _ options: GGUFOptions) -> UInt32? {
+  static func fileType(_ tensors: [TensorInfo], _ options: GGUFOptions) -> UInt32? {
     if !options.quantized.isEmpty { return 7 }
     var sizes: [ElementType: Int] = [:]
     for tensor in tensors { sizes[tensor.elementType, default: 0] += tensor.byteCount ?? 0 }
@@ -140,7 +145,8 @@ public struct GGUFLayout: CheckpointLayout {
   public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     // The last tensor is padded too.
     let end = entries.map(\.bytes.upperBound).max() ?? header.count
-    try file.reserve(byteCount: (end + Self.alignment - 1) / Self.alignment * Self.alignment)
+    let alignment = options.alignment
+    try file.reserve(byteCount: (end + alignment - 1) / alignment * alignment)
     try file.write(header)
     return entries
   }

@@ -14,13 +14,23 @@ public struct HDF5Layout: CheckpointLayout {
   public var needsChecksums: Bool { false }
   /// Keras' groups of variables, empty ones among them, with the names of what holds these.
   private let groups: [String: String?]
+  /// What another file's objects carry beside their data.
+  private let attributes: HDF5AttributeCopy?
   private let format: String
 
   /// Lays out tensors as a plain file.
   ///
+  /// - Parameters:
+  ///   - tensors: In the order of their bytes.
+  ///   - attributes: Groups and attributes of another file that this one takes over.
   /// - Throws: `CheckpointWriterError` where HDF5 has no such type, or a name is no path.
-  public init(tensors: [TensorInfo]) throws(CheckpointWriterError) {
-    try self.init(tensors, groups: [:], format: "h5")
+  public init(
+    tensors: [TensorInfo],
+    attributes: HDF5AttributeCopy? = nil
+  ) throws(CheckpointWriterError) {
+    let kept = attributes?.groups.map { ($0, String?.none) } ?? []
+    let groups = Dictionary(kept) { first, _ in first }
+    try self.init(tensors, groups: groups, attributes, format: "h5")
   }
 
   /// Lays out Keras 3's variables as `Model.save_weights` does: paths that end in `vars/0`,
@@ -30,10 +40,12 @@ public struct HDF5Layout: CheckpointLayout {
   ///   - tensors: The variables.
   ///   - names: What Keras calls the layer, optimizer or model that holds a group of variables, by the
   ///     group's path such as `layers/dense/vars`. A group that no variable is in is empty.
+  ///   - attributes: Groups and attributes of another file that this one takes over.
   /// - Throws: `CheckpointWriterError` where a name is no variable's.
   public init(
     kerasVariables tensors: [TensorInfo],
-    names: [String: String] = [:]
+    names: [String: String] = [:],
+    attributes: HDF5AttributeCopy? = nil
   ) throws(CheckpointWriterError) {
     for tensor in tensors {
       let parts = tensor.name.split(separator: "/")
@@ -47,13 +59,15 @@ public struct HDF5Layout: CheckpointLayout {
     }
     // Keras looks for the variables of the model itself even where it has none.
     var groups: [String: String?] = ["vars": nil]
+    for path in attributes?.groups ?? [] { groups.updateValue(nil, forKey: path) }
     for (path, name) in names { groups[path] = name }
-    try self.init(tensors, groups: groups, format: "weights.h5")
+    try self.init(tensors, groups: groups, attributes, format: "weights.h5")
   }
 
   private init(
     _ tensors: [TensorInfo],
     groups: [String: String?],
+    _ attributes: HDF5AttributeCopy?,
     format: String
   ) throws(CheckpointWriterError) {
     var datasets: Set<String> = []
@@ -80,7 +94,9 @@ public struct HDF5Layout: CheckpointLayout {
       throw CheckpointWriterError(format: format, tensor: clash, cause: cause)
     }
     self.tensors = tensors
-    self.groups = groups
+    // A path that is a tensor's here is no group's.
+    self.groups = groups.filter { !datasets.contains($0.key) }
+    self.attributes = attributes
     self.format = format
   }
 
@@ -92,7 +108,7 @@ public struct HDF5Layout: CheckpointLayout {
       let identifier = unsafe chdf5_create(path)
       guard identifier >= 0 else { throw failure("create the file") }
       defer { H5Fclose(identifier) }
-      for (group, holder) in groups.sorted(by: { $0.key < $1.key }) {
+      for (group, holder) in groups.sorted(by: { $0.key < $1.key }) where !group.isEmpty {
         guard unsafe chdf5_add_group(identifier, group) else {
           throw failure("create the group '\(group)'")
         }
@@ -158,6 +174,9 @@ public struct HDF5Layout: CheckpointLayout {
       let identifier = unsafe chdf5_reopen(path)
       guard identifier >= 0 else { throw failure("open the file again") }
       defer { H5Fclose(identifier) }
+      if let attributes, let failed = attributes.copy(to: identifier) {
+        throw failure("copy the attribute '\(failed)'")
+      }
       for (key, value) in sorted where unsafe !chdf5_add_text(identifier, "/", key, value) {
         throw failure("add the attribute '\(key)'")
       }

@@ -80,9 +80,16 @@ public struct NPZLayout: CheckpointLayout {
     var kept = metadata
     kept["format"] = nil
     // The configuration of a large model may be longer than the 65535 bytes that fit.
-    for (key, value) in metadata where value.utf8.count > 16384 { kept[key] = nil }
-    if kept.isEmpty { return [] }
-    let text = Array(JSONText.object(kept).utf8)
-    return text.count < 1 << 16 ? text : []
+    for (key, value) in metadata where value.utf8.count > longestText { kept[key] = nil }
+    while !kept.isEmpty {
+      let text = Array(JSONText.object(kept).utf8)
+      if text.count < 1 << 16 { return text }
+      let longest = kept.max { ($0.value.utf8.count, $1.key) < ($1.value.utf8.count, $0.key) }
+      kept[longest?.key ?? ""] = nil
+    }
+    return []
   }
+
+  /// The longest text, in bytes, that the archive's comment takes: it has 65535 for all.
+  public static let longestText = 16384
 }

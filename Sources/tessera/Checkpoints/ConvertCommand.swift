@@ -30,6 +30,12 @@ struct ConvertCommand: AsyncParsableCommand {
       folder (config.json beside weights) into a folder takes every file along that is no weights, and \
       names what it leaves out.
 
+      What a file says beside its tensors is kept where the result has a place for it (GGUF's keys in \
+      GGUF, HDF5's attributes in HDF5, texts of safetensors, .npz and .pt in each other) and named \
+      where not. A tensor that cannot be read, or a file without one, ends the conversion with exit \
+      code 4; --strip 'NAME*' goes on without it. Only a file that an earlier conversion wrote is \
+      replaced.
+
       --lora merges adapters, --bake computes parametrized weights, --fold-sigma and --fold-timestep fix \
       the noise level of a one-step generator, in this order and before names change.
 
@@ -89,6 +95,9 @@ struct ConvertCommand: AsyncParsableCommand {
       """
   )
   var keepExact = false
+
+  @Flag(help: "Replace a file that no conversion wrote.")
+  var force = false
 
   @Flag(help: "Show what would be done, tensor by tensor, and write nothing.")
   var plan = false
@@ -180,6 +189,7 @@ struct ConvertCommand: AsyncParsableCommand {
       inFolder: ConvertCommand.isFolder(output)
     )
     conversion.isHashingSource = sourceHash
+    conversion.isReplacingOthers = force
     if let generator = source.generator {
       conversion.companions.append(try generator.goldenFile(beside: path))
     }
@@ -211,9 +221,21 @@ struct ConvertCommand: AsyncParsableCommand {
     let ties = typed.ties(in: source.checkpoint)
     let isDropping = sharing.tied == .drop
     let isKeeping = outputFormat.holdsAliases && sharing.tied != .copy
-    let noted = typed.noting(note(on: try folder(of: source)))
+    let whole = isDropping ? typed.dropping(ties) : typed
+    let kept = MetadataTransfer(
+      from: source.checkpoint,
+      whole,
+      to: outputFormat,
+      quantized: quantized
+    )
+    let architecture = try kept.architectureNote(
+      of: source.modelType,
+      whole.tensors,
+      place: input,
+      RecipeCatalog()
+    )
     return PreparedConversion(
-      plan: isDropping ? noted.dropping(ties) : noted,
+      plan: whole.noting(note(on: try folder(of: source))).noting(kept.note).noting(architecture),
       format: outputFormat,
       quantized: quantized,
       ties: ties,

@@ -13,8 +13,10 @@ struct DiffCommand: AsyncParsableCommand {
       EXAMPLE
         tessera diff before.safetensors after.pt --json
 
-      Ends with exit code 4 where they differ: names that only one has, other shapes, other values. \
-      Another element type alone is reported and is no difference where the values are the same.
+      Ends with exit code 4 where they differ: names that only one has, other shapes, other values; \
+      and, in two files of a kind, other keys of GGUF, texts of safetensors, .npz or .pt, or attributes \
+      of HDF5. Another element type alone is reported and is no difference where the values are the \
+      same; what Tessera adds itself (tessera.…) is none either.
       """
   )
 
@@ -35,7 +37,12 @@ struct DiffCommand: AsyncParsableCommand {
     let a = try SourceCheckpoint(path: first, selecting: selection.selection)
     let b = try SourceCheckpoint(path: second, selecting: selection.selection)
     let comparison = try await a.compare(with: b, namesOnly: namesOnly, report.quiet)
-    let summary = DifferenceReport(comparison, of: first, and: second)
+    let summary = DifferenceReport(
+      comparison,
+      namesOnly ? nil : MetadataComparison(a.checkpoint, and: b.checkpoint),
+      of: first,
+      and: second
+    )
     for line in summary.lines { report.note(line) }
     try report.report(summary)
     if !summary.equal { throw ExitCode(FailureKind.mismatch.rawValue) }
@@ -88,14 +95,22 @@ struct DifferenceReport: Encodable {
   let onlyInFirst: [String]
   let onlyInSecond: [String]
   let different: [Entry]
+  /// What the files say of themselves; nil where it was not compared.
+  let metadata: MetadataDifferences?
 
   enum CodingKeys: String, CodingKey {
-    case equal, first, second, compared, same, different
+    case equal, first, second, compared, same, different, metadata
     case onlyInFirst = "only_in_first"
     case onlyInSecond = "only_in_second"
   }
 
-  init(_ comparison: CheckpointComparison, of first: String, and second: String) {
+  init(
+    _ comparison: CheckpointComparison,
+    _ metadata: MetadataComparison?,
+    of first: String,
+    and second: String
+  ) {
+    self.metadata = metadata.map { MetadataDifferences($0) }
     self.first = first
     self.second = second
     compared = comparison.tensors.count
@@ -115,7 +130,7 @@ struct DifferenceReport: Encodable {
     }
     same = compared - different.count
     equal =
-      onlyInFirst.isEmpty && onlyInSecond.isEmpty
+      onlyInFirst.isEmpty && onlyInSecond.isEmpty && metadata?.isEqual != false
       && comparison.tensors.allSatisfy { $0.difference?.differing == 0 }
   }
 
@@ -139,6 +154,7 @@ struct DifferenceReport: Encodable {
       return "\(entry.name): \(parts.joined(separator: "; "))"
     }
     let verdict = equal ? "equal" : "different"
+    lines += metadata?.lines ?? []
     return lines + ["\(verdict): \(compared) tensors compared, \(same) the same"]
   }
 }

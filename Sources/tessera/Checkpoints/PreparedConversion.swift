@@ -65,10 +65,7 @@ struct SourceCheckpoint {
     merged = prepared.modules
     generator = prepared.generator
     files = checkpoint.files
-    guard let first = checkpoint.refusals.first else { return }
-    let others = checkpoint.refusals.count - 1
-    let more = others > 0 ? " (and \(others) more: see `tessera inspect`)" : ""
-    throw CheckpointError(path: file, cause: first + more)
+    try checkpoint.checkCompleteness(path: file)
   }
 
   /// Plans the conversion to a layout.

@@ -158,6 +158,14 @@ extension SourceCheckpoint {
     return nil
   }
 
+  /// What the settings beside the file call the model, such as `qwen2`.
+  var modelType: String? {
+    guard let text = configuration,
+      let settings = try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
+    else { return nil }
+    return settings["model_type"] as? String
+  }
+
   /// The recipes that the options and the target ask for; none for a plain change of format.
   func recipes(_ options: RecipeOptions, to target: ConversionTarget?) throws -> [Recipe] {
     let catalog = try RecipeCatalog()

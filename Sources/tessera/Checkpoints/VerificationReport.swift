@@ -35,9 +35,12 @@ struct VerificationReport: Encodable {
   let files: [String: String]
   let forward: Direction
   let backward: Direction?
+  /// What the files say of themselves; nil where their formats say it in different forms.
+  let metadata: MetadataDifferences?
 
   init(
     recipe: String,
+    metadata: MetadataComparison?,
     forward: CheckpointComparison,
     backward: CheckpointComparison?,
     hashes: [[String: String]],
@@ -59,7 +62,9 @@ struct VerificationReport: Encodable {
         return difference.differing == 0 || isRounded || difference.maximumError <= tolerance
       }
     }
-    verified = self.forward.passed && (self.backward?.passed ?? true)
+    self.metadata = metadata.map { MetadataDifferences($0) }
+    verified =
+      self.forward.passed && (self.backward?.passed ?? true) && metadata?.isEqual != false
   }
 
   /// The report as text: what fails, then the sum.
@@ -81,6 +86,7 @@ struct VerificationReport: Encodable {
           + "greatest difference \(error)"
       )
     }
+    lines += metadata?.lines ?? []
     return lines + [verified ? "verified under \(recipe)" : "not the same under \(recipe)"]
   }
 }

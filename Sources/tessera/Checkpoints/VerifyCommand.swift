@@ -19,7 +19,8 @@ struct VerifyCommand: AsyncParsableCommand {
       compared with it; then the second is brought back into the types of the first. Ends with exit \
       code 4 where a tensor is missing, too much, of another shape, or differs by more than \
       --tolerance. Differences on the way back are errors unless an operation or type rounds; what \
-      one side does not have by its recipe is no error there.
+      one side does not have by its recipe is no error there. Files of a kind must also say the same \
+      of themselves: GGUF's keys, texts of safetensors, .npz and .pt, attributes of HDF5.
 
       With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json and \
       files.jsonl say, no other file lies there, and the totals agree. With --originals, samples spread over the dataset are encoded again and must \
@@ -85,6 +86,7 @@ struct VerifyCommand: AsyncParsableCommand {
     }
     let summary = VerificationReport(
       recipe: plan.recipe,
+      metadata: MetadataComparison(of: source.checkpoint, plan, with: result.checkpoint),
       forward: forward,
       backward: backward,
       hashes: [try Self.hashes(of: source), try Self.hashes(of: result)],

@@ -125,6 +125,7 @@ extension MetadataValue {
     case .float32s(let values): "\(values)"
     case .bools(let values): "\(values)"
     case .strings(let values): "\(values)"
+    case .raw(let type, let bytes): "\(bytes.count) bytes of type \(type)"
     }
   }
 }

@@ -201,7 +201,7 @@ private struct FlaxWalk {
     guard case .text(let name) = try inner.messagePackToken() else {
       throw refusal("an array without the name of its type")
     }
-    guard let type = FlaxChunks.types[name] else {
+    guard let type = ElementType(dtypeName: name) else {
       throw refusal("the type '\(name)' has no place here; cast it first")
     }
     guard case .bytes(let data) = try inner.messagePackToken(), inner.remaining == 0 else {
@@ -298,8 +298,16 @@ private struct FlaxWalk {
 /// What flax calls things.
 private enum FlaxChunks {
   static let marker = "__msgpack_chunked_array__"
+}
 
-  static let types: [String: ElementType] = [
+extension ElementType {
+  /// The type that numpy with ml_dtypes, jax and flax call by a name such as `bfloat16`.
+  init?(dtypeName name: String) {
+    guard let type = Self.dtypes[name] else { return nil }
+    self = type
+  }
+
+  private static let dtypes: [String: ElementType] = [
     "bool": .bool, "int8": .int8, "int16": .int16, "int32": .int32, "int64": .int64,
     "uint8": .uint8, "uint16": .uint16, "uint32": .uint32, "uint64": .uint64,
     "float16": .float16, "bfloat16": .bfloat16, "float32": .float32, "float64": .float64,

@@ -11,10 +11,12 @@ public struct GGUFCheckpoint: CheckpointReader {
   public let tensors: [TensorInfo]
   /// The metadata: numbers, texts, short arrays; of long arrays the length.
   public let attributes: [String: String]
+  /// Every key with its value as it lies in the file, but those that earlier conversions added.
+  public let metadata: CheckpointMetadata
   /// What was noticed: quantized types, tensors of types that are not read.
   public let notes: [String]
   /// Tensors of types that are not read, and parts of models in several files.
-  public let refusals: [String]
+  public let refusals: [TensorRefusal]
   /// The file.
   public let files: [String]
 
@@ -40,13 +42,18 @@ public struct GGUFCheckpoint: CheckpointReader {
     self.region = region
     files = [region.name]
     attributes = header.metadata.attributes
+    metadata = CheckpointMetadata(
+      strings: attributes.filter { $0.key.hasPrefix("tessera.") },
+      entries: header.metadata.entries.filter { !$0.key.hasPrefix("tessera.") }
+    )
     var tensors: [TensorInfo] = []
     var places: [String: Place] = [:]
-    var refusals: [String] = []
+    var refusals: [TensorRefusal] = []
     var counts: [String: Int] = [:]
     for tensor in header.tensors {
       guard let type = tensor.type else {
-        refusals.append("\(tensor.name): type \(tensor.typeName) is not read")
+        let cause = "type \(tensor.typeName) is not read"
+        refusals.append(TensorRefusal(tensor.name, cause))
         continue
       }
       tensors.append(
@@ -57,9 +64,9 @@ public struct GGUFCheckpoint: CheckpointReader {
     }
     let split = header.metadata.split
     if split.count > 1 {
-      refusals.append(
+      let cause =
         "file \(split.number + 1) of \(split.count) of a split model: join them with gguf-split"
-      )
+      refusals.append(TensorRefusal("", cause))
     }
     self.tensors = tensors
     self.places = places
@@ -67,7 +74,7 @@ public struct GGUFCheckpoint: CheckpointReader {
     let quantized = counts.sorted { $0.key < $1.key }.map { name, count in
       "\(count) tensors are stored as \(name) and read as F32"
     }
-    notes = refusals + ["GGUF version \(header.version)"] + quantized + header.notes
+    notes = refusals.map(\.description) + ["GGUF version \(header.version)"] + quantized + header.notes
   }
 
   /// Reads a range of elements; see `CheckpointReader`.

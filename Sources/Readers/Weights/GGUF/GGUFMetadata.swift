@@ -4,6 +4,8 @@ import Tensors
 struct GGUFMetadata {
   /// Numbers, texts and short arrays as text.
   private(set) var attributes: [String: String] = [:]
+  /// Every key with its value as it lies in the file.
+  private(set) var entries: [MetadataEntry] = []
   /// What data are aligned to, in bytes.
   private(set) var alignment = 32
   /// How many files the model is in, and which this is.
@@ -13,9 +15,13 @@ struct GGUFMetadata {
   private static let smallestEntry = 8 + 1 + 4 + 1
   private static let longestKey = 65_535
   private static let largestAlignment = 1 << 20
+  private static let depthLimit = 4
+  /// The most bytes of values that are kept for a file to be written: vocabularies take a few MiB.
+  private static let valueLimit = 512 << 20
   private static let textLimits = (value: 1 << 20, total: 16 << 20, elements: 64)
 
   private var textBytes = 0
+  private var keptBytes = 0
   private var keys: Set<String> = []
 
   /// Reads `count` entries.
@@ -45,12 +51,19 @@ struct GGUFMetadata {
       throw input.refusal("the key '\(key)' occurs twice", at: place)
     }
     let type = try input.number(width: 4)
+    let start = input.position
     let value: String?
     if type == 9 {
       value = try array(&input, key)
     } else {
       value = try scalar(&input, type: type, key)
     }
+    keptBytes += input.position - start
+    guard keptBytes <= GGUFMetadata.valueLimit else {
+      throw input.refusal("more than \(GGUFMetadata.valueLimit >> 20) MiB of metadata", at: place)
+    }
+    let bytes = try input.region.bytes(start..<input.position)
+    entries.append(MetadataEntry(key, .raw(type: type, bytes: bytes)))
     guard let value else { return }
     try interpret(key, type: type, value, input, place)
     textBytes += value.utf8.count
@@ -123,6 +136,25 @@ struct GGUFMetadata {
     }
   }
 
+  /// Arrays of arrays: the format has them, ggml's own reader has not.
+  private func arrays(
+    _ input: inout ByteInput,
+    count: Int,
+    _ key: String,
+    depth: Int
+  ) throws -> String {
+    // Each has at least its type and its count.
+    guard count <= input.remaining / 12 else {
+      throw input.refusal("'\(key)' claims \(count) arrays; \(input.remaining) bytes are left")
+    }
+    var shown: [String] = []
+    for index in 0..<count {
+      let text = try array(&input, key, depth: depth + 1)
+      if index < GGUFMetadata.textLimits.elements, text.utf8.count < 1 << 12 { shown.append(text) }
+    }
+    return shown.count == count ? "[\(shown.joined(separator: ", "))]" : "array of \(count) array"
+  }
+
   private static let widths = [1, 1, 2, 2, 4, 4, 4, 1, 8, 0, 8, 8, 8]
   private static let names = [
     "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array",
@@ -130,12 +162,13 @@ struct GGUFMetadata {
   ]
 
   /// A short array as a list, a long one as its length.
-  private func array(_ input: inout ByteInput, _ key: String) throws -> String {
+  private func array(_ input: inout ByteInput, _ key: String, depth: Int = 0) throws -> String {
     let type = try input.number(width: 4)
-    guard type < GGUFMetadata.widths.count, type != 9 else {
-      throw input.refusal("'\(key)' is an array of type \(type): nested or unknown")
+    guard type < GGUFMetadata.widths.count, depth < GGUFMetadata.depthLimit else {
+      throw input.refusal("'\(key)' is an array of type \(type): unknown, or nested too deeply")
     }
     let count = try input.number(width: 8)
+    if type == 9 { return try arrays(&input, count: count, key, depth: depth) }
     let width = GGUFMetadata.widths[type]
     guard count <= input.remaining / width else {
       throw input.refusal("'\(key)' claims \(count) elements; \(input.remaining) bytes are left")

@@ -47,30 +47,47 @@ extension HDF5Attribute {
   /// The most values that one attribute may hold.
   private static let valueLimit = 1 << 16
 
-  /// Reads the attributes of an open object that are text or numbers; others are left out.
+  /// What an object's attributes are: values of those that are text or numbers, names of others.
+  struct Found {
+    var values: [String: HDF5Attribute] = [:]
+    /// Attributes of other types, which are not shown.
+    var unshown: [String] = []
+    /// Attributes that cannot be copied into another file.
+    var fixed: [String] = []
+  }
+
+  /// Reads the attributes of an open object that are text or numbers; names the others.
   ///
-  /// - Returns: The values by name, or nil where the object is damaged.
-  static func all(of object: hid_t, limit: Int) -> [String: HDF5Attribute]? {
+  /// - Returns: What is there, or nil where the object is damaged.
+  static func all(of object: hid_t, limit: Int) -> Found? {
     let names = unsafe HDF5Names.collect(limit: limit) { context, visitor in
       unsafe chdf5_visit_attributes(object, context, visitor)
     }
     guard let names else { return nil }
-    var values: [String: HDF5Attribute] = [:]
+    var found = Found()
     for case let name? in names.map(\.name) {
-      values[name] = HDF5Attribute(name, of: object)
-    }
-    return values
-  }
-
-  /// Reads one attribute, or returns nil where it is damaged, null, or no text and no number.
-  private init?(_ name: String, of object: hid_t) {
-    guard
       let attribute = unsafe HDF5Handle(
         H5Aopen(object, name, hid_t(H5P_DEFAULT)),
         closedBy: H5Aclose
-      ),
-      let type = HDF5Handle(H5Aget_type(attribute.id), closedBy: H5Tclose),
-      let space = HDF5Handle(H5Aget_space(attribute.id), closedBy: H5Sclose)
+      )
+      guard let attribute else {
+        found.fixed.append(name)
+        continue
+      }
+      if let value = HDF5Attribute(attribute.id) {
+        found.values[name] = value
+      } else {
+        found.unshown.append(name)
+      }
+      if !chdf5_attribute_travels(attribute.id) { found.fixed.append(name) }
+    }
+    return found
+  }
+
+  /// Reads one attribute, or returns nil where it is damaged, null, or no text and no number.
+  private init?(_ attribute: hid_t) {
+    guard let type = HDF5Handle(H5Aget_type(attribute), closedBy: H5Tclose),
+      let space = HDF5Handle(H5Aget_space(attribute), closedBy: H5Sclose)
     else { return nil }
     let extent = H5Sget_simple_extent_type(space.id)
     let count = Int(H5Sget_simple_extent_npoints(space.id))
@@ -78,16 +95,16 @@ extension HDF5Attribute {
     let isScalar = extent == H5S_SCALAR
     switch H5Tget_class(type.id) {
     case H5T_STRING:
-      guard let texts = HDF5Attribute.strings(attribute.id, type.id, count) else { return nil }
+      guard let texts = HDF5Attribute.strings(attribute, type.id, count) else { return nil }
       self = isScalar && texts.count == 1 ? .string(texts[0]) : .strings(texts)
     case H5T_INTEGER, H5T_ENUM:
       var values = [Int64](repeating: 0, count: count)
-      guard unsafe count == 0 || H5Aread(attribute.id, chdf5_integer(8, true), &values) >= 0
+      guard unsafe count == 0 || H5Aread(attribute, chdf5_integer(8, true), &values) >= 0
       else { return nil }
       self = .integers(values, isScalar: isScalar)
     case H5T_FLOAT:
       var values = [Double](repeating: 0, count: count)
-      guard unsafe count == 0 || H5Aread(attribute.id, chdf5_float(8), &values) >= 0
+      guard unsafe count == 0 || H5Aread(attribute, chdf5_float(8), &values) >= 0
       else { return nil }
       self = .floats(values, isScalar: isScalar)
     default:

@@ -28,12 +28,18 @@ struct HDF5Catalog: Sendable {
   private(set) var attributes: [String: [String: HDF5Attribute]] = [:]
   /// What has no tensor meaning, a sentence each.
   private(set) var skipped: [String] = []
-  /// Numbers that cannot be read safely and exactly, a sentence each.
-  private(set) var refusals: [String] = []
+  /// Numbers that cannot be read safely and exactly.
+  private(set) var refusals: [TensorRefusal] = []
+  /// The names of attributes that are not shown, and of those that no other file can hold, by the path
+  /// of their object.
+  private(set) var unshown: [String: [String]] = [:]
+  private(set) var fixed: [String: [String]] = [:]
 
   private let file: hid_t
   private let region: FileRegion
   private var groups: [UInt64: String] = [:]
+  /// Soft links wait until all that they may name is known.
+  private var softLinks: [(path: String, name: String)] = []
   private var seen: [UInt64: Int] = [:]
   private var objectCount = 0
 
@@ -45,7 +51,11 @@ struct HDF5Catalog: Sendable {
     self.file = file
     self.region = region
     try walk("", depth: 0)
+    for link in softLinks { try follow(link.path, link.name) }
   }
+
+  /// The paths of all groups but the root.
+  var groupPaths: [String] { groups.values.filter { $0 != "/" }.sorted() }
 
   private func failure(to attempt: String, _ place: String) -> HDF5Error {
     .afterFailure(to: attempt, file: region.name, place: place)
@@ -93,12 +103,14 @@ struct HDF5Catalog: Sendable {
     depth: Int
   ) throws(HDF5Error) {
     guard let name = link.name else {
-      refusals.append("\(path.isEmpty ? "/" : path): holds a name that is not UTF-8")
+      refusals.append(TensorRefusal(path.isEmpty ? "/" : path, "holds a name that is not UTF-8"))
       return
     }
     let place = path.isEmpty ? name : "\(path)/\(name)"
+    if link.link == CHDF5_SOFT_LINK { return softLinks.append((path, name)) }
     guard link.link == CHDF5_HARD_LINK else {
-      refusals.append("\(place): \(link.link.words) is not followed; store the data themselves")
+      let cause = "\(link.link.words) is not followed; store the data themselves"
+      refusals.append(TensorRefusal(place, cause, isUnsafe: true))
       return
     }
     var kind = CHDF5_GROUP
@@ -116,16 +128,44 @@ struct HDF5Catalog: Sendable {
       try walk(place, depth: depth + 1)
     case CHDF5_DATASET: addDataset(place, address: address)
     case CHDF5_NAMED_TYPE: skipped.append("\(place): a named datatype, no tensor")
-    default: refusals.append("\(place): an object of unknown kind")
+    default: refusals.append(TensorRefusal(place, "an object of unknown kind"))
+    }
+  }
+
+  /// A soft link is a second name of what it leads to, inside of the file.
+  private mutating func follow(_ path: String, _ name: String) throws(HDF5Error) {
+    let place = path.isEmpty ? name : "\(path)/\(name)"
+    let parent = path.isEmpty ? "/" : path
+    guard
+      let group = unsafe HDF5Handle(H5Gopen2(file, parent, hid_t(H5P_DEFAULT)), closedBy: H5Gclose)
+    else { throw failure(to: "open the group", parent) }
+    var kind = CHDF5_GROUP
+    var address: UInt64 = 0
+    guard unsafe chdf5_find_object(group.id, name, &kind, &address) else {
+      let cause = "a soft link to nothing in this file; store the data themselves"
+      refusals.append(TensorRefusal(place, cause, isUnsafe: true))
+      return
+    }
+    if kind == CHDF5_DATASET, seen[address] != nil {
+      addDataset(place, address: address)
+    } else if kind == CHDF5_GROUP, let first = groups[address] {
+      skipped.append("\(place): a second name of the group '\(first)'; see there")
+    } else if kind == CHDF5_NAMED_TYPE {
+      skipped.append("\(place): a named datatype, no tensor")
+    } else {
+      // What it leads to was passed over, and is named, under its own name.
+      skipped.append("\(place): a second name of what is not read")
     }
   }
 
   private mutating func noteAttributes(of object: hid_t, _ path: String) {
-    guard let values = HDF5Attribute.all(of: object, limit: HDF5Catalog.limits.attributes) else {
+    guard let found = HDF5Attribute.all(of: object, limit: HDF5Catalog.limits.attributes) else {
       skipped.append("\(path.isEmpty ? "/" : path): its attributes cannot be read")
       return
     }
-    if !values.isEmpty { attributes[path] = values }
+    if !found.values.isEmpty { attributes[path] = found.values }
+    if !found.unshown.isEmpty { unshown[path] = found.unshown }
+    if !found.fixed.isEmpty { fixed[path] = found.fixed }
   }
 
   private mutating func addDataset(_ path: String, address: UInt64) {
@@ -147,7 +187,7 @@ struct HDF5Catalog: Sendable {
       let dataset = unsafe HDF5Handle(H5Dopen2(file, path, hid_t(H5P_DEFAULT)), closedBy: H5Dclose)
     else {
       let failure = failure(to: "open the dataset", path)
-      refusals.append("\(path): \(failure.cause)")
+      refusals.append(TensorRefusal(path, failure.cause))
       return
     }
     noteAttributes(of: dataset.id, path)
@@ -164,7 +204,8 @@ struct HDF5Catalog: Sendable {
         )
       )
     case .skipped(let reason): skipped.append("\(path): \(reason)")
-    case .refused(let reason): refusals.append("\(path): \(reason)")
+    case .refused(let reason): refusals.append(TensorRefusal(path, reason))
+    case .unsafe(let reason): refusals.append(TensorRefusal(path, reason, isUnsafe: true))
     }
   }
 }
@@ -173,7 +214,6 @@ extension chdf5_link {
   /// The kind of link in words, for messages.
   fileprivate var words: String {
     switch self {
-    case CHDF5_SOFT_LINK: "a soft link"
     case CHDF5_EXTERNAL_LINK: "an external link"
     default: "a user-defined link"
     }

@@ -12,6 +12,8 @@ struct HDF5ChunkLayout: Sendable, Hashable {
     case deflate
     case shuffle(width: Int)
     case fletcher32
+    /// A frame of Zstandard, which libhdf5 has only as a plug-in.
+    case zstandard
   }
 
   /// The extents of a chunk; those at the edges are stored whole.
@@ -211,6 +213,13 @@ struct HDF5ChunkCache {
       }
       swap(&raw, &scratch)
       raw.removeLast(most - Int(produced))
+    case .zstandard:
+      // A checksum may lie inside.
+      guard
+        let content = Zstandard.decompress(raw, size: stored)
+          ?? Zstandard.decompress(raw, size: stored + 4)
+      else { throw damaged("its zstd data are damaged or of another size", chunk: chunk) }
+      raw = content
     case .shuffle(let width):
       if scratch.count != raw.count { scratch = [UInt8](repeating: 0, count: raw.count) }
       unsafe chdf5_unshuffle(&scratch, raw, width, raw.count)

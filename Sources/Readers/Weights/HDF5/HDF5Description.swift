@@ -8,6 +8,8 @@ struct HDF5Description {
     case readable(Shape, HDF5Elements, HDF5Storage)
     case skipped(String)
     case refused(String)
+    /// Reading would leave the file or fill the memory.
+    case unsafe(String)
   }
 
   let verdict: Verdict
@@ -29,9 +31,9 @@ struct HDF5Description {
     }
     // A virtual dataset opens other files as soon as its extent is asked for: the layout comes first.
     let layout = H5Pget_layout(creation.id)
-    if layout == H5D_VIRTUAL { return .refused("a virtual dataset, assembled from other files") }
+    if layout == H5D_VIRTUAL { return .unsafe("a virtual dataset, assembled from other files") }
     if H5Pget_external_count(creation.id) != 0 {
-      return .refused("external storage: its data lie in another file")
+      return .unsafe("external storage: its data lie in another file")
     }
     guard let space = HDF5Handle(H5Dget_space(dataset), closedBy: H5Sclose),
       let type = HDF5Handle(H5Dget_type(dataset), closedBy: H5Tclose)
@@ -50,7 +52,7 @@ struct HDF5Description {
     }
     let stored = Int(clamping: H5Dget_storage_size(dataset))
     if bytes > bomb.bytes, bytes / bomb.ratio > stored {
-      return .refused("declares \(bytes) bytes, stores \(stored): a shape bomb")
+      return .unsafe("declares \(bytes) bytes, stores \(stored): a shape bomb")
     }
     switch layout {
     case H5D_CONTIGUOUS:
@@ -60,11 +62,15 @@ struct HDF5Description {
     case H5D_CHUNKED:
       if let missing = missingFilter(creation.id) { return .refused(missing) }
       guard stored <= region.length else {
-        return .refused("its chunks claim \(stored) bytes of a file of \(region.length)")
+        return .unsafe("its chunks claim \(stored) bytes of a file of \(region.length)")
       }
       let verdict = chunked(creation.id, shape, elements, width: width, stored: stored)
-      if case .readable(_, _, .chunks(_, let cacheBytes)) = verdict, growsInside(space.id) {
-        return .readable(shape, elements, .library(cacheBytes: cacheBytes))
+      guard case .readable(_, _, .chunks(let layout, let cacheBytes)) = verdict else {
+        return stored > 0 ? withoutZstandard(creation.id, verdict) : verdict
+      }
+      if growsInside(space.id) {
+        let library = Verdict.readable(shape, elements, .library(cacheBytes: cacheBytes))
+        return layout.filters.contains(.zstandard) ? withoutZstandard(creation.id, library) : library
       }
       return verdict
     default: return .refused("a storage layout that libhdf5 does not know")
@@ -133,7 +139,7 @@ struct HDF5Description {
     guard let chunk = extents.reduce(width, { $0?.checkedProduct(Int(clamping: $1)) }), chunk > 0
     else { return .refused("its chunk size overflows") }
     if chunk > largeChunk, chunk / bomb.ratio > stored {
-      return .refused("chunks of \(chunk) bytes, \(stored) bytes stored: a chunk bomb")
+      return .unsafe("chunks of \(chunk) bytes, \(stored) bytes stored: a chunk bomb")
     }
     // All the chunks that share the first coordinate: what a read from front to back comes back to.
     var band: Int? = chunk
@@ -177,10 +183,19 @@ struct HDF5Description {
       case H5Z_FILTER_DEFLATE: filters.append(.deflate)
       case H5Z_FILTER_SHUFFLE where valueCount > 0: filters.append(.shuffle(width: Int(values[0])))
       case H5Z_FILTER_FLETCHER32: filters.append(.fletcher32)
+      case zstandard: filters.append(.zstandard)
       default: return nil
       }
     }
     return filters
+  }
+
+  /// A verdict on what the library itself must read, which it cannot where zstd packed the chunks.
+  private static func withoutZstandard(_ creation: hid_t, _ verdict: Verdict) -> Verdict {
+    guard case .readable = verdict, ownFilters(creation)?.contains(.zstandard) == true else {
+      return verdict
+    }
+    return .refused("zstd-packed chunks of complex numbers, or that grow inside; save it with gzip")
   }
 
   /// The sentence about the first filter that this libhdf5 cannot undo, if there is one.
@@ -201,6 +216,7 @@ struct HDF5Description {
         &configuration
       )
       guard filter >= 0 else { return "filter \(index + 1) of its data cannot be read" }
+      if filter == zstandard, ownFilters(creation) != nil { continue }
       var abilities: UInt32 = 0
       if H5Zfilter_avail(filter) > 0, unsafe H5Zget_filter_info(filter, &abilities) >= 0,
         abilities & UInt32(H5Z_FILTER_CONFIG_DECODE_ENABLED) != 0
@@ -212,10 +228,14 @@ struct HDF5Description {
         as: UTF8.self
       )
       let known = knownFilters[filter] ?? (stored.isEmpty ? "unknown" : stored)
-      return "filter '\(known)' (number \(filter)) is not in this libhdf5; save it with gzip"
+      return "filter '\(known)' (number \(filter)) is not in this libhdf5: save it again with gzip "
+        + "(h5py: compression='gzip'; or 'h5repack -f GZIP=4' where the filter's plug-in is installed)"
     }
     return nil
   }
+
+  /// The registered number of the filter that stores a frame of Zstandard.
+  private static let zstandard: H5Z_filter_t = 32015
 
   private static let knownFilters: [H5Z_filter_t: String] = [
     1: "gzip", 2: "shuffle", 3: "fletcher32", 4: "szip", 5: "nbit", 6: "scaleoffset",

@@ -6,7 +6,8 @@ import Tensors
 final class HDF5File: Sendable {
   let region: FileRegion
   let catalog: HDF5Catalog
-  private let identifier: hid_t
+  /// The library's number of the open file; only inside `HDF5.perform`.
+  let identifier: hid_t
   /// The dataset read last, kept open because its chunk cache holds what the next range needs.
   private let current = Mutex<OpenDataset?>(nil)
 
@@ -19,7 +20,7 @@ final class HDF5File: Sendable {
   /// Opens the file that fills a region and walks it; no data are read.
   init(region: FileRegion) throws {
     guard try HDF5File.hasSignature(region) else {
-      let cause = "no HDF5 signature, so no HDF5 file"
+      let cause = try FailedDownload.words(for: region) ?? "no HDF5 signature, so no HDF5 file"
       throw HDF5Error(file: region.name, place: "", cause: cause)
     }
     let (identifier, catalog) = try HDF5.perform(on: region.name) { () throws(HDF5Error) in

@@ -1,6 +1,7 @@
 import Tensors
 
-/// A `.keras` file: a zip archive of `metadata.json`, `config.json` and the weights.
+/// A `.keras` file, a zip archive of `metadata.json`, `config.json` and the weights; or the folder of
+/// these that `Model.save(zipped=False)` writes.
 struct KerasArchive: Sendable {
   /// The HDF5 file with the weights.
   let weights: FileRegion
@@ -8,6 +9,9 @@ struct KerasArchive: Sendable {
   let configuration: String
   /// The strings of `metadata.json`, such as `keras_version`.
   let attributes: [String: String]
+
+  /// The files beside the weights, which only such an archive or folder has a place for.
+  let names: [String]
 
   private static let textLimit = 64 << 20
 
@@ -24,7 +28,29 @@ struct KerasArchive: Sendable {
       throw ArchiveError(file: region.name, member: "metadata.json", cause: "is no JSON object")
     }
     attributes = values.compactMapValues(\.string)
+    names = archive.members.map(\.name).filter { $0 != "model.weights.h5" && !$0.hasSuffix("/") }
     self.weights = try archive.contents(of: weights)
+  }
+
+  /// The folder of a file of weights, or nil where it is not one that Keras wrote.
+  init?(besides weights: FileRegion) throws {
+    let folder = CheckpointFolder(of: weights.name)
+    guard weights.name.split(separator: "/").last == "model.weights.h5",
+      let metadata = try? JSONValue(parsing: KerasArchive.text("metadata.json", in: folder)).object,
+      metadata["keras_version"] != nil,
+      let configuration = try? KerasArchive.text("config.json", in: folder),
+      try JSONValue(parsing: configuration)["class_name"] != nil
+    else { return nil }
+    self.configuration = configuration
+    attributes = metadata.compactMapValues(\.string)
+    names = ["config.json", "metadata.json"]
+    self.weights = weights
+  }
+
+  private static func text(_ name: String, in folder: CheckpointFolder) throws -> String {
+    let path = try folder.path(of: name) { CheckpointError(path: name, cause: $0) }
+    let bytes = try FileDigest.bytes(of: path, maximumBytes: textLimit)
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   private static func missingWeights(in archive: ZipArchive) -> String {

@@ -20,7 +20,9 @@ struct ONNXTensor {
     16: .bfloat16, 17: .float8E4M3, 18: .float8E4M3FNUZ, 19: .float8E5M2, 20: .float8E5M2FNUZ,
     23: .float4, 24: .float8E8M0,
   ]
-  private static let otherTypes = [8: "STRING", 21: "UINT4", 22: "INT4"]
+  private static let otherTypes = [
+    21: "UINT4", 22: "INT4", 25: "UINT2", 26: "INT2",
+  ]
 
   /// Reads the message in a range.
   init(_ region: FileRegion, _ range: Range<Int>) throws {
@@ -83,11 +85,27 @@ struct ONNXTensor {
 
   // MARK: Data
 
-  /// The element type, or nil with a reason where it has no place here.
-  func elementType() throws -> (ElementType?, reason: String) {
-    if let known = ONNXTensor.types[type] { return (known, "") }
+  /// What the elements are.
+  enum Content {
+    case numbers(ElementType)
+    /// Texts, which no tensor holds.
+    case strings
+    /// Numbers of a type that has no place here, or an odd number of halves of bytes.
+    case unreadable(String)
+  }
+
+  /// What the elements are; an unknown type is an error.
+  func content() throws -> Content {
+    if type == 8 { return .strings }
+    if let known = ONNXTensor.types[type] {
+      let count = Shape(dimensions).elementCount
+      guard known.bitWidth < 8, let count, known.byteCount(elements: count) == nil else {
+        return .numbers(known)
+      }
+      return .unreadable("\(count) elements of \(known.rawValue) are no whole number of bytes")
+    }
     guard let other = ONNXTensor.otherTypes[type] else { throw refusal("the unknown type \(type)") }
-    return (nil, "type \(other) has no place here")
+    return .unreadable("type \(other) has no place here")
   }
 
   /// The tensor as it is stored; sizes are checked against the data.

@@ -13,20 +13,12 @@ struct NumpyPickle {
   ) throws -> TorchTensorReader.Finding {
     switch global.name {
     case "_reconstruct":
-      guard let state = record.state, case .tuple(let parts) = tree[state], parts.count >= 4 else {
-        return .unreadable("a numpy array without its state")
-      }
-      let fields = parts.suffix(4)
-      let (shape, type, isFortran, data) = (
-        fields[fields.startIndex], fields[fields.startIndex + 1], fields[fields.startIndex + 2],
-        fields[fields.startIndex + 3]
-      )
-      return try array(
-        shape: shape,
-        type: type,
-        isFortran: tree[isFortran] == .boolean(true),
-        data: data
-      )
+      guard let state = record.state else { return .unreadable("a numpy array without its state") }
+      return try array(ofState: state)
+    // A jax array: numpy's function, its arguments and its state; then what jax knows of it.
+    case "_reconstruct_array", "_reconstruct_device_array", "reconstruct_device_array":
+      guard arguments.count >= 3 else { return .unreadable("a jax array without its state") }
+      return try array(ofState: arguments[2])
     case "_frombuffer":
       guard arguments.count >= 4 else { return .unreadable("a numpy array without its buffer") }
       return try array(
@@ -35,8 +27,26 @@ struct NumpyPickle {
         isFortran: tree.text(arguments[3]) == "F",
         data: arguments[0]
       )
+    case "_mareconstruct":
+      return .unreadable("a masked array; save its data and its mask as arrays of their own")
+    case let name where global.module.hasPrefix("jax") && name.contains("reconstruct"):
+      return .unreadable("made by \(global), which is not known here; save numpy arrays")
     default: return .other
     }
+  }
+
+  /// An array from what `ndarray.__setstate__` takes: a version, then shape, type, order and data.
+  private func array(ofState state: PickleNode) throws -> TorchTensorReader.Finding {
+    guard case .tuple(let parts) = tree[state], parts.count >= 4 else {
+      return .unreadable("a numpy array without its state")
+    }
+    let fields = Array(parts.suffix(4))
+    return try array(
+      shape: fields[0],
+      type: fields[1],
+      isFortran: tree[fields[2]] == .boolean(true),
+      data: fields[3]
+    )
   }
 
   private func array(
@@ -53,6 +63,7 @@ struct NumpyPickle {
     }
     let dimensions = extents.compactMap { $0 }.filter { $0 >= 0 }
     guard dimensions.count == extents.count else { throw damaged("has an extent that is none") }
+    if let kind = textKind(type) { return .passedOver("a numpy array of \(kind), no tensor") }
     guard let (elementType, isBigEndian) = elementType(type) else {
       return .unreadable("a numpy array of objects, strings or structures")
     }
@@ -91,11 +102,14 @@ struct NumpyPickle {
   /// The element type of a `numpy.dtype` record and whether it is big-endian.
   private func elementType(_ node: PickleNode) -> (ElementType, isBigEndian: Bool)? {
     guard let record = tree.record(node), tree.global(record.constructor)?.name == "dtype",
-      case .tuple(let arguments) = tree[record.arguments], let first = arguments.first,
-      let kind = tree.text(first), kind.utf8.count <= 16
+      case .tuple(let arguments) = tree[record.arguments], let first = arguments.first
     else { return nil }
+    let kind = tree.text(first) ?? ""
+    guard kind.utf8.count <= 16 else { return nil }
     let plain = kind.drop { "<>|=".contains($0) }
-    guard let type = ElementType(numpyKind: String(plain)) else { return nil }
+    // Types beyond numpy's own are classes of ml_dtypes, which jax uses too.
+    let named = tree.global(first).flatMap { ElementType(dtypeName: $0.name) }
+    guard let type = named ?? ElementType(numpyKind: String(plain)) else { return nil }
     var order = kind.first == ">" ? ">" : "<"
     if let state = record.state, case .tuple(let parts) = tree[state], parts.count > 4 {
       // Structures and sub-arrays keep their fields in the state.
@@ -103,6 +117,19 @@ struct NumpyPickle {
       order = tree.text(parts[1]) ?? order
     }
     return (type, order == ">" && type.bitWidth > 8)
+  }
+
+  /// What the elements are where they are texts or dates; nil for anything else.
+  private func textKind(_ node: PickleNode) -> String? {
+    guard let record = tree.record(node), tree.global(record.constructor)?.name == "dtype",
+      case .tuple(let arguments) = tree[record.arguments],
+      let kind = arguments.first.flatMap(tree.text)
+    else { return nil }
+    switch kind.drop(while: { "<>|=".contains($0) }).first {
+    case "U", "S", "T": return "strings"
+    case "M", "m": return "dates"
+    default: return nil
+    }
   }
 
   /// The bytes at a node: plain ones, or a text of Latin-1 as protocol 2 writes them, in at most two calls.

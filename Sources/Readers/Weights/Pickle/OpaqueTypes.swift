@@ -8,7 +8,7 @@ struct OpaqueTypes {
   private let attributes: [String: [String: HDF5Attribute]]
   private let policies: [String: String]
   private let fallback: ElementType?
-  private(set) var refusals: [String] = []
+  private(set) var refusals: [TensorRefusal] = []
   private(set) var skipped: [String] = []
 
   init(
@@ -35,7 +35,7 @@ struct OpaqueTypes {
       if let elementType = OpaqueTypes.known[stated], elementType.bitWidth == width * 8 {
         return elementType
       }
-      refusals.append("\(path): elements of \(width) bytes stated as '\(stated)'")
+      refusals.append(TensorRefusal(path, "elements of \(width) bytes stated as '\(stated)'"))
       return nil
     }
     if let fallback, fallback.bitWidth == width * 8 { return fallback }
@@ -46,7 +46,10 @@ struct OpaqueTypes {
       return nil
     }
     refusals.append(
-      "\(path): opaque elements of \(width) bytes without a stated type; say which type they are"
+      TensorRefusal(
+        path,
+        "opaque elements of \(width) bytes without a stated type; say which with --opaque-dtype"
+      )
     )
     return nil
   }

@@ -16,6 +16,13 @@ public struct SafetensorsCheckpoint: CheckpointReader {
   /// The files that hold the data, in the order in which they were read.
   public let files: [String]
 
+  /// The strings of `__metadata__`; sizes that an index states are no part of them.
+  public var metadata: CheckpointMetadata {
+    var strings = attributes
+    strings["total_size"] = nil
+    return CheckpointMetadata(strings: strings)
+  }
+
   private struct Location: Sendable {
     let shard: Int
     let bytes: Range<Int>

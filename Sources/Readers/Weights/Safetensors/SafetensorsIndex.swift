@@ -18,6 +18,9 @@ struct SafetensorsIndex {
 
   init(path: String) throws {
     let region = try FileRegion(path: path)
+    if let words = try FailedDownload.words(for: region) {
+      throw CheckpointFormatError(file: path, cause: words)
+    }
     guard region.length <= SafetensorsHeader.byteLimit else {
       throw CheckpointFormatError(
         file: path,

@@ -19,6 +19,9 @@ struct SafetensorsShard: Sendable {
     self.region = region
     let path = region.name
     let size = region.length
+    if let words = try FailedDownload.words(for: region) {
+      throw CheckpointFormatError(file: path, cause: words)
+    }
     guard size >= SafetensorsHeader.lengthSize else {
       throw CheckpointFormatError(file: path, cause: "\(size) bytes are too few for a header")
     }

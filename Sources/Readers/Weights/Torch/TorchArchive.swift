@@ -14,6 +14,9 @@ struct TorchArchive: TorchStorages {
   let isBigEndian: Bool
 
   static let pickleName = "data.pkl"
+  /// The member in which a conversion keeps strings about the file.
+  static let stringsName = "extra/tessera.json"
+  private static let longestStrings = 64 << 20
 
   /// The name of the pickle in an archive of torch's, or nil where the archive is another.
   static func pickleMember(of archive: ZipArchive) -> ZipArchive.Member? {
@@ -44,6 +47,21 @@ struct TorchArchive: TorchStorages {
     }
     let order = try archive[prefix + "byteorder"].map { try archive.bytes(of: $0, limit: 16) }
     isBigEndian = order.map { $0.starts(with: Array("big".utf8)) } ?? false
+  }
+
+  /// The strings that a conversion wrote beside the tensors; none where it was another program's file.
+  func strings() throws -> [String: String] {
+    guard let member = archive[prefix + TorchArchive.stringsName] else { return [:] }
+    let text = try archive.bytes(of: member, limit: TorchArchive.longestStrings)
+    return JSONScanner.strings(in: text)
+  }
+
+  /// The files that users of `torch.jit.save` put beside the tensors.
+  var extraFiles: [String] {
+    let folder = prefix + "extra/"
+    return archive.members.map(\.name).filter {
+      $0.hasPrefix(folder) && $0 != prefix + TorchArchive.stringsName
+    }
   }
 
   func storage(_ identification: TorchStorageIdentification) throws -> TorchStorage {

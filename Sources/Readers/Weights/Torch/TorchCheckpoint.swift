@@ -15,8 +15,10 @@ public struct TorchCheckpoint: CheckpointReader {
   public let attributes: [String: String]
   /// What was noticed: globals that are not understood, views into shared storage, refusals.
   public let notes: [String]
+  /// The strings that a conversion wrote beside the tensors, and the names of the values that are none.
+  public let metadata: CheckpointMetadata
   /// Tensors that cannot be read exactly; a conversion would lose them.
-  public let refusals: [String]
+  public let refusals: [TensorRefusal]
   /// The file.
   public let files: [String]
   /// What was saved, as data.
@@ -33,6 +35,9 @@ public struct TorchCheckpoint: CheckpointReader {
   }
 
   init(region: FileRegion) throws {
+    if let words = try FailedDownload.words(for: region) {
+      throw CheckpointFormatError(file: region.name, cause: words)
+    }
     if try ZipArchive.isArchive(region) {
       try self.init(archive: TorchArchive(region: region))
     } else if try TorchLegacyFile.isLegacy(region) {
@@ -68,7 +73,8 @@ public struct TorchCheckpoint: CheckpointReader {
       archive.tree,
       walks,
       file: archive.archive.region.name,
-      notes: notes
+      strings: try archive.strings(),
+      notes: notes + archive.extraFiles.map { "'\($0)' is a file beside the tensors: not read" }
     )
   }
 
@@ -77,6 +83,7 @@ public struct TorchCheckpoint: CheckpointReader {
     _ tree: PickleTree,
     _ walks: [TorchWalk],
     file: String? = nil,
+    strings: [String: String] = [:],
     notes: [String]
   ) {
     self.format = format
@@ -89,12 +96,16 @@ public struct TorchCheckpoint: CheckpointReader {
     }
     table = listing.table
     tensors = listing.table.tensors
-    attributes = walks.reduce(into: [:]) { all, walk in
+    let values = walks.reduce(into: [:]) { all, walk in
       all.merge(walk.attributes) { first, _ in first }
     }
-    refusals = walks.flatMap(\.refusals)
+    attributes = values.merging(strings) { value, _ in value }
+    metadata = CheckpointMetadata(strings: strings, others: values.keys.sorted())
+    refusals =
+      PartialModel.refusals(tensors: tensors.map(\.name), attributes: attributes)
+      + walks.flatMap(\.refusals)
     self.notes =
-      refusals + notes + TorchGlobals.notes(about: tree.globals)
+      refusals.map(\.description) + notes + TorchGlobals.notes(about: tree.globals)
       + walks.flatMap(\.notes) + listing.notes
   }
 
@@ -135,7 +146,7 @@ struct TorchListing {
     let stored = tensor.stored
     var alias: String?
     // Tensors without elements have no data to share.
-    if stored.shape.elementCount ?? 0 > 0 {
+    if stored.shape.elementCount ?? 0 > 0, tensor.isShared {
       alias = firstOfData[tensor.dataKey]
       if alias == nil {
         firstOfData[tensor.dataKey] = name

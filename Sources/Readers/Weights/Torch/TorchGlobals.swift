@@ -1,3 +1,5 @@
+import Tensors
+
 /// The globals of pickles: which ones are understood, which ones a loader should fear.
 enum TorchGlobals {
   /// Modules whose functions start programs, touch files or the network, or run code.
@@ -54,8 +56,15 @@ enum TorchGlobals {
     case "numpy.core.multiarray", "numpy._core.multiarray":
       return ["_reconstruct", "scalar"].contains(global.name)
     case "numpy.core.numeric", "numpy._core.numeric": return global.name == "_frombuffer"
+    case "ml_dtypes": return ElementType(dtypeName: global.name) != nil
+    case "jax._src.array": return global.name == "_reconstruct_array"
     default: return false
     }
+  }
+
+  /// Whether the bytes of such an object are no numbers: dates, identifiers.
+  static func keepsPlainBytes(_ global: PickleGlobal) -> Bool {
+    ["datetime", "uuid", "pathlib", "zoneinfo"].contains(global.module) || isDangerous(global)
   }
 
   /// Whether loading a file with this global in Python could run something.

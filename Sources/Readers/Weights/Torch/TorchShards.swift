@@ -17,7 +17,7 @@ public struct TorchShards: CheckpointReader {
   /// What was noticed.
   public let notes: [String]
   /// Tensors that cannot be read exactly.
-  public let refusals: [String]
+  public let refusals: [TensorRefusal]
   /// The shards.
   public let files: [String]
 

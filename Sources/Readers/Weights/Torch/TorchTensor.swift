@@ -4,8 +4,8 @@ import Tensors
 struct TorchTensor {
   let storage: TorchStorage
   let stored: StoredTensor
-  /// What to know of it, such as the scale of its integers; nil for plain tensors.
-  var note: String?
+  /// Whether another tensor of the same bytes is a second name of this one.
+  var isShared = true
 
   /// What tells this tensor's data from others': equal keys mean the same elements.
   var dataKey: DataKey {
@@ -17,6 +17,16 @@ struct TorchTensor {
     let start: Int
     let stored: StoredTensor
   }
+}
+
+/// A part of a value.
+enum TorchPart {
+  /// Another value of the pickle.
+  case node(PickleNode)
+  /// What an object keeps beside its elements: its fields.
+  case state(PickleNode)
+  /// A tensor that is made already.
+  case tensor(TorchTensor)
 }
 
 /// Makes tensors of the records that stand for torch's rebuilding functions and for numpy's arrays.
@@ -42,9 +52,11 @@ struct TorchTensorReader {
     case other
     case tensor(TorchTensor)
     /// Tensors in parts, such as a sparse one's indices and values.
-    case parts([(name: String, node: PickleNode)], note: String)
+    case parts([(name: String, part: TorchPart)], note: String)
     /// Another node that holds the value.
     case wrapped(PickleNode)
+    /// Something that has no meaning as numbers, and what it is.
+    case passedOver(String)
     /// A tensor that cannot be read exactly, and why.
     case unreadable(String)
   }
@@ -72,8 +84,9 @@ struct TorchTensorReader {
   ) throws -> Finding {
     switch (global.module.split(separator: ".").first, global.name) {
     case ("torch", "_rebuild_tensor"), ("torch", "_rebuild_tensor_v2"),
-      ("torch", "_rebuild_tensor_v3"), ("torch", "_rebuild_qtensor"):
+      ("torch", "_rebuild_tensor_v3"):
       return try tensor(global.name, arguments)
+    case ("torch", "_rebuild_qtensor"): return try quantized(global, arguments)
     case ("torch", "_rebuild_parameter"), ("torch", "_rebuild_parameter_with_state"),
       ("torch", "restore_type_tag"), ("torch", "build_tensorlist"), ("torch", "build_intlist"),
       ("torch", "build_doublelist"), ("torch", "build_boollist"):
@@ -91,14 +104,31 @@ struct TorchTensorReader {
       return arguments.first.map { .wrapped($0) } ?? .other
     case ("torch", "_rebuild_meta_tensor_no_storage"), ("torch", "_rebuild_nested_tensor"),
       ("torch", "_rebuild_wrapper_subclass"), ("torch", "_empty_parameter"):
-      return .unreadable("made by \(global), which keeps no plain data")
-    case ("numpy", _): return try NumpyPickle(tree: tree).find(record, named: global, arguments)
+      return .unreadable("made by \(global), which keeps no plain data; save a plain tensor of it")
+    case ("torch", "ShardedTensor"), ("torch", "DTensor"), ("torch", "ShardedTensorBase"):
+      return .unreadable("a \(global.name), of which each file has a part; save the full state dict")
+    case ("torch", "UninitializedParameter"), ("torch", "UninitializedBuffer"):
+      return .unreadable("an \(global.name): its layer never saw a batch, so it has no shape")
+    case ("torch", let name) where name.hasPrefix("_rebuild_") && name.contains("tensor"):
+      // Devices of their own keep a numpy array or a plain tensor first.
+      return arguments.count == 1
+        ? .wrapped(arguments[0]) : .unreadable("made by \(global), which is not known here")
+    case ("numpy", _), ("jax", _), ("jaxlib", _):
+      return try NumpyPickle(tree: tree).find(record, named: global, arguments)
+    case ("array", "_array_reconstructor"), ("array", "array"):
+      return .unreadable("an array of Python's module 'array'; save it as a numpy array")
+    case ("builtins", "tuple"):
+      // Paddle writes a parameter as tuple((name, array)).
+      guard arguments.count == 1, case .tuple(let pair) = tree[arguments[0]], pair.count == 2,
+        tree.text(pair[0]) != nil, tree.record(pair[1]) != nil
+      else { return .other }
+      return .wrapped(pair[1])
     default: return .other
     }
   }
 
   /// A tensor made by one of the functions that take storage, offset, size and stride.
-  private func tensor(_ function: String, _ arguments: [PickleNode]) throws -> Finding {
+  func tensor(_ function: String, _ arguments: [PickleNode]) throws -> Finding {
     func damaged(_ cause: String) -> CheckpointFormatError {
       CheckpointFormatError(file: tree.region.name, place: function, cause: cause)
     }
@@ -147,14 +177,7 @@ struct TorchTensorReader {
     {
       return .unreadable("a negated view of integers; save a copy of it")
     }
-    var tensor = TorchTensor(storage: storage, stored: stored)
-    if case .quantized = type, function == "_rebuild_qtensor", arguments.count > 4 {
-      let parts = tree.elements(arguments[4])?.prefix(4) ?? []
-      let scale = parts.compactMap { PickleText.scalar($0, in: tree) }
-      tensor.note =
-        "quantized integers as stored; scale and zero point: " + scale.joined(separator: ", ")
-    }
-    return .tensor(tensor)
+    return .tensor(TorchTensor(storage: storage, stored: stored))
   }
 
   /// Element type and shape as they are here: pairs of float4 become two elements.
@@ -258,26 +281,31 @@ struct TorchTensorReader {
     guard !function.name.hasPrefix("_rebuild_from_type") else {
       throw damaged(global, "is given itself as the function")
     }
+    let className = tree.global(arguments[1]).map(\.description) ?? "a class of its own"
+    if ["DTensor", "ShardedTensor", "FlatParameter"].contains(where: className.hasSuffix) {
+      return .unreadable("a \(className), of which each file has a part; save the full state dict")
+    }
     let record = PickleRecord(constructor: arguments[0], arguments: arguments[2])
     let finding = try find(record, named: function, inner)
-    if case .other = finding { return .unreadable("made by \(function) for a class of its own") }
-    return finding
-  }
-
-  private func sparse(_ global: PickleGlobal, _ arguments: [PickleNode]) throws -> Finding {
-    guard arguments.count >= 2, case .tuple(let parts) = tree[arguments[1]], parts.count >= 2 else {
-      throw damaged(global, "lacks its parts")
+    if case .other = finding { return .unreadable("made by \(function) for \(className)") }
+    guard arguments.count > 3, holdsValues(arguments[3]) else { return finding }
+    let note = "a tensor of \(className): what it keeps beside its elements stands under its name"
+    let state: (name: String, part: TorchPart) = ("", .state(arguments[3]))
+    switch finding {
+    case .tensor(let tensor): return .parts([("", .tensor(tensor)), state], note: note)
+    case .wrapped(let node): return .parts([("", .node(node)), state], note: note)
+    case .parts(let parts, let more): return .parts(parts + [state], note: "\(more); \(note)")
+    case .other, .unreadable, .passedOver: return finding
     }
-    let names =
-      parts.count > 4 ? ["compressed_indices", "plain_indices", "values"] : ["indices", "values"]
-    let shown = zip(names, parts).map { (name: $0, node: $1) }
-    return .parts(
-      shown,
-      note: "a sparse tensor: its \(names.joined(separator: " and ")) stand alone"
-    )
   }
 
-  private func integers(_ node: PickleNode) -> [Int]? {
+  /// Whether the state of a tensor's class, a dictionary or one with slots, has anything in it.
+  private func holdsValues(_ state: PickleNode) -> Bool {
+    if case .tuple(let parts) = tree[state] { return parts.contains(where: holdsValues) }
+    return tree.entries(state)?.isEmpty == false
+  }
+
+  func integers(_ node: PickleNode) -> [Int]? {
     var node = node
     // torch.Size is written as a record around a tuple by some versions.
     if case .record(let record) = tree[node], tree.global(record.constructor)?.name == "Size",
@@ -290,7 +318,7 @@ struct TorchTensorReader {
     return values.count == nodes.count ? values : nil
   }
 
-  private func damaged(_ global: PickleGlobal, _ cause: String) -> CheckpointFormatError {
+  func damaged(_ global: PickleGlobal, _ cause: String) -> CheckpointFormatError {
     CheckpointFormatError(file: tree.region.name, place: "\(global)", cause: cause)
   }
 }

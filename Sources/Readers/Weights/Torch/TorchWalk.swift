@@ -9,7 +9,7 @@ struct TorchWalk {
   private(set) var tensors: [(name: String, tensor: TorchTensor)] = []
   private(set) var attributes: [String: String] = [:]
   private(set) var notes: [String] = []
-  private(set) var refusals: [String] = []
+  private(set) var refusals: [TensorRefusal] = []
 
   private let tree: PickleTree
   private let reader: TorchTensorReader
@@ -25,6 +25,9 @@ struct TorchWalk {
   private var made: [PickleNode: TorchTensor] = [:]
   private var names: Set<String> = []
   private var omittedAttributes = 0
+  private var omittedNotes = 0
+  /// Runs of bytes outside of arrays: how many, and how long together.
+  private var rawBytes = (runs: 0, bytes: 0)
 
   /// The most values that are visited; one that is shared is visited each time.
   private static let visitLimit = 1 << 20
@@ -35,6 +38,9 @@ struct TorchWalk {
   /// The most bytes of one name and of all: keys may be long, and shared by every path.
   private static let nameByteLimits = (one: 1 << 16, all: 64 << 20)
   private static let noteLimit = 100
+  private static let refusalLimit = 4096
+  /// Fewer bytes than these in an object of an unknown class are a date or an identifier, no weights.
+  private static let fewBytes = 16
 
   /// Finds everything in a tree.
   init(_ tree: PickleTree, storages: any TorchStorages, under prefix: [String] = []) throws {
@@ -45,6 +51,10 @@ struct TorchWalk {
     if omittedAttributes > 0 {
       notes.append("\(omittedAttributes) more values that are no tensors are not shown")
     }
+    if rawBytes.runs > 0 {
+      notes.append("\(rawBytes.runs) runs of bytes (\(rawBytes.bytes) bytes) are no tensors: not read")
+    }
+    if omittedNotes > 0 { notes.append("\(omittedNotes) more notes") }
   }
 
   private var name: String {
@@ -66,25 +76,44 @@ struct TorchWalk {
     case .tensor(let tensor):
       made[node] = tensor
       try add(tensor)
-    case .unreadable(let reason): refuse(reason)
+    case .unreadable(let reason): try refuse(reason)
     case .wrapped(let inner): try descend(from: node) { walk in try walk.visit(inner) }
     case .parts(let parts, let note):
       add { "\($0.name): \(note)" }
       try descend(from: node) { walk in
-        for part in parts { try walk.visit(part.node, named: part.name) }
+        for (name, part) in parts { try walk.visit(part, named: name) }
       }
+    case .passedOver(let what): add { "\($0.name): \(what)" }
     case .other: try visitContents(of: node)
     }
   }
 
   private mutating func visit(_ node: PickleNode, named component: String) throws {
+    try enter(component) { walk in try walk.visit(node) }
+  }
+
+  /// A part of a value; the value itself has no name of its own.
+  private mutating func visit(_ part: TorchPart, named component: String) throws {
+    switch part {
+    case .tensor(let tensor) where component.isEmpty: try add(tensor)
+    case .tensor(let tensor): try enter(component) { walk in try walk.add(tensor) }
+    case .state(let node): try visitState(node)
+    case .node(let node) where component.isEmpty: try visit(node)
+    case .node(let node): try visit(node, named: component)
+    }
+  }
+
+  private mutating func enter(
+    _ component: String,
+    _ body: (inout TorchWalk) throws -> Void
+  ) throws {
     path.append(component)
     pathBytes += component.utf8.count + 1
     defer {
       path.removeLast()
       pathBytes -= component.utf8.count + 1
     }
-    try visit(node)
+    try body(&self)
   }
 
   /// Goes one level down; what contains itself is not entered again.
@@ -113,7 +142,8 @@ struct TorchWalk {
     case .record(let record):
       if let text = PickleText.scalar(node, in: tree) { return show(text) }
       try descend(from: node) { walk in try walk.visit(record, at: node) }
-    case .none, .bytes, .longText, .wideInteger, .global, .persistent: break
+    case .bytes(let range): passOver(bytes: range.count)
+    case .none, .longText, .wideInteger, .global, .persistent: break
     default:
       if let text = PickleText.scalar(node, in: tree) { show(text) } else { omittedAttributes += 1 }
     }
@@ -129,14 +159,27 @@ struct TorchWalk {
     }
   }
 
+  private mutating func passOver(bytes count: Int) {
+    rawBytes.runs += 1
+    rawBytes.bytes += count
+  }
+
   // MARK: Records
 
   private mutating func visit(_ record: PickleRecord, at node: PickleNode) throws {
     let className = tree.global(record.constructor)
     if className?.name == "_reconstruct_persistent_obj" { return try visitPersistent(record) }
     if className?.name == "OrderedDict" || className?.name == "defaultdict" {
-      // Their state is `_metadata`: versions of modules.
-      return try visit(tree.entries(node) ?? [])
+      try visit(tree.entries(node) ?? [])
+      // `_metadata` are the versions of modules; what else was hung on is a value like others.
+      let state = record.state.flatMap(tree.entries) ?? []
+      return try visit(state.filter { tree.text($0.key) != "_metadata" })
+    }
+    if className?.description == "_codecs.encode" {
+      return passOver(bytes: try NumpyPickle(tree: tree).rawBytes(node)?.byteCount ?? 0)
+    }
+    if let className, let count = hiddenBytes(in: record, of: className) {
+      return try refuse("holds \(count) bytes whose meaning \(className) alone knows; save its arrays")
     }
     if !record.entries.isEmpty { try visit(tree.entries(node) ?? []) }
     if !record.elements.isEmpty { try visit(record.elements) }
@@ -147,6 +190,35 @@ struct TorchWalk {
     {
       try visitArguments(arguments)
     }
+  }
+
+  /// The bytes that an object of an unknown class keeps for itself; nil where there are none to speak of.
+  private func hiddenBytes(in record: PickleRecord, of name: PickleGlobal) -> Int? {
+    if TorchGlobals.isKnown(name) || TorchGlobals.keepsPlainBytes(name) { return nil }
+    var values: [PickleNode] = []
+    if case .tuple(let arguments) = tree[record.arguments] { values += arguments }
+    if let state = record.state {
+      values.append(state)
+      switch tree[state] {
+      case .dictionary(let entries): values += entries.prefix(64).map(\.value)
+      case .tuple(let nodes), .list(let nodes): values += nodes.prefix(64)
+      default: break
+      }
+    }
+    var count = 0
+    for value in values.prefix(256) {
+      switch tree[value] {
+      case .bytes(let range): count += range.count
+      case .record(let inner):
+        guard let function = tree.global(inner.constructor)?.description,
+          ["_codecs.encode", "builtins.bytearray", "builtins.bytes"].contains(function),
+          let bytes = try? NumpyPickle(tree: tree).rawBytes(value)
+        else { break }
+        count += bytes.byteCount
+      default: break
+      }
+    }
+    return count >= TorchWalk.fewBytes ? count : nil
   }
 
   /// What a call is given; plain values of calls are no news.
@@ -234,18 +306,23 @@ struct TorchWalk {
       }
       name += "#\(number)"
     }
-    if let note = tensor.note { add { [name] _ in "\(name): \(note)" } }
     tensors.append((name, tensor))
   }
 
-  private mutating func refuse(_ reason: String) {
-    guard refusals.count < TorchWalk.noteLimit else { return }
-    refusals.append("\(name.isEmpty ? "the saved value" : name): \(reason)")
+  private mutating func refuse(_ reason: String) throws {
+    // Each must be known by its name, or leaving some out would hide the others.
+    keptBytes.tensors += pathBytes
+    guard refusals.count < TorchWalk.refusalLimit, pathBytes <= TorchWalk.nameByteLimits.one,
+      keptBytes.tensors <= TorchWalk.nameByteLimits.all
+    else {
+      throw refusal("more than \(TorchWalk.refusalLimit) values that are not read")
+    }
+    refusals.append(TensorRefusal(name.isEmpty ? "tensor" : name, reason))
   }
 
   /// Adds a sentence, which is made only where there is room: names in it may be long.
   private mutating func add(note: (TorchWalk) -> String) {
-    if notes.count < TorchWalk.noteLimit { notes.append(note(self)) }
+    if notes.count < TorchWalk.noteLimit { notes.append(note(self)) } else { omittedNotes += 1 }
   }
 
   private mutating func show(_ text: String) {
