@@ -88,7 +88,8 @@ public struct MetadataTransfer: Sendable {
     let what = model.map { "'\($0)'" } ?? "these names"
     throw PlanError(
       tensor: place,
-      cause: "no recipe leads from \(what) to gguf, so its \(key) is not known: there are recipes for "
+      cause:
+        "no recipe leads from \(what) to gguf, so its \(key) is not known: there are recipes for "
         + "\(known.sorted().joined(separator: ", ")); write another format, or state \(key) in the "
         + "__metadata__ of a safetensors file"
     )

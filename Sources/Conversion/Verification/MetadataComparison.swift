@@ -61,7 +61,9 @@ public struct MetadataComparison: Sendable, Hashable {
       expected = said.values
     }
     // Another type of the data says so in these keys.
-    let types = Set(zip(plan.outputs, result.tensors).map { $0.tensor.elementType == $1.elementType })
+    let types = Set(
+      zip(plan.outputs, result.tensors).map { $0.tensor.elementType == $1.elementType }
+    )
     var values = found.values
     if found.form == .gguf, types.contains(false) || source.format != "gguf" {
       for key in ["general.file_type", "general.quantization_version", "general.alignment"] {

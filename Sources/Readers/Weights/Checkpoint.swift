@@ -108,7 +108,8 @@ public enum Checkpoint {
   /// Endings of checkpoints in the order in which a folder is searched for one.
   package static let endings = [
     SafetensorsIndex.suffix, ".safetensors", TorchShards.suffix, ".bin", ".keras",
-    KerasShards.suffix, ".weights.h5", ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack", ".gguf", ".npz", ".onnx",
+    KerasShards.suffix, ".weights.h5", ".h5", ".hdf5", ".pth", ".pt", ".ckpt", ".pkl", ".msgpack",
+    ".gguf", ".npz", ".onnx",
   ]
   /// The ending of files of originals that a conversion kept beside its result: no models of their own.
   package static let originalsEnding = ".exact.safetensors"

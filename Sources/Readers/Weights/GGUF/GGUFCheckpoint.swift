@@ -74,7 +74,8 @@ public struct GGUFCheckpoint: CheckpointReader {
     let quantized = counts.sorted { $0.key < $1.key }.map { name, count in
       "\(count) tensors are stored as \(name) and read as F32"
     }
-    notes = refusals.map(\.description) + ["GGUF version \(header.version)"] + quantized + header.notes
+    notes =
+      refusals.map(\.description) + ["GGUF version \(header.version)"] + quantized + header.notes
   }
 
   /// Reads a range of elements; see `CheckpointReader`.

@@ -53,8 +53,10 @@ public struct HDF5AttributeCopy: Sendable {
   /// - Returns: The path of the object at which the library failed; nil where all are there.
   package func copy(to file: hid_t) -> String? {
     for object in objects {
-      let (source, target) = (object.source.isEmpty ? "/" : object.source,
-        object.target.isEmpty ? "/" : object.target)
+      let (source, target) = (
+        object.source.isEmpty ? "/" : object.source,
+        object.target.isEmpty ? "/" : object.target
+      )
       // Groups that no tensor of the result is in may not be there.
       if target != "/", unsafe !chdf5_has_object(file, target) { continue }
       var omitted = object.omitted

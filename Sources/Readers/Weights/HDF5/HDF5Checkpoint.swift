@@ -125,7 +125,9 @@ public struct HDF5Checkpoint: CheckpointReader {
     attributes = texts.merging(archive?.attributes ?? [:]) { _, archived in archived }
     let unshown = parts.flatMap { part in part.catalog.unshown.namesWithPaths }
     unlisted = unshown + (archive.map { $0.names } ?? [])
-    let more = unshown.isEmpty ? [] : ["attributes of other types are not shown: \(unshown.joined(separator: ", "))"]
+    let more =
+      unshown.isEmpty
+      ? [] : ["attributes of other types are not shown: \(unshown.joined(separator: ", "))"]
     notes =
       refusals.map(\.description) + parts.flatMap(\.catalog.skipped) + opaque.skipped
       + attributeNotes + more

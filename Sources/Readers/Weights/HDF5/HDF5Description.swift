@@ -70,7 +70,8 @@ struct HDF5Description {
       }
       if growsInside(space.id) {
         let library = Verdict.readable(shape, elements, .library(cacheBytes: cacheBytes))
-        return layout.filters.contains(.zstandard) ? withoutZstandard(creation.id, library) : library
+        return layout.filters.contains(.zstandard)
+          ? withoutZstandard(creation.id, library) : library
       }
       return verdict
     default: return .refused("a storage layout that libhdf5 does not know")

@@ -19,14 +19,17 @@ enum PartialModel {
         + "join them with the zero_to_fp32.py beside the checkpoint"
       return [TensorRefusal("", cause)]
     }
-    for key in ["mp_world_size", "args.tensor_model_parallel_size", "args.pipeline_model_parallel_size"]
-    {
+    for key in [
+      "mp_world_size", "args.tensor_model_parallel_size", "args.pipeline_model_parallel_size",
+    ] {
       guard let count = attributes[key].flatMap({ Int($0) }), count > 1 else { continue }
       let cause = "one of \(count) parts of a model (\(key)): join them in the training code first"
       return [TensorRefusal("", cause)]
     }
     if let stage = attributes["ds_config.zero_optimization.stage"], stage == "3" {
-      return [TensorRefusal("", "a part of DeepSpeed's ZeRO-3: join the files with zero_to_fp32.py")]
+      return [
+        TensorRefusal("", "a part of DeepSpeed's ZeRO-3: join the files with zero_to_fp32.py")
+      ]
     }
     return []
   }

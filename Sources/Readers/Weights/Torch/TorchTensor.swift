@@ -106,7 +106,9 @@ struct TorchTensorReader {
       ("torch", "_rebuild_wrapper_subclass"), ("torch", "_empty_parameter"):
       return .unreadable("made by \(global), which keeps no plain data; save a plain tensor of it")
     case ("torch", "ShardedTensor"), ("torch", "DTensor"), ("torch", "ShardedTensorBase"):
-      return .unreadable("a \(global.name), of which each file has a part; save the full state dict")
+      return .unreadable(
+        "a \(global.name), of which each file has a part; save the full state dict"
+      )
     case ("torch", "UninitializedParameter"), ("torch", "UninitializedBuffer"):
       return .unreadable("an \(global.name): its layer never saw a batch, so it has no shape")
     case ("torch", let name) where name.hasPrefix("_rebuild_") && name.contains("tensor"):

@@ -14,7 +14,8 @@ extension TorchTensorReader {
     case "sparse_coo": names = ["indices", "values"]
     case "sparse_csr", "sparse_bsr": names = ["crow_indices", "col_indices", "values"]
     case "sparse_csc", "sparse_bsc": names = ["ccol_indices", "row_indices", "values"]
-    default: return .unreadable("a sparse tensor of the layout '\(layout)', which is not known here")
+    default:
+      return .unreadable("a sparse tensor of the layout '\(layout)', which is not known here")
     }
     guard parts.count > names.count, let size = integers(parts[names.count]) else {
       throw damaged(global, "lacks its size")
@@ -22,7 +23,10 @@ extension TorchTensorReader {
     var shown = zip(names, parts).map { (name: $0, part: TorchPart.node($1)) }
     let extents = size.map { UInt64(bitPattern: Int64($0)) }
     shown.append(("size", .tensor(numbers(extents, .int64, [size.count]))))
-    return .parts(shown, note: "a sparse tensor (\(layout)): \(names.joined(separator: ", ")) and size")
+    return .parts(
+      shown,
+      note: "a sparse tensor (\(layout)): \(names.joined(separator: ", ")) and size"
+    )
   }
 
   /// `torch.serialization._get_layout('torch.sparse_csr')`, or the layout as a global.

@@ -52,7 +52,9 @@ struct TorchWalk {
       notes.append("\(omittedAttributes) more values that are no tensors are not shown")
     }
     if rawBytes.runs > 0 {
-      notes.append("\(rawBytes.runs) runs of bytes (\(rawBytes.bytes) bytes) are no tensors: not read")
+      notes.append(
+        "\(rawBytes.runs) runs of bytes (\(rawBytes.bytes) bytes) are no tensors: not read"
+      )
     }
     if omittedNotes > 0 { notes.append("\(omittedNotes) more notes") }
   }
@@ -179,7 +181,9 @@ struct TorchWalk {
       return passOver(bytes: try NumpyPickle(tree: tree).rawBytes(node)?.byteCount ?? 0)
     }
     if let className, let count = hiddenBytes(in: record, of: className) {
-      return try refuse("holds \(count) bytes whose meaning \(className) alone knows; save its arrays")
+      return try refuse(
+        "holds \(count) bytes whose meaning \(className) alone knows; save its arrays"
+      )
     }
     if !record.entries.isEmpty { try visit(tree.entries(node) ?? []) }
     if !record.elements.isEmpty { try visit(record.elements) }
