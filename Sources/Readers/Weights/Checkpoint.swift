@@ -101,8 +101,7 @@ public enum Checkpoint {
   /// Whether a path in a folder leads to a file of that folder, or of the download cache around it.
   package static func isInside(_ name: String, of folder: String) -> Bool {
     struct Outside: Error {}
-    let inside = CheckpointFolder(of: folder.hasSuffix("/") ? folder + "x" : folder + "/x")
-    return (try? inside.path(of: name) { _ in Outside() }) != nil
+    return (try? SafePath.path(of: name, in: folder) { _ in Outside() }) != nil
   }
 
   /// Endings of checkpoints in the order in which a folder is searched for one.

@@ -34,11 +34,10 @@ struct KerasArchive: Sendable {
 
   /// The folder of a file of weights, or nil where it is not one that Keras wrote.
   init?(besides weights: FileRegion) throws {
-    let folder = CheckpointFolder(of: weights.name)
     guard weights.name.split(separator: "/").last == "model.weights.h5",
-      let metadata = try? JSONValue(parsing: KerasArchive.text("metadata.json", in: folder)).object,
+      let metadata = try? JSONValue(parsing: KerasArchive.text("metadata.json", beside: weights)).object,
       metadata["keras_version"] != nil,
-      let configuration = try? KerasArchive.text("config.json", in: folder),
+      let configuration = try? KerasArchive.text("config.json", beside: weights),
       try JSONValue(parsing: configuration)["class_name"] != nil
     else { return nil }
     self.configuration = configuration
@@ -47,8 +46,10 @@ struct KerasArchive: Sendable {
     self.weights = weights
   }
 
-  private static func text(_ name: String, in folder: CheckpointFolder) throws -> String {
-    let path = try folder.path(of: name) { CheckpointError(path: name, cause: $0) }
+  private static func text(_ name: String, beside weights: FileRegion) throws -> String {
+    let path = try SafePath.path(of: name, beside: weights.name) {
+      CheckpointError(path: name, cause: $0)
+    }
     let bytes = try FileDigest.bytes(of: path, maximumBytes: textLimit)
     return String(decoding: bytes, as: UTF8.self)
   }

@@ -34,9 +34,10 @@ struct KerasShards {
       guard !names.isEmpty else { throw refusal(group, "the weight_map names no file") }
       filesOfGroup[String(group.drop { $0 == "/" })] = Set(names)
     }
-    let folder = CheckpointFolder(of: path)
     let names = Set(filesOfGroup.values.flatMap { $0 }).sorted()
-    paths = try names.map { name in try folder.path(of: name) { refusal("'\(name)'", $0) } }
+    paths = try names.map { name in
+      try SafePath.path(of: name, beside: path) { refusal("'\(name)'", $0) }
+    }
     files = try paths.map { try HDF5File(region: FileRegion(path: $0)) }
     self.filesOfGroup = filesOfGroup
     index = path
