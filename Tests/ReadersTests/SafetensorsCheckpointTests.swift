@@ -109,7 +109,7 @@ import Testing
   }
 
   static let hostile: [Hostile] = [
-    Hostile("an empty file", [UInt8](), says: "too few"),
+    Hostile("an empty file", [UInt8](), says: "its download failed"),
     Hostile("a length cut off", [1, 0, 0], says: "too few"),
     Hostile("a header cut off", file("{}", length: 64), says: "cut off"),
     Hostile("a header above the limit", file("{}", length: 100_000_001), says: "allows"),

@@ -75,7 +75,7 @@ import Tokenization
     (#"{"name":"x","family":"unknown"}"#, "family"),
     (
       #"{"name":"x","family":"cosmos","checkpoint":"../x.h5","quantizer":{"kind":"fsq","variant":"atanh","levels":[8]},"preprocessing":{"orientation":"ignore","resize":"none","crop":"none","pad":"none","alpha":"drop","truncation":"refuse","range":"x/127.5-1"}}"#,
-      "not below"
+      "has a part '..'"
     ),
   ])
   func `a description with a fault is refused by the field`(json: String, word: String) throws {

@@ -15,6 +15,7 @@ extension FuzzTarget {
   /// The targets of each ending that a checkpoint may have.
   static let endings: [String: [String]] = [
     ".safetensors.index.json": ["shards"], ".bin.index.json": ["shards"],
+    ".weights.json": ["shards"],
     ".safetensors": ["safetensors"], ".keras": ["keras"], ".weights.h5": ["hdf5"],
     ".h5": ["hdf5"], ".hdf5": ["hdf5"], ".msgpack": ["msgpack"], ".gguf": ["gguf"],
     ".npz": ["npy", "zip"], ".onnx": ["onnx"], ".pkl": ["pickle"],

@@ -35,7 +35,8 @@ struct KerasArchive: Sendable {
   /// The folder of a file of weights, or nil where it is not one that Keras wrote.
   init?(besides weights: FileRegion) throws {
     guard weights.name.split(separator: "/").last == "model.weights.h5",
-      let metadata = try? JSONValue(parsing: KerasArchive.text("metadata.json", beside: weights)).object,
+      let metadata = try? JSONValue(parsing: KerasArchive.text("metadata.json", beside: weights))
+        .object,
       metadata["keras_version"] != nil,
       let configuration = try? KerasArchive.text("config.json", beside: weights),
       try JSONValue(parsing: configuration)["class_name"] != nil
