@@ -183,7 +183,7 @@ import Writers
     (#"{"left": "x.{L:int}", "right": "y"}"#, "different placeholders"),
     (#"{"left": "x.{L:int", "right": "y"}"#, "'{' without '}'"),
     (#"{"left": "x.{w:q|k", "right": "y.{w:q|k"}"#, "'{' without '}'"),
-    (#"{"left": "x.{w:q|k{L:int}|v}", "right": "y.{w:q|k{L:int}|v}"}"#, "a placeholder is"),
+    (#"{"left": "x.{w:q|k{L:int}|v}", "right": "y.{w:q|k{L:int}|v}"}"#, "'}' without '{'"),
     (#"{"left": "x.{L:real}", "right": "y.{L}"}"#, "a placeholder is"),
     (#"{"left": "x", "right": "y", "operations": ["rotate"]}"#, "no operation 'rotate'"),
     (#"{"left": "x", "right": "y", "shape": ["d+"]}"#, "is no size"),

@@ -5,10 +5,45 @@ import Tensors
 struct QuantizedNames {
   private let siblings: [String: [TensorInfo]]
   private let all: [String: TensorInfo]
+  /// The tensors of a parent whose own names are those of scales or of what belongs to codes.
+  private let named: [String: [TensorInfo]]
+  /// The scales of each tensor that is called by a name and a marker: of `fc.weight`, `fc.weight_scale`.
+  private let marked: [String: [TensorInfo]]
 
   init(_ tensors: [TensorInfo]) {
     siblings = Dictionary(grouping: tensors) { QuantizedNames.parent(of: $0.name) }
     all = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
+    let known = QuantizedNames.codes.values.reduce(QuantizedNames.scales) {
+      $0.union($1.companions)
+    }
+    named = siblings.mapValues { $0.filter { known.contains(QuantizedNames.leaf(of: $0.name)) } }
+    var marked: [String: [TensorInfo]] = [:]
+    for tensor in tensors {
+      for name in QuantizedNames.scaled(by: tensor.name) {
+        marked[name, default: []].append(tensor)
+      }
+    }
+    self.marked = marked
+  }
+
+  private static let markers = [
+    "_scale", "_zero", "_absmax", "_global_scale", "_qscale", "_amax", "_qparams",
+  ]
+
+  /// The names of the tensors whose scale this may be: `weight` and `weight_global` of
+  /// `weight_global_scale`.
+  private static func scaled(by name: String) -> Set<String> {
+    let lowercased = name.lowercased()
+    guard lowercased.utf8.count == name.utf8.count else { return [] }
+    let leaf = name.lastIndex { $0 == "." || $0 == "/" } ?? name.startIndex
+    var names: Set<String> = []
+    for marker in markers {
+      for range in lowercased.ranges(of: marker) where range.lowerBound >= leaf {
+        let count = lowercased.utf8.distance(from: lowercased.startIndex, to: range.lowerBound)
+        names.insert(String(decoding: name.utf8.prefix(count), as: UTF8.self))
+      }
+    }
+    return names
   }
 
   /// What stands before the last dot or slash.
@@ -60,7 +95,7 @@ struct QuantizedNames {
   func code(_ tensor: TensorInfo) -> QuantizedWeights.Code? {
     let leaf = QuantizedNames.leaf(of: tensor.name)
     let parent = QuantizedNames.parent(of: tensor.name)
-    let beside = siblings[parent, default: []].filter { $0.name != tensor.name }
+    let beside = named[parent, default: []].filter { $0.name != tensor.name }
     if let known = QuantizedNames.codes[leaf] {
       let found = beside.filter {
         known.companions.contains(QuantizedNames.leaf(of: $0.name))
@@ -73,17 +108,20 @@ struct QuantizedNames {
     let isBytes = QuantizedNames.bytes.contains(tensor.elementType)
     let isWords = QuantizedNames.words.contains(tensor.elementType) && leaf.contains("weight")
     guard isBytes || isWords, tensor.shape.elementCount != 1 else { return nil }
-    guard !QuantizedNames.isScale(leaf, of: leaf), leaf != "comfy_quant" else { return nil }
+    guard leaf != "comfy_quant" else { return nil }
     // bitsandbytes: what belongs to `x.weight` stands under that name.
     let under =
       siblings[tensor.name, default: []] + siblings[tensor.name + ".quant_state", default: []]
-    let stem = leaf.hasSuffix("_quantized") ? String(leaf.dropLast(10)) : leaf
-    let blocks = leaf.hasSuffix("_blocks") ? String(leaf.dropLast(7)) : stem
-    let scales = beside.filter { other in
-      let name = QuantizedNames.leaf(of: other.name)
-      if [stem, blocks].contains(where: { QuantizedNames.isScale(name, of: $0) }) { return true }
-      return !parent.isEmpty && QuantizedNames.scales.contains(name)
-    }
+    let stems = Set(
+      [tensor.name]
+        + ["_quantized", "_blocks"].filter(leaf.hasSuffix).map {
+          String(tensor.name.dropLast($0.count))
+        }
+    )
+    let scales =
+      stems.sorted().flatMap { marked[$0, default: []] }.filter { $0.name != tensor.name }
+      + (parent.isEmpty
+        ? [] : beside.filter { QuantizedNames.scales.contains(QuantizedNames.leaf(of: $0.name)) })
     let outer = parent.isEmpty ? [] : outside(parent)
     let found = scales + under + outer
     guard found.contains(where: { !$0.name.hasSuffix(".bias") }) else { return nil }
@@ -93,16 +131,6 @@ struct QuantizedNames {
   /// Scales beside the module: `fc_scale` for `fc.weight`.
   private func outside(_ parent: String) -> [TensorInfo] {
     ["_scale", "_scales", "_scale_inv", "_weight_scale"].compactMap { all[parent + $0] }
-  }
-
-  /// Whether a name is that of a scale of the tensor called `stem`: `weight_scale_inv`, `kernel_scale`.
-  private static func isScale(_ name: String, of stem: String) -> Bool {
-    guard name.hasPrefix(stem) else { return false }
-    let rest = name.dropFirst(stem.count).lowercased()
-    return ["_scale", "_zero", "_absmax", "_global_scale", "_qscale", "_amax", "_qparams"].contains
-    {
-      rest.hasPrefix($0)
-    }
   }
 
   private func code(
