@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 MIB = 1 << 20
-CPU_SECONDS, PEAK_MIB = 5, 512
+# Two workers share the units of a core: the same work then takes up to twice the processor's time.
+CPU_SECONDS, PEAK_MIB = (10 if "PYTEST_XDIST_WORKER" in os.environ else 5), 512
 CODES = (0, 1, 3, 4, 5)
 
 MEASURE = """
@@ -321,7 +322,9 @@ CHECKPOINTS = {
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_checkpoints(cheap, tmp_path, name):
-    looked_at(cheap, tmp_path, written(tmp_path / name.replace(" ", "_"), CHECKPOINTS[name]))
+    # A shard that is not there is a failure of input.
+    codes = (6,) if name.startswith("index.") else CODES
+    looked_at(cheap, tmp_path, written(tmp_path / name.replace(" ", "_"), CHECKPOINTS[name]), codes=codes)
 
 
 # MARK: Captions

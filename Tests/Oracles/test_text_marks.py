@@ -170,7 +170,10 @@ def test_marks_in_every_other_text(tessera, pictures, root, tmp_path):
     layout = {"name": "x", "codes": {"offset": 0}, "caption": "none", "begin_of_image": ["<i>"], "end_of_document": [64001]}
     layout = write("layout.json", layout)
     names = write("names.json", {"vocabulary_map": {"<i>": 64000}})
-    documents = write("documents.jsonl", '[{"image": "a.png"}, {"image": "b.png"}]\n[{"image": "b.png"}]\n')
+    with tarfile.open(tmp_path / "listed" / "shards" / "00000.tar") as tar:
+        samples = [json.load(tar.extractfile(member)) for member in tar if member.name.endswith(".json")]
+    first, second = ({"image": sample["source"]} for sample in samples)
+    documents = write("documents.jsonl", f"{json.dumps([first, second])}\n{json.dumps([second])}\n")
     for prefix in ("", "plain-"):
         tessera("export", tmp_path / "listed", "-o", tmp_path / f"{prefix}rows", "--format", "jsonl", "--sequence",
                 tmp_path / f"{prefix}layout.json", "--vocabulary-map", tmp_path / f"{prefix}names.json", "--documents",
@@ -180,7 +183,7 @@ def test_marks_in_every_other_text(tessera, pictures, root, tmp_path):
     for name in (documents, layout, names):
         files = {"--sequence": layout, "--vocabulary-map": names, "--documents": documents}
         files = {option: path.with_name(f"wide-{path.name}") if path == name else path for option, path in files.items()}
-        result = tessera("export", tmp_path / "listed", "-o", tmp_path / "wide", "--format", "jsonl", "--quiet",
+        result = tessera("export", tmp_path / "listed", "-o", tmp_path / f"wide-{name.stem}", "--format", "jsonl", "--quiet",
                          *[part for pair in files.items() for part in pair], code=None)
         # JSON of 16 bits is JSON: read as such, or refused.
         assert result.returncode in (0, 3) and result.stderr.count("\n") <= 1, result.stderr

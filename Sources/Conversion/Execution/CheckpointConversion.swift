@@ -94,12 +94,11 @@ public struct CheckpointConversion: Sendable {
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> [String] {
     let sharding = SafetensorsSharding(tensors(in: format), byteLimit: shardByteLimit)
+    let shards = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
+    let files = shards + [sharding.indexPath(under: path)].compactMap { $0 }
+    for file in files { try AtomicFile.checkTarget(file, inputs: sourceFiles) }
     if !isReplacingOthers {
-      let shards = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
-      try ReplacedOutput.check(
-        shards + [sharding.indexPath(under: path)].compactMap { $0 },
-        companions: companionPaths(besides: path)
-      )
+      try ReplacedOutput.check(files, companions: companionPaths(besides: path))
     }
     // One core hashes the source while another copies; the headers wait for the hash.
     async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
@@ -135,11 +134,10 @@ public struct CheckpointConversion: Sendable {
       let final = metadata(kept.strings, sourceHash: try await sourceHash)
       try set.add(shard.finished(metadata: final))
     }
-    let files = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
     let others = try add(sharding.index(under: path), at: sharding.indexPath(under: path), to: &set)
     let beside = try addCompanions(besides: path, to: &set)
     try set.commit()
-    return files + others + beside
+    return shards + others + beside
   }
 
   private func fill(

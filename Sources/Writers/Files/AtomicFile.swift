@@ -162,7 +162,8 @@ public struct AtomicFile: ~Copyable {
 }
 
 extension AtomicFile {
-  private static func checkTarget(_ path: String, inputs: [String]) throws {
+  /// Makes sure that a file may be written at a path: as ``init(path:reading:)``, before any work.
+  package static func checkTarget(_ path: String, inputs: [String]) throws {
     var target = stat()
     guard unsafe stat(path, &target) == 0 else { return }
     guard target.st_mode & S_IFMT != S_IFDIR else {

@@ -26,6 +26,7 @@ extension ConvertCommand {
   /// Writes the encoder.
   func writeGraph() throws {
     guard let output else { return }
+    try AtomicFile.checkTarget(output, inputs: [input])
     if !force { try ReplacedOutput.check(output) }
     let parts = try TokenizerParts(opening: input)
     let summary = try ONNXEncoderFile.write(
