@@ -206,7 +206,7 @@ def test_bytes_that_have_no_token(ids, tmp_path, model):
         ("{}", 3, "model"),
         ('{"model": {"vocab": {"\\ud800": 1}}}', 3, "surrogate"),
         ("[" * 200, 3, "SentencePiece"),
-        ("", 3, "SentencePiece"),
+        ("", 3, "its download failed"),
         ("\x08\x01 no model", 3, "SentencePiece"),
     ],
 )

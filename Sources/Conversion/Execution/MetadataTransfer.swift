@@ -44,7 +44,9 @@ public struct MetadataTransfer: Sendable {
       lost += source.entries.map(\.key)
     }
     let isCopied = (format == .hdf5 || format == .kerasWeights) && !plan.isChange
-    self.lost = lost + (isCopied ? checkpoint.uncopiedAttributes : source.others)
+    var known: Set<String> = []
+    let others = isCopied ? checkpoint.uncopiedAttributes : source.others
+    self.lost = lost + others.filter { known.insert($0).inserted }
   }
 
   /// A sentence that names what is left behind; nil where nothing is.

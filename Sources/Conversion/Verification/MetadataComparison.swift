@@ -71,14 +71,15 @@ public struct MetadataComparison: Sendable, Hashable {
         values[key] = nil
       }
     }
-    // Every GGUF file that is written states what most of its data are.
-    if found.form == .gguf, expected["general.file_type"] == nil {
-      values["general.file_type"] = nil
-    }
     self.init(expected, values, isComplete: isComplete)
   }
 
-  private init(_ a: [String: Said.Value], _ b: [String: Said.Value], isComplete: Bool) {
+  /// What every GGUF file that is written states of its data; other programs may leave it out.
+  private static let stated = ["general.file_type", "general.quantization_version"]
+
+  private init(_ first: [String: Said.Value], _ second: [String: Said.Value], isComplete: Bool) {
+    let lone = Set(Self.stated.filter { first[$0] == nil || second[$0] == nil })
+    let (a, b) = (first.filter { !lone.contains($0.key) }, second.filter { !lone.contains($0.key) })
     let shared = a.keys.filter { b[$0] != nil }.sorted()
     compared = shared.count
     onlyInFirst = a.keys.filter { b[$0] == nil }.sorted()
