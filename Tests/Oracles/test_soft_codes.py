@@ -19,7 +19,7 @@ PREPROCESSING = ["--resize", "bicubic:exact=48x40", "--crop", "none"]
 def members(dataset):
     """Arrays and descriptions of each sample."""
     samples = {}
-    for shard in sorted((dataset / "shards").iterdir()):
+    for shard in sorted((dataset / "shards").glob("*.tar")):
         with tarfile.open(shard) as tar:
             for member in tar:
                 key, column = member.name.split(".", 1)

@@ -68,7 +68,9 @@ struct CaptionManifest: Sendable {
     guard caption?.utf8.count ?? 0 <= CaptionSource.longest else {
       throw fault(line, "a caption of more than \(CaptionSource.longest) bytes")
     }
-    guard caption?.utf8.contains(0) != true else {
+    // As long as its bytes up to the first NUL: rows may share one long text, so this must be fast.
+    let length = unsafe caption?.withCString { unsafe strlen($0) }
+    guard length == caption?.utf8.count else {
       throw fault(line, "a caption with a NUL character")
     }
     let entry = caption.map(Entry.text) ?? .null(line: line)
