@@ -21,9 +21,15 @@ extension DatasetFolder {
       guard missing.isEmpty else {
         throw DatasetFolderError.unfinished(folder: path, shards: missing)
       }
-      let manifest = try publishManifest(of: plan)
-      clean()
-      return manifest
+      do {
+        let manifest = try publishManifest(of: plan)
+        clean()
+        return manifest
+      } catch let error as FileError where error.code == ENOENT {
+        // Another run finished the same dataset meanwhile, and removed the records and partial files.
+        guard case .complete(let manifest) = try content() else { throw error }
+        return manifest
+      }
     }
   }
 

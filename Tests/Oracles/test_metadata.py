@@ -228,7 +228,7 @@ def test_hdf5_keeps_every_attribute_and_group(tessera, tmp_path, libver):
         after, kept = attributes(tmp_path / "out.h5")
         del before["", "reference"]
         assert after == before and kept == groups
-        assert any("'reference' has no place in h5" in note for note in json.loads(run.stdout)["notes"])
+        assert any("reference" in note and "no place in h5" in note for note in json.loads(run.stdout)["notes"])
         tessera("verify", tmp_path / "in.h5", tmp_path / "out.h5", "--tolerance", "0.01")
     # A part of the tensors keeps what belongs to them.
     tessera("convert", tmp_path / "in.h5", "-o", tmp_path / "part.h5", "--strip", "net/bias*")

@@ -35,7 +35,8 @@ def test_ranks_of_rwkv7_are_in_its_settings(first, tmp_path):
     shapes = {tensor.name: tensor.shape.tolist() for tensor in reader.tensors}
     assert shapes["blk.0.time_mix_v1.weight"] == shapes["blk.0.time_mix_a1.weight"] == [64, 10]
     assert shapes["blk.1.time_mix_v1.weight"] == [64, 12]
-    run("convert", tmp_path / "rwkv7.gguf", "-o", tmp_path / "back.pth", "--to", "pth")
+    heads = state["blocks.0.att.r_k"].shape[0]
+    run("convert", tmp_path / "rwkv7.gguf", "-o", tmp_path / "back.pth", "--to", "pth", "--set", f"h={heads}")
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert back.keys() == {k for k in state if not k.startswith("blocks.0.att.v") or k.endswith("value.weight")}
 
