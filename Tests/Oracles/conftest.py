@@ -15,7 +15,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def _program():
     if "TESSERA" in os.environ:
-        return os.environ["TESSERA"]
+        # Tests may work in a folder of their own.
+        return os.path.abspath(os.environ["TESSERA"])
     built = [ROOT / folder / "release" / "tessera" for folder in (".build-test", ".build")]
     found = [path for path in built if path.exists()]
     assert found, "build the program first: swift build -c release"
