@@ -8,7 +8,7 @@ ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test
 SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest
 
-.PHONY: setup build demo test lint test-swift test-shims test-oracles oracles fuzz bench clean test-arm
+.PHONY: setup build demo test lint test-swift test-shims test-oracles test-faults oracles fuzz bench clean test-arm
 
 ## Installs the C libraries on Debian; does nothing where they are present.
 setup:
@@ -55,6 +55,10 @@ test-arm:
 ## Compares the program with the reference implementations in Python.
 test-oracles: test-swift oracles
 	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Oracles
+
+## Every call to the system that can fail, in every verb and layout; `make test` draws a tenth of them.
+test-faults: test-swift oracles
+	TESSERA_FAULTS=1 TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 Tests/Oracles/test_faults.py
 
 ## The Python environment of the oracles; made anew when its requirements change.
 oracles: $(ORACLES)/.complete

@@ -34,6 +34,8 @@ let package = Package(
     .target(name: "CChecksums", cSettings: strictC),
     .systemLibrary(name: "CLAPACK", providers: [.apt(["liblapack-dev"])]),
     .target(name: "CFiles", cSettings: strictC),
+    .target(name: "CCrash", cSettings: strictC),
+    .target(name: "CProcess", cSettings: strictC),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(
       name: "CJPEG",
@@ -58,7 +60,8 @@ let package = Package(
     .target(
       name: "Readers",
       dependencies: [
-        "CChecksums", "CHDF5", "CJPEG", "CKernels", "CPNG", "CSnappy", "CZlib", "CZstd", "Tensors",
+        "CCrash", "CChecksums", "CHDF5", "CJPEG", "CKernels", "CPNG", "CSnappy", "CZlib", "CZstd",
+        "Tensors",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
@@ -92,7 +95,7 @@ let package = Package(
     .executableTarget(
       name: "tessera",
       dependencies: [
-        "Batches", "Conversion", "Readers", "Tensors", "Tokenization", "Writers",
+        "Batches", "CProcess", "Conversion", "Readers", "Tensors", "Tokenization", "Writers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]

@@ -84,6 +84,8 @@ public struct DatasetDecoding: Sendable {
         comparison: .decibels(reconstruction.peakSignalToNoise(against: original))
       )
     } catch let error as any ClassifiedError {
+      // An original that is not there is a finding; one that cannot be read now is none.
+      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
       return Picture(
         key: sample.key,
         reconstruction: reconstruction,
@@ -148,7 +150,9 @@ public struct DatasetDecoding: Sendable {
     guard FileDigest.sha256(of: bytes) == description.sha256 else {
       throw DatasetError(place: file, reason: "another file than the one that was tokenized")
     }
-    let image = try preprocessing.image(from: bytes).image
+    let image = try LibraryCrash.naming(file, library: .image) {
+      try preprocessing.image(from: bytes).image
+    }
     return augmentation.views(of: image, crop: crop)[0]
   }
 }

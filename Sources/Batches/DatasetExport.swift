@@ -74,7 +74,7 @@ public struct DatasetExport {
         files: stage.files
       )
     )
-    try publication.publish(manifest)
+    try publication.publish(manifest, of: stage)
     return manifest
   }
 
@@ -213,19 +213,65 @@ public struct DatasetExport {
     _ stage: DatasetStage,
     _ layout: DatasetLayout
   ) throws -> DatasetManifest {
-    var settings = source.settings
-    settings.format = format.rawValue
-    settings.export = self.settings
-    // Sequences in another layout are still those sequences.
-    if sequence == nil { settings.export?.sequence = source.settings.export?.sequence }
-    if let vocabularyOffset { settings.vocabularyOffset = vocabularyOffset }
-    return DatasetManifest(
-      settings: settings,
+    DatasetManifest(
+      settings: settings(of: source),
       plan: source.plan,
       rejected: rejected,
       shards: stage.shards,
       layout: layout,
       files: [try .rejections(in: stage.folder)]
     )
+  }
+
+  /// The settings that the new manifest states.
+  private func settings(of source: DatasetManifest) -> DatasetSettings {
+    var settings = source.settings
+    settings.format = format.rawValue
+    settings.export = self.settings
+    // Sequences in another layout are still those sequences.
+    if sequence == nil { settings.export?.sequence = source.settings.export?.sequence }
+    if let vocabularyOffset { settings.vocabularyOffset = vocabularyOffset }
+    return settings
+  }
+}
+
+extension DatasetExport {
+  /// What an earlier run of this export wrote, or nil where none did.
+  ///
+  /// Removes what a run that was killed at its very end left hidden.
+  ///
+  /// - Parameters:
+  ///   - dataset: The dataset.
+  ///   - folder: The output folder.
+  /// - Returns: The manifest; every file that it names is there, in the size that it states.
+  /// - Throws: `DatasetFolderError` where the folder holds another dataset, or one that lacks a file.
+  public func finished(
+    _ dataset: TokenDataset,
+    in folder: String
+  ) throws -> DatasetManifest? {
+    let output = DatasetFolder(folder)
+    guard try FileTree.exists(output.manifestPath),
+      case .complete(let manifest) = try output.content()
+    else { return nil }
+    let expected = settings(of: dataset.manifest)
+    guard manifest.plan == dataset.manifest.plan, manifest.settings == expected else {
+      throw DatasetFolderError.otherPlan(
+        folder: output.path,
+        difference: try manifest.settings.difference(to: expected) ?? "other inputs"
+      )
+    }
+    let shards = manifest.shards.map { ($0.name, $0.bytes) }
+    let files = (manifest.layout?.files ?? []).map { ($0.name, $0.bytes) }
+    for (name, bytes) in shards + files {
+      let path = "\(output.path)/\(name)"
+      guard FileTree.size(of: path) == bytes else {
+        let reason = "missing, or not of the size that \(DatasetManifest.fileName) states"
+        throw DatasetFolderError.damaged(file: path, reason: reason)
+      }
+    }
+    if try FileTree.exists(output.work) {
+      try FolderOwner(of: output.path, verb: "export").finish()
+    }
+    return manifest
   }
 }

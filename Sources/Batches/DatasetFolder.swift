@@ -48,6 +48,8 @@ public struct DatasetFolder: Sendable {
     settings.export == nil ? "" : nativeFolder + "/"
   }
   static let nativeFolder = ".tessera/native"
+  /// The name of the work in the folder's lock.
+  static let verb = "tokenize"
 
   func inputsPath(ofShard index: Int, in plan: String) -> String { "\(plan)/\(index).jsonl" }
   func recordPath(ofShard index: Int) -> String { "\(journal)/\(index).json" }
@@ -56,10 +58,10 @@ public struct DatasetFolder: Sendable {
   ///
   /// - Throws: `DatasetFolderError` where it holds anything else than a plan's work.
   public func content() throws -> Content {
-    if FileTree.exists(manifestPath) {
+    if try FileTree.exists(manifestPath) {
       return .complete(try TokenDataset(path: path).manifest)
     }
-    if FileTree.exists(planFolder) {
+    if try FileTree.exists(planFolder) {
       let file = "\(planFolder)/plan.json"
       let plan = try decode(DatasetPlan.self, at: file)
       if let fault = plan.settings.fault {
@@ -75,9 +77,10 @@ public struct DatasetFolder: Sendable {
     }
     // A fresh file system has lost+found; a run killed while it planned leaves .tessera and an empty
     // folder of shards.
-    let hasShards = (try? FileTree.entries(of: "\(path)/shards").isEmpty) == false
+    let names = try FileTree.entries(of: path)
+    let hasShards = try names.contains("shards") && !FileTree.entries(of: "\(path)/shards").isEmpty
     let expected = [".tessera", "lost+found"] + (hasShards ? [] : ["shards"])
-    if let entry = try FileTree.entries(of: path).filter({ !expected.contains($0) }).min() {
+    if let entry = names.filter({ !expected.contains($0) }).min() {
       throw DatasetFolderError.foreign(folder: path, entry: entry)
     }
     return .empty
@@ -88,12 +91,14 @@ public struct DatasetFolder: Sendable {
   /// - Parameters:
   ///   - plan: The plan.
   ///   - inputs: The inputs it was made of, again.
+  ///   - validate: Throws where an input could not be looked at this time; nothing is planned then.
   /// - Returns: What the folder holds now: this plan, or its finished dataset.
   /// - Throws: `DatasetFolderError` where another plan's work or anything else is there, which is
   ///   left as it was.
   public func prepare(
     _ plan: DatasetPlan,
-    inputs: some Sequence<PlannedInput>
+    inputs: some Sequence<PlannedInput>,
+    check validate: () throws -> Void = {}
   ) throws -> Content {
     switch try content() {
     case .complete(let manifest):
@@ -104,9 +109,13 @@ public struct DatasetFolder: Sendable {
       // The same images elsewhere: the same dataset, read from the new place.
       if found.locations == plan.locations { return .planned(found) }
       // File by file, plan.json last: a run killed meanwhile finds other locations again.
-      try write(plan, inputs: inputs, into: planFolder)
+      let owner = try FolderOwner(of: path, verb: Self.verb, waits: true)
+      try write(plan, inputs: inputs, into: planFolder, validate)
+      withExtendedLifetime(owner) {}
     case .empty:
-      try publish(plan, inputs: inputs)
+      let owner = try FolderOwner(of: path, verb: Self.verb, waits: true)
+      try publish(plan, inputs: inputs, validate)
+      withExtendedLifetime(owner) {}
     }
     return .planned(plan)
   }
@@ -127,16 +136,21 @@ public struct DatasetFolder: Sendable {
   }
 
   /// Writes the plan under a name of its own and renames it: a plan is there whole or not at all.
-  private func publish(_ plan: DatasetPlan, inputs: some Sequence<PlannedInput>) throws {
+  private func publish(
+    _ plan: DatasetPlan,
+    inputs: some Sequence<PlannedInput>,
+    _ validate: () throws -> Void
+  ) throws {
     let draft = "\(work)/draft-\(UInt64.random(in: 0...UInt64.max))"
     // Made here and nowhere else: a late worker must not bring them back after `finish`.
     let shards = "\(path)/\(Self.shardPrefix(of: plan.settings))shards"
-    for folder in [draft, journal, shards] { try FileTree.makeFolder(folder) }
+    for folder in [draft, journal, shards] { try OutputFolder.make(folder) }
     do {
-      try write(plan, inputs: inputs, into: draft)
-      try FileTree.rename(draft, to: planFolder)
+      try write(plan, inputs: inputs, into: draft, validate)
+      try OutputFolder.rename(draft, to: planFolder)
+      try OutputFolder.synchronize(work)
     } catch {
-      FileTree.remove(draft)
+      try? OutputFolder.remove(draft)
       // Another process may have published first; whose plan it is decides.
       guard case .planned(let found)? = try? content() else { throw error }
       try check(found.digest == plan.digest, plan, settings: found.settings)
@@ -146,7 +160,8 @@ public struct DatasetFolder: Sendable {
   private func write(
     _ plan: DatasetPlan,
     inputs: some Sequence<PlannedInput>,
-    into folder: String
+    into folder: String,
+    _ validate: () throws -> Void
   ) throws {
     var rest = inputs.makeIterator()
     for shard in 0..<plan.shardCount {
@@ -157,6 +172,7 @@ public struct DatasetFolder: Sendable {
       }
       try FileTree.write(lines, to: inputsPath(ofShard: shard, in: folder))
     }
+    try validate()
     try FileTree.write(try CanonicalJSON.document(plan), to: "\(folder)/plan.json")
   }
 

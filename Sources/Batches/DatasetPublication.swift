@@ -5,6 +5,7 @@ public import Writers
 /// The output folder of an export: files come together in a hidden folder and appear when all are
 /// complete, `dataset.json` last.
 ///
+///     .tessera/lock        the run that works here
 ///     .tessera/export/     the files, until they are complete
 ///     .tessera/published   the names that were moved up, from the moment the first one is
 ///
@@ -13,70 +14,118 @@ public struct DatasetPublication {
   /// The output folder.
   public let path: String
 
-  private var work: String { "\(path)/.tessera" }
-  private var draft: String { "\(work)/export" }
-  private var record: String { "\(work)/published" }
+  private let owner: FolderOwner
+  /// Whether the folder is that of a plan, whose work stays where this one fails.
+  private let isPlanned: Bool
+
+  private var draft: String { "\(owner.work)/export" }
+  private var record: String { "\(owner.work)/published" }
+  private var manifestPath: String { "\(path)/\(manifestName)" }
+  private var manifestName: String { DatasetManifest.fileName }
 
   /// Takes a new or empty folder, or one that a killed export began.
   ///
-  /// - Throws: `DatasetFolderError` where the folder holds anything else, `FileError`.
+  /// - Throws: `DatasetFolderError` where the folder holds anything else, `OutputInUseError`,
+  ///   `FileError`.
   public init(_ path: String) throws {
-    self.path = DatasetFolder(path).path
-    if !FileTree.exists("\(self.path)/\(DatasetManifest.fileName)") { removeDebris() }
-    if let entry = try FileTree.entries(of: self.path).filter({ $0 != "lost+found" }).min() {
-      throw DatasetFolderError.foreign(folder: path, entry: entry)
+    let folder = DatasetFolder(path)
+    self.path = folder.path
+    isPlanned = false
+    // Nothing is made in a folder that is refused.
+    try Self.refuseForeign(in: folder, allowing: try Self.published(in: folder))
+    owner = try FolderOwner(of: folder.path, verb: "export")
+    do {
+      // Another run may have ended meanwhile.
+      try Self.refuseForeign(in: folder, allowing: try Self.published(in: folder))
+      try removeDraft()
+      try owner.clear()
+    } catch {
+      abandon()
+      throw error
     }
   }
 
   /// Works inside the folder of a plan, which has its shards in the hidden folder.
-  init(planned path: String) {
+  init(planned path: String, _ owner: FolderOwner) throws {
     self.path = path
-    removeDraft()
+    self.owner = owner
+    isPlanned = true
+    try removeDraft()
+  }
+
+  private static func refuseForeign(
+    in folder: DatasetFolder,
+    allowing names: Set<String>
+  ) throws {
+    let expected = names.union(["lost+found", FolderOwner.workName])
+    var entries = try FileTree.entries(of: folder.path).filter { !expected.contains($0) }
+    if try FileTree.exists(folder.planFolder) { entries.append(FolderOwner.workName) }
+    if let entry = entries.min() {
+      throw DatasetFolderError.foreign(folder: folder.path, entry: entry)
+    }
+  }
+
+  /// What a killed export had moved to its place, its manifest not among it.
+  private static func published(in folder: DatasetFolder) throws -> Set<String> {
+    let record = "\(folder.work)/published"
+    guard try !FileTree.exists(folder.manifestPath), try FileTree.exists(record) else { return [] }
+    let names = try FileTree.read(record).split(separator: UInt8(ascii: "\n"))
+    return Set(names.map { String(decoding: $0, as: UTF8.self) }.filter(SafePath.isInside))
   }
 
   /// Makes the hidden folder.
   public func begin() throws -> DatasetStage {
-    try FileTree.makeFolder(draft)
+    Interruption.add(draft)
+    if !isPlanned { Interruption.add(scaffold: path) }
+    try OutputFolder.make(draft)
     return DatasetStage(folder: draft)
   }
 
-  /// Moves everything to its place; the manifest last.
-  public func publish(_ manifest: DatasetManifest) throws {
+  /// Moves everything to its place, the manifest last, and removes what is hidden.
+  ///
+  /// - Parameters:
+  ///   - manifest: What it says.
+  ///   - stage: What ``begin()`` gave; all its files are finished.
+  /// - Throws: `FileError`.
+  public func publish(_ manifest: DatasetManifest, of stage: DatasetStage) throws {
     try FileTree.write(try manifest.document(), to: "\(draft)/\(manifestName)")
+    try stage.synchronize()
     let names = try FileTree.entries(of: draft).filter { $0 != manifestName }.sorted()
-    try FileTree.write(Array(names.joined(separator: "\n").utf8), to: record)
-    for name in names + [manifestName] {
-      // A plan left an empty folder of this name.
-      _ = unsafe rmdir("\(path)/\(name)")
-      try FileTree.rename("\(draft)/\(name)", to: "\(path)/\(name)")
+    try Interruption.protect {
+      try FileTree.write(Array(names.joined(separator: "\n").utf8), to: record)
+      for name in names {
+        // A plan left an empty folder of this name.
+        _ = unsafe rmdir("\(path)/\(name)")
+        try OutputFolder.rename("\(draft)/\(name)", to: "\(path)/\(name)")
+      }
+      try OutputFolder.synchronize(path)
+      try OutputFolder.rename("\(draft)/\(manifestName)", to: manifestPath)
+      try OutputFolder.synchronize(path)
+      keep()
+      try owner.finish()
     }
-    FileTree.remove(work)
   }
 
-  /// Removes what was written, after an error.
+  private func keep() {
+    Interruption.keep(draft)
+    if !isPlanned { Interruption.keep(path) }
+  }
+
+  /// Removes what was written, after an error; what cannot be removed, the next run removes.
   public func abandon() {
-    removeDraft()
-    _ = unsafe rmdir(work)
+    guard (try? FileTree.exists(manifestPath)) == false else { return }
+    try? removeDraft()
+    keep()
+    guard !isPlanned else { return }
+    try? owner.finish()
     _ = unsafe rmdir(path)
   }
 
-  private var manifestName: String { DatasetManifest.fileName }
-
-  private func removeDraft() {
-    if let names = try? FileTree.read(record) {
-      for name in names.split(separator: UInt8(ascii: "\n")) {
-        let name = String(decoding: name, as: UTF8.self)
-        if SafePath.isInside(name) { FileTree.remove("\(path)/\(name)") }
-      }
+  private func removeDraft() throws {
+    for name in try Self.published(in: DatasetFolder(path)) {
+      try OutputFolder.remove("\(path)/\(name)")
     }
-    FileTree.remove(record)
-    FileTree.remove(draft)
-  }
-
-  /// Removes what a killed export left; the work of a plan stays.
-  private func removeDebris() {
-    guard !FileTree.exists("\(work)/plan"), FileTree.exists(work) else { return }
-    removeDraft()
-    _ = unsafe rmdir(work)
+    try OutputFolder.remove(record)
+    try OutputFolder.remove(draft)
   }
 }

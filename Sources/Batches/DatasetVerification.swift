@@ -77,7 +77,7 @@ public struct DatasetVerification: Sendable {
       return hash == file.sha256
         ? nil : "has SHA-256 \(hash.prefix(12))… where the manifest says \(file.sha256.prefix(12))…"
     } catch let error as any ClassifiedError {
-      if let error = error as? FileError, error.isMachineFault { throw error }
+      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
       return "cannot be read: \(error)"
     }
   }
@@ -195,7 +195,7 @@ public struct SampleReencoding: Sendable {
         return try difference(sample.tensor("codes.npy"), again.codes)
       }
     } catch let error as any ClassifiedError {
-      if let error = error as? FileError, error.isMachineFault { throw error }
+      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
       return "\(error)"
     }
   }

@@ -4,10 +4,14 @@ import Writers
 
 /// The few calls that the plan and the journal make to the file system, each failing in its words.
 package enum FileTree {
-  /// Whether something has this name.
-  package static func exists(_ path: String) -> Bool {
+  /// Whether something of this name is there.
+  ///
+  /// - Throws: `FileError` where that cannot be found out: a mount that is gone is no empty folder.
+  package static func exists(_ path: String) throws(FileError) -> Bool {
     var status = stat()
-    return unsafe stat(path, &status) == 0
+    if unsafe stat(path, &status) == 0 { return true }
+    if [ENOENT, ENOTDIR].contains(errno) { return false }
+    throw FileError(operation: "look at", path: path, code: errno)
   }
 
   /// The size of a regular file, or nil where there is none.
@@ -19,41 +23,12 @@ package enum FileTree {
 
   /// The names in a folder; none where it does not exist.
   static func entries(of folder: String) throws(FileError) -> [String] {
-    guard let stream = unsafe opendir(folder) else {
-      if errno == ENOENT { return [] }
-      throw FileError(operation: "list the folder", path: folder, code: errno)
+    do {
+      return try FolderListing.names(of: folder)
+    } catch {
+      if error.code == ENOENT { return [] }
+      throw error
     }
-    defer { unsafe closedir(stream) }
-    var names: [String] = []
-    while let entry = unsafe readdir(stream) {
-      let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-        unsafe pointer.withMemoryRebound(to: CChar.self, capacity: Int(NAME_MAX) + 1) {
-          unsafe String(cString: $0)
-        }
-      }
-      if name != ".", name != ".." { names.append(name) }
-    }
-    return names
-  }
-
-  /// Makes a folder and those above it.
-  package static func makeFolder(_ path: String) throws(FileError) {
-    if unsafe mkdir(path, 0o777) == 0 { return }
-    let code = errno
-    if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
-      try makeFolder(String(path[..<slash]))
-      if unsafe mkdir(path, 0o777) == 0 || errno == EEXIST { return }
-      throw FileError(operation: "create the folder", path: path, code: errno)
-    }
-    var status = stat()
-    if code == EEXIST, unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      return
-    }
-    throw FileError(
-      operation: "create the folder",
-      path: path,
-      code: code == EEXIST ? ENOTDIR : code
-    )
   }
 
   static func read(_ path: String) throws(FileError) -> [UInt8] {
@@ -75,19 +50,8 @@ package enum FileTree {
 
   /// Writes a whole file: it appears complete or not at all.
   static func write(_ bytes: [UInt8], to path: String) throws {
-    var file = try AtomicFile(path: path)
+    var file = try AtomicFile(path: path, isShared: true)
     try file.write(bytes)
     try file.commit()
-  }
-
-  static func rename(_ path: String, to target: String) throws(FileError) {
-    guard unsafe Foundation.rename(path, target) == 0 else {
-      throw FileError(operation: "rename", path: path, code: errno)
-    }
-  }
-
-  /// Removes a file or a folder with all it holds; what is gone already is no failure.
-  package static func remove(_ path: String) {
-    try? FileManager.default.removeItem(atPath: path)
   }
 }

@@ -11,29 +11,39 @@ extension DatasetFolder {
   /// - Throws: `DatasetFolderError` where nothing was planned or a shard is missing.
   public func finish() throws -> DatasetManifest {
     switch try content() {
-    case .empty:
-      throw DatasetFolderError.notPlanned(folder: path)
+    case .empty: throw DatasetFolderError.notPlanned(folder: path)
     case .complete(let manifest):
-      clean()
+      if try FileTree.exists(work) {
+        try clean(try FolderOwner(of: path, verb: Self.verb, waits: true))
+      }
+      return manifest
+    case .planned:
+      return try finishAlone(try FolderOwner(of: path, verb: Self.verb, waits: true))
+    }
+  }
+
+  /// Finishes what no other run finishes at the same time; it may have done so before.
+  private func finishAlone(_ owner: FolderOwner) throws -> DatasetManifest {
+    switch try content() {
+    case .empty: throw DatasetFolderError.notPlanned(folder: path)
+    case .complete(let manifest):
+      try clean(owner)
       return manifest
     case .planned(let plan):
       let missing = try (0..<plan.shardCount).filter { try record(ofShard: $0) == nil }
       guard missing.isEmpty else {
         throw DatasetFolderError.unfinished(folder: path, shards: missing)
       }
-      do {
-        let manifest = try publishManifest(of: plan)
-        clean()
-        return manifest
-      } catch let error as FileError where error.code == ENOENT {
-        // Another run finished the same dataset meanwhile, and removed the records and partial files.
-        guard case .complete(let manifest) = try content() else { throw error }
-        return manifest
-      }
+      let manifest = try publishManifest(of: plan, owner)
+      try clean(owner)
+      return manifest
     }
   }
 
-  private func publishManifest(of plan: DatasetPlan) throws -> DatasetManifest {
+  private func publishManifest(
+    of plan: DatasetPlan,
+    _ owner: FolderOwner
+  ) throws -> DatasetManifest {
     guard let export = plan.settings.export else {
       return try writeManifest(of: plan, settings: plan.settings, into: path)
     }
@@ -52,7 +62,7 @@ extension DatasetFolder {
     }
     return try DatasetExport(format: format, settings: export, sequence: sequence).run(
       TokenDataset(path: native),
-      publication: DatasetPublication(planned: path)
+      publication: DatasetPublication(planned: path, owner)
     )
   }
 
@@ -102,7 +112,7 @@ extension DatasetFolder {
   /// Writes the indices over all shards, as `export` does; none where no shard has a sample.
   private func writeIndex(_ index: WebDatasetIndex) throws -> [DatasetFile] {
     guard !index.isEmpty else { return [] }
-    try FileTree.makeFolder("\(path)/\(WebDatasetIndex.energonFolder)")
+    try OutputFolder.make("\(path)/\(WebDatasetIndex.energonFolder)")
     return try index.documents().map { name, bytes in
       try FileTree.write(bytes, to: "\(path)/\(name)")
       return DatasetFile(name: name, bytes: bytes.count, sha256: FileDigest.sha256(of: bytes))
@@ -110,13 +120,14 @@ extension DatasetFolder {
   }
 
   /// Removes the plan, the journal and the partial files of runs that were killed.
-  private func clean() {
-    FileTree.remove(work)
-    for folder in [path, "\(path)/shards", "\(path)/\(WebDatasetIndex.energonFolder)"] {
-      for name in (try? FileTree.entries(of: folder)) ?? [] where name.hasPrefix(".partial-") {
-        FileTree.remove("\(folder)/\(name)")
+  private func clean(_ owner: FolderOwner) throws {
+    for folder in [path, "\(path)/shards", "\(path)/\(WebDatasetIndex.energonFolder)"]
+    where try FileTree.exists(folder) {
+      for name in try FileTree.entries(of: folder) where name.hasPrefix(AtomicFile.partialPrefix) {
+        try OutputFolder.remove("\(folder)/\(name)")
       }
     }
+    try owner.finish()
   }
 }
 

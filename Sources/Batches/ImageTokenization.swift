@@ -55,7 +55,9 @@ public struct ImageTokenization: Sendable {
       }
       stage = .decode
       let pixels = try times.measure(.pixels) {
-        try preprocessing.image(from: bytes, limits: limits)
+        try LibraryCrash.naming(input.image.source, library: .image) {
+          try preprocessing.image(from: bytes, limits: limits)
+        }
       }
       stage = .encode
       let views = augmentation.views(of: pixels.image, crop: crop)
@@ -68,7 +70,7 @@ public struct ImageTokenization: Sendable {
         }
       )
     } catch let error as any ClassifiedError {
-      if let error = error as? FileError, error.isMachineFault { throw error }
+      if error.isMachineFault { throw error }
       return .rejected(input.image.rejection(stage, error))
     }
   }
@@ -130,11 +132,7 @@ public struct ImageTokenization: Sendable {
     let bytes = try input.image.bytes(maximumBytes: limits.bytes)
     // The plan's digest covers the size: another file would make this another dataset.
     guard bytes.count == input.size else {
-      throw ImageInputError(
-        source: input.image.source,
-        reason: "\(bytes.count) bytes, not the \(input.size.map(String.init) ?? "unknown") of the "
-          + "plan: it changed meanwhile; tokenize into a new folder"
-      )
+      throw ChangedInputError(source: input.image.source, bytes: bytes.count, planned: input.size)
     }
     return bytes
   }
@@ -168,7 +166,15 @@ extension TokenizerIdentity {
   }
 }
 
-extension FileError {
-  /// Whether another attempt may succeed: the machine ran out of something, or its disk failed.
-  var isMachineFault: Bool { [EMFILE, ENFILE, ENOMEM, EIO, ESTALE, EINTR].contains(code) }
+/// An input that is another file than the plan saw: no word on its content.
+struct ChangedInputError: ClassifiedError {
+  let source: String
+  let bytes: Int
+  let planned: Int?
+
+  var kind: FailureKind { .inputOutput }
+  var description: String {
+    "\(source): \(bytes) bytes, not the \(planned.map(String.init) ?? "unknown number") of the plan: it "
+      + "changed meanwhile; put it back, or tokenize into a new folder"
+  }
 }

@@ -35,6 +35,21 @@ public struct PlannedInput: Codable, Hashable, Sendable {
     }
   }
 
+  /// Why the size is not known: the place cannot be looked at now.
+  ///
+  /// No part of the plan.
+  public var problem: FileError? {
+    guard size == nil else { return nil }
+    let path: String
+    switch image.location {
+    case .file(let root): path = root + "/" + image.source
+    case .path(let file): path = file
+    case .member, .refused: return nil
+    }
+    return FileTree.size(of: path) == nil
+      ? FileError(operation: "look at", path: path, code: errno == 0 ? ENOENT : errno) : nil
+  }
+
   /// Looks at an image without opening it, and makes its place independent of the current folder.
   public init(_ image: ImageInput, caption: String? = nil) {
     self.caption = caption

@@ -25,7 +25,7 @@ public struct ShardRecord: Codable, Hashable, Sendable {
 extension DatasetFolder {
   /// The journal's record of a shard whose file is there as recorded, or nil: it is to be run.
   public func record(ofShard index: Int) throws -> ShardRecord? {
-    guard FileTree.exists(recordPath(ofShard: index)) else { return nil }
+    guard try FileTree.exists(recordPath(ofShard: index)) else { return nil }
     let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
     let files = [record.shard.file] + (record.offsets.map { [$0] } ?? [])
     return files.allSatisfy { FileTree.size(of: "\(path)/\($0.name)") == $0.bytes } ? record : nil

@@ -12,3 +12,5 @@ ssize_t cfiles_copy(int source, int64_t source_offset, int target, int64_t offse
 void cfiles_start_writing(int file, int64_t offset, int64_t count) {
   sync_file_range(file, offset, count, SYNC_FILE_RANGE_WRITE);
 }
+
+int cfiles_synchronize_all(int file) { return syncfs(file); }

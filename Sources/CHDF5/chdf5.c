@@ -10,6 +10,8 @@ typedef H5O_info1_t object_info;
 typedef H5O_info_t object_info;
 #endif
 
+void chdf5_stay_at_exit(void) { H5dont_atexit(); }
+
 // MARK: Walking
 
 typedef struct {
@@ -124,6 +126,7 @@ bool chdf5_find_object(hid_t group, const char *name, chdf5_object *kind, uint64
 typedef struct {
   char outer[160];
   char inner[320];
+  int code;
 } failure;
 
 static void copy_line(char *line, size_t capacity, const char *text) {
@@ -136,18 +139,31 @@ static void copy_line(char *line, size_t capacity, const char *text) {
   line[length] = '\0';
 }
 
+// The number that the library puts into its words on a failed call to the system, after the file's name.
+static int system_error(const char *text) {
+  static const char mark[] = "errno = ";
+  int code = 0;
+  while ((text = strstr(text, mark))) {
+    text += sizeof mark - 1;
+    code = atoi(text);
+  }
+  return code;
+}
+
 static herr_t keep_message(unsigned depth, const H5E_error2_t *error, void *data) {
   failure *self = data;
   if (error->desc == NULL) return 0;
   if (depth == 0) copy_line(self->outer, sizeof self->outer, error->desc);
   copy_line(self->inner, sizeof self->inner, error->desc);
+  int code = system_error(error->desc);
+  if (code > 0) self->code = code;
   return 0;
 }
 
-void chdf5_describe_failure(char *text, size_t capacity) {
-  failure self = {"", ""};
+int chdf5_describe_failure(char *text, size_t capacity) {
+  failure self = {"", "", 0};
   text[0] = '\0';
-  if (H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_message, &self) < 0) return;
+  if (H5Ewalk2(H5E_DEFAULT, H5E_WALK_DOWNWARD, keep_message, &self) < 0) return 0;
   H5Eclear2(H5E_DEFAULT);
   bool both = strcmp(self.outer, self.inner) != 0;
   const char *parts[] = {self.outer, both ? ": " : "", both ? self.inner : ""};
@@ -158,6 +174,7 @@ void chdf5_describe_failure(char *text, size_t capacity) {
     used += length;
   }
   text[used] = '\0';
+  return self.code;
 }
 
 void chdf5_close_keeping_failure(hid_t list) {

@@ -71,6 +71,10 @@ static hid_t make_access(void) {
     release(access);
     return H5I_INVALID_HID;
   }
+#if H5_VERSION_GE(1, 10, 7)
+  // The caller holds the file's lock through a descriptor of its own.
+  H5Pset_file_locking(access, false, true);
+#endif
   return access;
 }
 
@@ -93,6 +97,16 @@ hid_t chdf5_reopen(const char *path) {
   hid_t file = H5Fopen(path, H5F_ACC_RDWR, access);
   release(access);
   return file;
+}
+
+bool chdf5_close(hid_t file) {
+  bool done = H5Fflush(file, H5F_SCOPE_LOCAL) >= 0;
+  if (done) return H5Fclose(file) >= 0;
+  // Why it could not be written, not what closing says of it.
+  hid_t stack = H5Eget_current_stack();
+  H5Fclose(file);
+  if (stack >= 0) H5Eset_current_stack(stack);
+  return false;
 }
 
 // MARK: Objects

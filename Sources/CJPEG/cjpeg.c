@@ -62,6 +62,7 @@ static void fail_by_library(j_common_ptr info) {
     case JERR_SOF_UNSUPPORTED:
       fail(self, cjpeg_unsupported, process_name(info->err->msg_parm.i[0]));
     case JERR_OUT_OF_MEMORY:
+      fail(self, cjpeg_no_memory, "no memory for libjpeg");
     case JERR_NO_BACKING_STORE:
       fail(self, cjpeg_over_limit, "the picture needs more working memory than the limit");
     default:

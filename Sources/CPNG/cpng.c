@@ -30,7 +30,9 @@ static _Noreturn void fail(coder *self, cpng_reason reason, const char *text) {
 }
 
 static void fail_by_library(png_structp png, png_const_charp text) {
-  fail(png_get_error_ptr(png), cpng_malformed, text);
+  // libpng has no numbers for its errors.
+  bool is_memory = strstr(text, "memory") != NULL;
+  fail(png_get_error_ptr(png), is_memory ? cpng_no_memory : cpng_malformed, text);
 }
 
 static void ignore_warning(png_structp png, png_const_charp text) {

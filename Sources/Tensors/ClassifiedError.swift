@@ -18,3 +18,12 @@ public protocol ClassifiedError: Error, CustomStringConvertible, Sendable {
   /// The kind of failure, which decides the exit code.
   var kind: FailureKind { get }
 }
+
+extension ClassifiedError {
+  /// Whether the machine is at fault, and not what was read: another attempt may succeed.
+  ///
+  /// Only what is wrong with an input's content rejects it: malformed or unsafe data, a mismatch with
+  /// the rules, a number beyond a limit. A file that cannot be opened or read, a mount that is gone, a
+  /// want of memory or of descriptors say nothing of it: the run stops and may be continued.
+  public var isMachineFault: Bool { kind == .inputOutput }
+}

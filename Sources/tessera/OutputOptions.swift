@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Readers
 
 /// How a verb reports: what every verb with a summary offers.
@@ -17,13 +16,6 @@ struct OutputOptions: ParsableArguments {
 
   /// Prints the summary for a program, where it was asked for.
   func report(_ summary: some Encodable) throws {
-    if json { FileHandle.standardOutput.write(Data(try CanonicalJSON.document(summary))) }
-  }
-}
-
-/// Standard error: progress, summaries and errors, never data.
-enum StandardError {
-  static func write(_ text: String) {
-    FileHandle.standardError.write(Data(text.utf8))
+    if json { try StandardOutput.writeDocument(summary) }
   }
 }

@@ -1,7 +1,9 @@
 import ArgumentParser
+import CProcess
 import Foundation
 import Readers
 import Tensors
+import Writers
 
 @main
 struct Tessera: AsyncParsableCommand {
@@ -26,23 +28,49 @@ struct Tessera: AsyncParsableCommand {
   static let version = "0.1.0"
 
   static func main() async {
+    StandardStream.prepare()
     // A file beyond the user's size limit is an error to report and clean up after, not a signal.
     signal(SIGXFSZ, SIG_IGN)
-    HDF5Checkpoint.endProcessOnLibraryCrash()
+    LibraryCrash.endProcess()
+    precondition(cprocess_is_checked() >= 0, "linked")
+    let arguments = (1..<max(1, cprocess_argument_count())).compactMap { index in
+      unsafe cprocess_argument(index).map { unsafe String(cString: $0) }
+    }
+    TerminationSignals.watch()
     do {
-      try refuseRemoteLocations()
-      var command = try parseAsRoot()
+      try refuseRemoteLocations(in: arguments)
+      var command = try parseAsRoot(arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
         try command.run()
       }
-    } catch let error as any ClassifiedError {
-      FileHandle.standardError.write(Data("Error: \(error.description.oneLine)\n".utf8))
-      exit(withError: ExitCode(error.kind.rawValue))
     } catch {
-      exit(withError: error)
+      end(for: error)
     }
+  }
+
+  /// Says what ended the run and exits with the code of its kind.
+  private static func end(for error: any Error) -> Never {
+    // A signal that takes files away is the cause of what failed then.
+    Interruption.yieldToSignal()
+    if let error = error as? any ClassifiedError {
+      StandardError.write("Error: \(error.description.oneLine)\n")
+      exit(withError: ExitCode(error.kind.rawValue))
+    }
+    let text = fullMessage(for: error)
+    guard !text.isEmpty else { exit(withError: error) }
+    guard exitCode(for: error) == .success else {
+      StandardError.write(text + "\n")
+      exit(withError: exitCode(for: error))
+    }
+    // The help that was asked for.
+    do {
+      try StandardOutput.print(text)
+    } catch {
+      end(for: error)
+    }
+    exit(withError: ExitCode.success)
   }
 }
 
@@ -59,8 +87,8 @@ extension Tessera {
     }
   }
 
-  private static func refuseRemoteLocations() throws {
-    for argument in CommandLine.arguments.dropFirst() {
+  private static func refuseRemoteLocations(in arguments: [String]) throws {
+    for argument in arguments {
       guard let scheme = RemoteLocation.scheme(in: argument) else { continue }
       throw RemoteLocationError(argument: argument, scheme: scheme)
     }
@@ -70,7 +98,7 @@ extension Tessera {
 extension String {
   /// The text with control characters escaped: names from a file stay on one line and steer no
   /// terminal.
-  fileprivate var oneLine: String {
+  var oneLine: String {
     unicodeScalars.reduce(into: "") { text, scalar in
       let isControl = scalar.properties.generalCategory == .control
       text += isControl ? scalar.escaped(asASCII: true) : String(scalar)

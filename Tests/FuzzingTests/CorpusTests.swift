@@ -53,7 +53,7 @@ import Testing
   func `kept inputs are read or refused`(name: String) async {
     await #expect(processExitsWith: .success) { [name] in
       guard let target = FuzzTarget.all.first(where: { $0.name == name }) else { exit(64) }
-      if target.usesHDF5 { HDF5Checkpoint.endProcessOnLibraryCrash() }
+      if target.usesHDF5 { LibraryCrash.endProcess() }
       let folder = try FuzzFolder()
       var accepted = 0
       for (index, input) in try CorpusTests.inputs(of: target).enumerated() {

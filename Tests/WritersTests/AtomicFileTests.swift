@@ -67,15 +67,59 @@ import Writers
         try file.write(Array(name.utf8))
         try set.add(file)
       }
+      let last = try AtomicFile(path: "\(folder.path)/c")
       #expect(folder.names.allSatisfy { $0.hasPrefix(".partial-") })
       // A folder in the way of the second name makes its rename fail.
       try FileManager.default.createDirectory(
         atPath: "\(folder.path)/b",
         withIntermediateDirectories: false
       )
-      try set.commit()
+      try set.commit(with: last)
     }
     #expect(throws: FileError.self) { try commit() }
     #expect(folder.names == ["b"])
+  }
+
+  @Test func `what a killed run left is taken over, what another run writes is refused`() throws {
+    var names: [String] = []
+    do {
+      var first = try AtomicFile(path: output)
+      names = folder.names
+      try first.write([1, 2, 3])
+      #expect(throws: OutputInUseError(output: output, verb: nil)) {
+        _ = try AtomicFile(path: output)
+      }
+      _ = consume first
+    }
+    #expect(names.count == 1 && folder.names.isEmpty)
+    _ = try folder.write([7, 7, 7, 7], to: names[0])
+    var second = try AtomicFile(path: output)
+    try second.write([8])
+    try second.commit()
+    #expect(folder.names == ["out.bin"])
+    #expect(folder.bytes(of: "out.bin") == [8])
+  }
+
+  @Test func `runs that write the same bytes may share an output`() throws {
+    var first = try AtomicFile(path: output, isShared: true)
+    var second = try AtomicFile(path: output, isShared: true)
+    try first.write([5])
+    try second.write([5])
+    try first.commit()
+    try second.commit()
+    #expect(folder.names == ["out.bin"])
+  }
+
+  @Test func `older files of a set are gone before new ones appear, others of it too`() throws {
+    for name in ["a", "c", "older"] { _ = try folder.write([0], to: name) }
+    var set = AtomicFileSet()
+    var file = try AtomicFile(path: "\(folder.path)/a")
+    try file.write([1])
+    try set.add(file)
+    let last = try AtomicFile(path: "\(folder.path)/c")
+    try set.commit(with: last, replacing: ["\(folder.path)/older"])
+    #expect(folder.names == ["a", "c"])
+    #expect(folder.bytes(of: "a") == [1])
+    #expect(folder.bytes(of: "c")?.isEmpty == true)
   }
 }

@@ -9,3 +9,7 @@ ssize_t cfiles_copy(int source, int64_t source_offset, int target, int64_t offse
 
 // Has the disk start with bytes that were written, so that a later fsync finds them done; a hint without a result.
 void cfiles_start_writing(int file, int64_t offset, int64_t count);
+
+// Writes out all of the file system that holds an open file or folder. 0, or -1 with errno set where anything
+// written since it was opened could not be stored.
+int cfiles_synchronize_all(int file);

@@ -13,13 +13,8 @@
 // library alone, never from plug-ins that the file asks for.
 hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length);
 
-// For a program, once at its start: a crash between chdf5_enter and chdf5_leave, on the thread that
-// called them, ends the process with one line on standard error and exit code 3.
-void chdf5_end_on_crash(void);
-
-// Marks the calls that read `file`, for chdf5_end_on_crash.
-void chdf5_enter(const char *file);
-void chdf5_leave(void);
+// For a program, once at its start: after a crash the library must not tidy up at exit.
+void chdf5_stay_at_exit(void);
 
 // A new empty file in memory, for chdf5_open to read what the caller writes into it; negative with
 // errno set on failure. The caller closes it.
@@ -73,8 +68,9 @@ bool chdf5_copy_attributes(
     chdf5_visitor wants);
 
 // The library's words on the failure of the last call of this thread, on one line: the outermost
-// message, then the cause. Ends with a zero byte; empty where the library said nothing.
-void chdf5_describe_failure(char *text, size_t capacity);
+// message, then the cause. Ends with a zero byte; empty where the library said nothing. Returns the
+// system's error number where a call to the system failed, else 0.
+int chdf5_describe_failure(char *text, size_t capacity);
 
 // Closes a property list without losing the words on an earlier failure, as any other call would.
 void chdf5_close_keeping_failure(hid_t list);
@@ -115,6 +111,9 @@ hid_t chdf5_create(const char *path);
 
 // Opens a file that chdf5_create made, to add to it; negative on failure.
 hid_t chdf5_reopen(const char *path);
+
+// Writes out all that the library holds of a file and closes it. False where that failed: the file is not whole.
+bool chdf5_close(hid_t file);
 
 // Adds a dataset in one run, whose data are not written; groups on the way are made. `offset` is where
 // its bytes lie, 0 where it has none.

@@ -13,6 +13,7 @@ typedef enum {
   cjpeg_truncated,    // the file ends before its picture does
   cjpeg_unsupported,  // a process that libjpeg-turbo or an RGB picture cannot hold
   cjpeg_over_limit,   // more pixels, memory or scans than the caller allows
+  cjpeg_no_memory,    // the system refused memory
 } cjpeg_reason;
 
 typedef struct {

@@ -31,13 +31,15 @@ extension ExactOriginals {
   ///   - source: What was converted.
   ///   - result: The result's file, or the index of its shards.
   ///   - toolVersion: The version of the program.
+  ///   - isReplacingOthers: Whether a file that no conversion wrote is replaced.
   /// - Returns: The path of the file.
   /// - Throws: The readers' errors, `FileError`, `CheckpointWriterError`.
   public static func write(
     _ rounded: [String: [String]],
     of source: any CheckpointReader,
     beside result: String,
-    toolVersion: String
+    toolVersion: String,
+    isReplacingOthers: Bool = true
   ) async throws -> String {
     let written = try Checkpoint.open(result)
     let present = Dictionary(written.tensors.map { ($0.name, $0) }) { first, _ in first }
@@ -65,6 +67,7 @@ extension ExactOriginals {
       toolVersion: toolVersion
     )
     conversion.isHashingSource = false
+    conversion.isReplacingOthers = isReplacingOthers
     let text = try CanonicalJSON.line(results).dropLast()
     conversion.additionalMetadata[key] = String(decoding: text, as: UTF8.self)
     let path = path(beside: result)

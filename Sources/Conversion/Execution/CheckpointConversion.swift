@@ -94,50 +94,124 @@ public struct CheckpointConversion: Sendable {
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> [String] {
     let sharding = SafetensorsSharding(tensors(in: format), byteLimit: shardByteLimit)
-    let shards = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
-    let files = shards + [sharding.indexPath(under: path)].compactMap { $0 }
-    for file in files { try AtomicFile.checkTarget(file, inputs: sourceFiles) }
+    let indexPath = sharding.indexPath(under: path)
+    let files = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
+    let beside = companionPaths(besides: path)
+    let all = files + (indexPath.map { [$0] } ?? []) + beside
+    let obsolete = try OlderOutput(of: path, format: format).files(besides: all)
+    for file in all { try AtomicFile.checkTarget(file, inputs: sourceFiles) }
     if !isReplacingOthers {
-      try ReplacedOutput.check(files, companions: companionPaths(besides: path))
+      let own = files + [indexPath].compactMap { $0 } + obsolete
+      try ReplacedOutput.check(own, companions: beside)
     }
-    // One core hashes the source while another copies; the headers wait for the hash.
+    let filling = Filling(self, format, quantized)
+    if let indexPath {
+      try await write(sharding, under: path, indexPath, filling, obsolete, progress)
+    } else {
+      try await write(sharding.shards[0], to: path, filling, obsolete, progress)
+    }
+    Interruption.explain { "'\(indexPath ?? path)' is complete" }
+    return all
+  }
+
+  /// Writes one file and what stands beside it; the file appears last.
+  private func write(
+    _ tensors: [TensorInfo],
+    to path: String,
+    _ filling: Filling,
+    _ obsolete: [String],
+    _ progress: (Int) -> Void
+  ) async throws {
+    // One core hashes the source while another copies; the header waits for the hash.
+    async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
+    var set = AtomicFileSet()
+    let file = try filling.file(of: tensors, at: path, progress)
+    try addCompanions(besides: path, to: &set)
+    let final = metadata(filling.kept.strings, sourceHash: try await sourceHash)
+    let finished = try file.finished(metadata: final)
+    try set.commit(with: finished, replacing: obsolete)
+  }
+
+  /// Writes several shards and what stands beside them; their index appears last.
+  private func write(
+    _ sharding: SafetensorsSharding,
+    under path: String,
+    _ indexPath: String,
+    _ filling: Filling,
+    _ obsolete: [String],
+    _ progress: (Int) -> Void
+  ) async throws {
+    // The index stands for all of them: another run to the same name is refused from the start.
+    var index = try AtomicFile(path: indexPath, reading: sourceFiles)
     async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
     var set = AtomicFileSet()
     var open: [OpenShard] = []
     var finished = 0
-    var done = 0
-    let outputs = Dictionary(uniqueKeysWithValues: plan.outputs.map { ($0.tensor.name, $0) })
-    let buffers = TransferBuffers(reading: checkpoint)
-    let kept = MetadataTransfer(from: checkpoint, plan, to: format, quantized: quantized)
     for (number, tensors) in sharding.shards.enumerated() {
-      let draft = metadata(kept.strings, sourceHash: SourceHash.placeholder)
-      let layout = try format.layout(
-        of: tensors,
-        metadata: draft,
-        gguf: kept.gguf,
-        kerasNames: plan.kerasNames,
-        attributes: attributes(of: tensors, in: format)
-      )
       let file = sharding.path(of: number, under: path)
-      var shard = try CheckpointFile(path: file, layout: layout, reading: sourceFiles)
-      try fill(&shard, with: outputs, buffers) { count in
-        done += count
-        progress(done)
-      }
-      open.append(OpenShard(shard))
+      open.append(OpenShard(try filling.file(of: tensors, at: file, progress)))
       guard open.count - finished == OpenShard.most else { continue }
-      let final = metadata(kept.strings, sourceHash: try await sourceHash)
+      let final = metadata(filling.kept.strings, sourceHash: try await sourceHash)
       try set.add(open[finished].finished(metadata: final))
       finished += 1
     }
     for shard in open[finished...] {
-      let final = metadata(kept.strings, sourceHash: try await sourceHash)
+      let final = metadata(filling.kept.strings, sourceHash: try await sourceHash)
       try set.add(shard.finished(metadata: final))
     }
-    let others = try add(sharding.index(under: path), at: sharding.indexPath(under: path), to: &set)
-    let beside = try addCompanions(besides: path, to: &set)
-    try set.commit()
-    return shards + others + beside
+    try addCompanions(besides: path, to: &set)
+    try index.write(Array(sharding.index(under: path).utf8))
+    try set.commit(with: index, replacing: obsolete)
+  }
+
+  /// Makes and fills the files of one run.
+  private final class Filling {
+    private let conversion: CheckpointConversion
+    private let format: CheckpointFormat
+    /// What the source says beside its tensors.
+    let kept: MetadataTransfer
+    private let outputs: [String: ConversionPlan.Output]
+    private let buffers: TransferBuffers
+    private var done = 0
+
+    init(
+      _ conversion: CheckpointConversion,
+      _ format: CheckpointFormat,
+      _ quantized: Set<String>
+    ) {
+      self.conversion = conversion
+      self.format = format
+      let plan = conversion.plan
+      kept = MetadataTransfer(
+        from: conversion.checkpoint,
+        plan,
+        to: format,
+        quantized: quantized
+      )
+      outputs = Dictionary(uniqueKeysWithValues: plan.outputs.map { ($0.tensor.name, $0) })
+      buffers = TransferBuffers(reading: conversion.checkpoint)
+    }
+
+    /// A file with all its data, whose header waits for the hash of the source.
+    func file(
+      of tensors: [TensorInfo],
+      at path: String,
+      _ progress: (Int) -> Void
+    ) throws -> CheckpointFile {
+      let layout = try format.layout(
+        of: tensors,
+        metadata: conversion.metadata(kept.strings, sourceHash: SourceHash.placeholder),
+        gguf: kept.gguf,
+        kerasNames: conversion.plan.kerasNames,
+        attributes: conversion.attributes(of: tensors, in: format)
+      )
+      var file = try CheckpointFile(path: path, layout: layout, reading: conversion.sourceFiles)
+      try conversion.fill(&file, with: outputs, buffers) { count in
+        done += count
+        progress(done)
+      }
+      return file
+    }
   }
 
   private func fill(
@@ -153,37 +227,13 @@ public struct CheckpointConversion: Sendable {
     }
   }
 
-  /// Adds the index of several shards, where there is one.
-  private func add(
-    _ index: @autoclosure () -> String,
-    at path: String?,
-    to set: inout AtomicFileSet
-  ) throws -> [String] {
-    guard let path else { return [] }
-    var file = try AtomicFile(path: path, reading: sourceFiles)
-    try file.write(Array(index().utf8))
-    try set.add(file)
-    return [path]
-  }
-
-  private func addCompanions(besides path: String, to set: inout AtomicFileSet) throws -> [String] {
-    let files = companionPaths(besides: path)
-    for (companion, name) in zip(companions, files) {
-      try Self.makeFolders(of: companion.name, in: String(name.dropLast(companion.name.count)))
-      var file = try AtomicFile(path: name, reading: sourceFiles)
+  private func addCompanions(besides path: String, to set: inout AtomicFileSet) throws {
+    for companion in companions {
+      let path = AtomicFile.sibling(companion.name, of: path)
+      if let slash = path.lastIndex(of: "/") { try OutputFolder.make(String(path[..<slash])) }
+      var file = try AtomicFile(path: path, reading: sourceFiles)
       try companion.write(to: &file)
       try set.add(file)
-    }
-    return files
-  }
-
-  /// Makes the folders in which a companion stands.
-  private static func makeFolders(of name: String, in folder: String) throws(FileError) {
-    let parts = name.split(separator: "/").dropLast()
-    for count in parts.indices {
-      let path = folder + parts[...count].joined(separator: "/")
-      guard unsafe mkdir(path, 0o777) != 0, errno != EEXIST else { continue }
-      throw FileError(operation: "create the folder", path: path, code: errno)
     }
   }
 

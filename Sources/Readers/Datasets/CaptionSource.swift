@@ -67,8 +67,9 @@ public struct CaptionLookup: Sendable {
 
   /// The caption of an image; empty where there is none.
   ///
-  /// - Throws: ``ImageInputError`` where there is one that cannot be used.
-  public func caption(of input: ImageInput) throws(ImageInputError) -> String {
+  /// - Throws: ``ImageInputError`` where there is one that cannot be used, `FileError` where this machine
+  ///   cannot read it.
+  public func caption(of input: ImageInput) throws -> String {
     if let manifest {
       do throws(CaptionFault) {
         return try Self.find(input, in: manifest) ?? ""
@@ -92,6 +93,7 @@ public struct CaptionLookup: Sendable {
         guard let bytes = try Self.read(file, part) else { continue }
         return try Self.text(of: bytes, isJSON: name.hasSuffix(".json"))
       } catch {
+        if let error = error as? FileError, !error.isAboutPath { throw error }
         let last = name.split(separator: "/").last ?? ""
         let cause = (error as? TextFileError)?.reason ?? "\(error)"
         throw ImageInputError(source: input.source, reason: "its caption \(last): \(cause)")

@@ -1,4 +1,5 @@
 import CHDF5
+import Foundation
 package import Tensors
 
 /// What the rows of a dataset in HDF5 are.
@@ -33,7 +34,8 @@ package enum HDF5RowKind: Sendable {
 /// An HDF5 file being written, a dataset a column.
 package final class HDF5RowFile {
   private let path: String
-  private let file: hid_t
+  /// Negative once it is closed.
+  private var file: hid_t
   private var datasets: [(id: hid_t, kind: HDF5RowKind)] = []
 
   /// Creates the file.
@@ -71,7 +73,7 @@ package final class HDF5RowFile {
   ///   - sizes: The bytes of each row.
   ///   - start: The rows that the column has.
   ///   - index: The column.
-  /// - Throws: `HDF5Error` where the library cannot write them.
+  /// - Throws: `FileError` where the library cannot write them.
   package func append(_ data: [UInt8], sizes: [Int], from start: Int, to index: Int) throws {
     let (id, kind) = datasets[index]
     let isWritten = HDF5.perform(on: path) {
@@ -88,20 +90,34 @@ package final class HDF5RowFile {
     guard isWritten else { throw failure() }
   }
 
-  /// Closes the file; false where the last bytes could not be written.
+  /// Closes the file.
+  ///
+  /// - Throws: `FileError` where the last bytes could not be written.
   package func close() throws {
     let (file, ids) = (file, datasets.map(\.id))
-    datasets = []
+    (datasets, self.file) = ([], -1)
     let isClosed = HDF5.perform(on: path) {
       var isClosed = true
       for id in ids where H5Dclose(id) < 0 { isClosed = false }
-      return H5Fclose(file) >= 0 && isClosed
+      return chdf5_close(file) && isClosed
     }
     guard isClosed else { throw failure() }
   }
 
-  private func failure() -> HDF5Error {
-    HDF5.perform(on: path) { HDF5Error.afterFailure(to: "write", file: path) }
+  deinit {
+    let (file, ids) = (file, datasets.map(\.id))
+    guard file >= 0 else { return }
+    HDF5.perform(on: path) {
+      for id in ids { _ = H5Dclose(id) }
+      _ = chdf5_close(file)
+    }
+  }
+
+  /// What ended the last call; writing fails because of the machine, whatever the library says.
+  private func failure() -> FileError {
+    let failure = HDF5.perform(on: path) { HDF5.failure(of: "write", on: path) }
+    return failure.system
+      ?? FileError(operation: "write (\(failure.words))", path: path, code: EIO)
   }
 }
 

@@ -20,6 +20,12 @@ public struct FileError: ClassifiedError, Hashable {
   /// Always a failure of input or output.
   public var kind: FailureKind { .inputOutput }
 
+  /// Whether the error says what the path names, as the next attempt will find it again: nothing, or no
+  /// regular file.
+  public var isAboutPath: Bool {
+    [ENOENT, ENOTDIR, ELOOP, ENAMETOOLONG, EISDIR, EINVAL, EFBIG].contains(code)
+  }
+
   /// One sentence with the system's reason.
   public var description: String {
     "\(path): could not \(operation): \(unsafe String(cString: strerror(code)))"

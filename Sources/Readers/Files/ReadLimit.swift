@@ -1,6 +1,6 @@
 /// The most bytes of files that are read as a whole: one table, so that all who read a file agree.
 package enum ReadLimit {
-  /// Manifests and indices, with a line a shard: millions of shards.
+  /// Manifests and indices, with one line per shard: millions of shards.
   package static let manifest = 1 << 30
   /// The description of a tokenizer or a quantizer.
   package static let description = 1 << 20

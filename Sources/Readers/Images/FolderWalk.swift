@@ -53,11 +53,15 @@ struct FolderWalk {
         unsafe Array(name.prefix { $0 != 0 })
       }
       if bytes == [UInt8(ascii: ".")] || bytes == Array("..".utf8) { continue }
-      note(bytes, in: prefix, folders: &folders)
+      try note(bytes, in: prefix, folders: &folders)
     }
   }
 
-  private mutating func note(_ bytes: [UInt8], in prefix: String, folders: inout [String]) {
+  private mutating func note(
+    _ bytes: [UInt8],
+    in prefix: String,
+    folders: inout [String]
+  ) throws(FileError) {
     let name = String(decoding: bytes, as: UTF8.self)
     let relative = prefix + name
     let isImage = ImageInputs.isImageName(name)
@@ -68,18 +72,24 @@ struct FolderWalk {
     }
     var status = stat()
     guard unsafe lstat(root + "/" + relative, &status) == 0 else {
+      guard errno == ENOENT else {
+        throw FileError(operation: "look at", path: root + "/" + relative, code: errno)
+      }
       if isImage { files.append(File(path: relative, refusal: "it vanished while listed")) }
       return
     }
     switch status.st_mode & S_IFMT {
     case S_IFDIR: folders.append(relative + "/")
-    case S_IFLNK: noteLink(relative, isImage: isImage)
-    default: if isImage { files.append(File(path: relative, refusal: nil)) }
+    case S_IFLNK: try noteLink(relative, isImage: isImage)
+    case S_IFREG: if isImage { files.append(File(path: relative, refusal: nil)) }
+    default: if isImage { files.append(File(path: relative, refusal: "no regular file")) }
     }
   }
 
-  private mutating func noteLink(_ relative: String, isImage: Bool) {
+  private mutating func noteLink(_ relative: String, isImage: Bool) throws(FileError) {
     let target = Self.realPath(root + "/" + relative)
+    let error = FileError(operation: "follow the link", path: root + "/" + relative, code: errno)
+    guard target != nil || error.isAboutPath else { throw error }
     var status = stat()
     if unsafe stat(root + "/" + relative, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
       notes.append("\(root)/\(relative): a linked folder, not entered; name it as an input")

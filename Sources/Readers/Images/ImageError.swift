@@ -12,6 +12,8 @@ public struct ImageError: ClassifiedError, Hashable {
     case unsupported
     /// More pixels, bytes or working memory than `ImageLimits` allow.
     case overLimit
+    /// The system refused memory: no word on the file.
+    case noMemory
     /// The picture is sound but does not fit the preprocessing rule.
     case unfit
   }
@@ -27,8 +29,15 @@ public struct ImageError: ClassifiedError, Hashable {
     self.detail = detail
   }
 
-  /// A picture that does not fit the rule is a mismatch, everything else malformed or unsafe input.
-  public var kind: FailureKind { cause == .unfit ? .mismatch : .malformedInput }
+  /// A picture that does not fit the rule is a mismatch, a want of memory the machine's fault,
+  /// everything else malformed or unsafe input.
+  public var kind: FailureKind {
+    switch cause {
+    case .unfit: .mismatch
+    case .noMemory: .inputOutput
+    case .malformed, .truncated, .unsupported, .overLimit: .malformedInput
+    }
+  }
 
   /// The detail and what to do about it.
   public var description: String {
@@ -37,6 +46,7 @@ public struct ImageError: ClassifiedError, Hashable {
     case .truncated: "\(detail); fetch it again, or allow partial rows"
     case .unsupported: "\(detail); convert it to an 8-bit JPEG or a PNG"
     case .overLimit: "\(detail); scale it down or raise the limit"
+    case .noMemory: "\(detail); free some, or use fewer --workers"
     case .unfit: detail
     }
   }

@@ -102,6 +102,8 @@ private struct FoundImages {
       throw ImageInputError(source: list, reason: "a list of more than 1 GiB: split it")
     }
     let newline = UInt8(ascii: "\n")
+    let first = images.count
+    var missing: FileError?
     let lines = try TextFile.unmarked(file.bytes(0..<file.length), from: list)
       .split(separator: newline, omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() {
@@ -121,12 +123,38 @@ private struct FoundImages {
       let plain = URL(filePath: path).standardizedFileURL.path
       let inside = plain.hasPrefix(folder + "/")
       let source = String(plain.dropFirst(inside ? folder.utf8.count + 1 : 1))
-      if inside {
-        images.append(FoundImage(source: source, named: source, location: .file(root: folder)))
-      } else {
-        addFile(plain, source: source)
+      let location: ImageInput.Location =
+        if let error = try Self.refusal(of: plain) {
+          .refused(reason: String(error.description.dropFirst(plain.count + 2)))
+        } else if inside { .file(root: folder) } else { .path(plain) }
+      images.append(FoundImage(source: source, named: source, location: location))
+      if case .refused = location, missing == nil {
+        let operation = "find any file of the list; the first"
+        missing = FileError(operation: operation, path: plain, code: ENOENT)
       }
     }
+    let found = images[first...]
+    let isAnyThere = found.contains { if case .refused = $0.location { false } else { true } }
+    // One missing file is a fault of the list; where all are, the disk that holds them is not there.
+    if let missing, !isAnyThere, found.count > 1 { throw missing }
+  }
+
+  /// Why a path of a list is no image, or nil.
+  ///
+  /// What cannot be found out ends the run: a list does not become empty because a mount is gone.
+  private static func refusal(of path: String) throws(FileError) -> FileError? {
+    var status = stat()
+    let error: FileError
+    if unsafe stat(path, &status) != 0 {
+      error = FileError(operation: "open", path: path, code: errno)
+    } else if status.st_mode & S_IFMT != S_IFREG {
+      let code = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL
+      error = FileError(operation: "read as a regular file", path: path, code: code)
+    } else {
+      return nil
+    }
+    guard error.isAboutPath else { throw error }
+    return error
   }
 
   private mutating func addArchive(_ archive: String) throws {

@@ -92,6 +92,7 @@ extension ImageError {
       case cjpeg_truncated: .truncated
       case cjpeg_unsupported: .unsupported
       case cjpeg_over_limit: .overLimit
+      case cjpeg_no_memory: .noMemory
       default: .malformed
       }
     self.init(cause, "JPEG: \(text)")

@@ -101,7 +101,8 @@ extension ImageError {
     let cause: Cause =
       switch failure.reason {
       case cpng_truncated: .truncated
-      case cpng_over_limit, cpng_no_memory: .overLimit
+      case cpng_over_limit: .overLimit
+      case cpng_no_memory: .noMemory
       default: .malformed
       }
     self.init(cause, "PNG: \(text)")

@@ -123,9 +123,7 @@ public enum Checkpoint {
   /// The one checkpoint in a folder: an index before a file, safetensors before other formats, the
   /// usual names before others.
   private static func file(inFolder folder: String) throws -> String {
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder) else {
-      throw FileError(operation: "list the folder", path: folder, code: EACCES)
-    }
+    let names = try FolderListing.names(of: folder)
     let visible = names.filter { !$0.hasPrefix(".") && !$0.hasSuffix(originalsEnding) }
     for ending in endings {
       let candidates = visible.filter { $0.hasSuffix(ending) }.sorted()

@@ -1,4 +1,3 @@
-import Foundation
 public import Readers
 
 /// The folder in which a dataset is put together, out of sight until it is complete.
@@ -11,9 +10,29 @@ public final class DatasetStage {
   public private(set) var files: [DatasetFile] = []
 
   private var list: StagedFile?
+  private let barrier: FileSystemBarrier
+  private var hasSmallFiles = false
+  /// The folders that were made, by name; none where small files make the barrier due.
+  private var folders: Set<String> = []
 
   /// Works in an empty folder.
-  public init(folder: String) { self.folder = folder }
+  public init(folder: String) {
+    self.folder = folder
+    barrier = FileSystemBarrier(folder)
+  }
+
+  /// Makes all names and all small files durable; those that were finished are so already.
+  package func synchronize() throws(FileError) {
+    if hasSmallFiles { return try barrier.wait() }
+    for name in folders { try OutputFolder.synchronize("\(folder)/\(name)") }
+    try OutputFolder.synchronize(folder)
+  }
+
+  /// Writes one of many small files, in a folder that was made before.
+  func writeSmall(_ bytes: [UInt8], to name: String) throws(FileError) {
+    if !hasSmallFiles { (hasSmallFiles, folders) = (true, []) }
+    try SmallFile.write(bytes, to: "\(folder)/\(name)")
+  }
 
   /// Creates a file; its path may name folders that do not exist yet.
   func create(_ name: String, digests: Set<FileDigestKind> = []) throws -> StagedFile {
@@ -27,12 +46,11 @@ public final class DatasetStage {
   }
 
   /// Makes a folder and those above it.
-  func makeFolder(_ name: String) throws {
-    let path = "\(folder)/\(name)"
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw FileError(operation: "create the folder", path: path, code: errno)
+  func makeFolder(_ name: String) throws(FileError) {
+    try OutputFolder.make("\(folder)/\(name)", isDurable: false)
+    var part = name[...]
+    while !hasSmallFiles, !part.isEmpty, folders.insert(String(part)).inserted {
+      part = part[..<(part.lastIndex(of: "/") ?? part.startIndex)]
     }
   }
 
@@ -64,7 +82,7 @@ public final class DatasetStage {
   /// Writes a small file of which a layout has one or more a sample; a list of its own names it, since the
   /// manifest does not grow with the samples.
   func writeListed(_ bytes: [UInt8], to name: String) throws {
-    try SmallFile.write(bytes, to: "\(folder)/\(name)")
+    try writeSmall(bytes, to: name)
     let list = try list ?? create(DatasetFileList.fileName)
     self.list = list
     let file = DatasetFile(name: name, bytes: bytes.count, sha256: FileDigest.sha256(of: bytes))
@@ -74,7 +92,6 @@ public final class DatasetStage {
   /// Ends the list of small files, after the last one.
   func finishList() throws {
     guard let list else { return }
-    SmallFile.synchronizeAll()
     add(try list.finish())
     self.list = nil
   }
@@ -83,9 +100,7 @@ public final class DatasetStage {
   func rename(_ name: (_ index: Int, _ count: Int) -> String) throws {
     for (index, shard) in shards.enumerated() {
       let target = name(index, shards.count)
-      guard unsafe Foundation.rename("\(folder)/\(shard.name)", "\(folder)/\(target)") == 0 else {
-        throw FileError(operation: "rename", path: "\(folder)/\(shard.name)", code: errno)
-      }
+      try OutputFolder.rename("\(folder)/\(shard.name)", to: "\(folder)/\(target)")
       shards[index] = DatasetShard(
         name: target,
         samples: shard.samples,

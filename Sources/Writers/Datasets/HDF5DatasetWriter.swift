@@ -110,7 +110,7 @@ struct HDF5DatasetWriter: DatasetWriter {
   mutating func finish() throws {
     try flush()
     try file.close()
-    SmallFile.synchronizeAll()
+    try OutputFolder.synchronizeFile(path)
     // The library writes in places of its own choosing: the hash is that of the finished file.
     let size = try FileDigest.size(of: path)
     let finished = FinishedFile(

@@ -154,7 +154,7 @@ struct ImageFolderWriter: DatasetWriter {
       try stage.writeListed(NPYFile.encode(tensor), to: "\(folder)/\(index).npy")
       index += 1
     }
-    labels.discard()
+    try labels.discard()
     let list = names.map { $0 + "\n" }.joined()
     try stage.write(Array(list.utf8), to: ImageFolderLayout.classesFile)
   }

@@ -110,7 +110,7 @@ struct MegatronWriter: DatasetWriter {
       }
       try writeIndex(of: stream)
     }
-    lengths.discard()
+    try lengths.discard()
     stage.add(try list.finish())
   }
 

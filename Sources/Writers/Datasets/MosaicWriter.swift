@@ -134,7 +134,7 @@ struct MosaicWriter: DatasetWriter {
     let rawData = try rawFile.finish()
     var data = rawData
     if let level = options.compression {
-      rawFile.discard()
+      try rawFile.discard()
       let packed = try stage.create("\(name).zstd", digests: [.sha1])
       raw += samples
       try packed.write(Zstandard.compress(raw, level: level))

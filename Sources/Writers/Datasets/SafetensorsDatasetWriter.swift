@@ -103,7 +103,7 @@ struct SafetensorsDatasetWriter: DatasetWriter {
       let sources = spools.first { $0.name == entry.tensor.name }?.axes ?? [offsets]
       for source in sources { try file.append(contentsOf: source) }
     }
-    for source in spools.flatMap(\.axes) + [offsets] { source.discard() }
+    for source in spools.flatMap(\.axes) + [offsets] { try source.discard() }
     stage.add(try file.finish(), samples: list.samples, tokens: list.tokens)
     stage.add(try list.finish())
   }

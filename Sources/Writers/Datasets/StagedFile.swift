@@ -25,7 +25,8 @@ final class StagedFile {
   /// The number of bytes written so far.
   private(set) var position = 0
 
-  private let descriptor: Int32
+  /// Negative once the file is finished.
+  private var descriptor: Int32
   private var buffer: [UInt8] = []
   private let sha256: BackgroundDigest<SHA256>?
   private let md5: BackgroundDigest<Insecure.MD5>?
@@ -53,7 +54,7 @@ final class StagedFile {
     buffer.reserveCapacity(Self.chunk)
   }
 
-  deinit { _ = close(descriptor) }
+  deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
   /// Appends bytes.
   func write(_ bytes: [UInt8]) throws(FileError) {
@@ -108,9 +109,10 @@ final class StagedFile {
   /// Ends the file and makes it durable.
   func finish() throws(FileError) -> FinishedFile {
     try flush()
-    guard fsync(descriptor) == 0 else {
-      throw FileError(operation: "write", path: path, code: errno)
-    }
+    guard fsync(descriptor) == 0 else { throw failure() }
+    let open = descriptor
+    descriptor = -1
+    guard close(open) == 0 else { throw failure() }
     return FinishedFile(
       name: name,
       bytes: position,
@@ -121,7 +123,9 @@ final class StagedFile {
   }
 
   /// Removes the file: it only helped to make another.
-  func discard() { _ = unsafe unlink(path) }
+  func discard() throws(FileError) { try OutputFolder.remove(path) }
+
+  private func failure() -> FileError { FileError(operation: "write", path: path, code: errno) }
 
   private func flush() throws(FileError) {
     guard !buffer.isEmpty else { return }

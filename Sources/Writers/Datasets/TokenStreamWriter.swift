@@ -94,7 +94,7 @@ struct TokenStreamWriter: DatasetWriter {
     try whole.write(Int32(tokens))
     try whole.write([UInt8](repeating: 0, count: 4 * (TokenStream.headerCount - 3)))
     try whole.append(contentsOf: file)
-    file.discard()
+    try file.discard()
     stage.add(try whole.finish(), samples: samples, tokens: tokens)
     file = try stage.spool("tokens")
     files += 1
@@ -104,7 +104,7 @@ struct TokenStreamWriter: DatasetWriter {
   mutating func finish() throws {
     if stored.format == .llmc {
       try closeStream()
-      file.discard()
+      try file.discard()
     } else {
       stage.add(try file.finish(), samples: samples, tokens: tokens)
     }

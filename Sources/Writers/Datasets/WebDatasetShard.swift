@@ -27,7 +27,8 @@ public struct WebDatasetShard: ~Copyable {
   /// - Throws: `FileError` where the file cannot be created.
   public init(name: String, in folder: String) throws {
     self.name = name
-    file = try AtomicFile(path: "\(folder)/\(name)")
+    // Another worker may run the same shard, with the same bytes.
+    file = try AtomicFile(path: "\(folder)/\(name)", isShared: true)
   }
 
   /// Appends one sample.

@@ -5,41 +5,38 @@ public import Readers
 /// An output file that appears under its name complete or not at all.
 ///
 /// Bytes go to a hidden `.partial-…` file in the same folder; ``commit()`` makes them durable and
-/// renames. A file that
-/// is dropped without a commit, because an error was thrown, takes its partial file with it.
+/// renames. A file that is dropped without a commit, because an error was thrown, takes its partial
+/// file with it; what a killed run left, the next run to the same path takes over. Of two runs at once
+/// the second is refused.
 public struct AtomicFile: ~Copyable {
   /// The final path, as the user gave it; errors name this one.
   public let path: String
+  private var partial: PartialFile
+  /// The beginning of the names of files that are not complete.
+  package static let partialPrefix = PartialFile.prefix
   /// Where the bytes are until the rename.
-  let partialPath: String
-  private let descriptor: Int32
+  var partialPath: String { partial.path }
+  private var descriptor: Int32 { partial.descriptor }
   /// The position of the next sequential write, so the number of bytes written that way.
   public private(set) var position = 0
-  private var isSealed = false
 
   /// Creates the partial file beside `path`.
   ///
   /// - Parameters:
   ///   - path: Where the file will be.
   ///   - inputs: Files that this run reads; none of them may be the output.
+  ///   - isShared: Whether several runs may write this file at once, each of them the same bytes.
   /// - Throws: `SameFileError` where `path` is one of the inputs, `FileError` where the folder is
-  /// missing or not
-  ///   writable, or `path` is something other than a regular file.
-  public init(path: String, reading inputs: [String] = []) throws {
+  ///   missing or not writable, or `path` is something other than a regular file,
+  ///   ``OutputInUseError`` where another run is writing it.
+  public init(path: String, reading inputs: [String] = [], isShared: Bool = false) throws {
     try AtomicFile.checkTarget(path, inputs: inputs)
-    let name = String(UInt64.random(in: 0...UInt64.max), radix: 16)
-    let partialPath = AtomicFile.folder(of: path) + "/.partial-" + name
-    let descriptor = unsafe open(partialPath, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else {
-      throw FileError(operation: "create the file", path: path, code: errno)
-    }
-    self.init(path: path, partialPath: partialPath, descriptor: descriptor)
+    self.init(path: path, try PartialFile(for: path, isShared: isShared))
   }
 
-  private init(path: String, partialPath: String, descriptor: Int32) {
+  private init(path: String, _ partial: consuming PartialFile) {
     self.path = path
-    self.partialPath = partialPath
-    self.descriptor = descriptor
+    self.partial = partial
   }
 
   /// Sets the size at once, so that a disk too small is found before any work.
@@ -134,26 +131,15 @@ public struct AtomicFile: ~Copyable {
 
   /// Makes the bytes durable and gives the file its name, replacing an older one.
   public consuming func commit() throws(FileError) {
-    try synchronize()
-    guard unsafe rename(partialPath, path) == 0 else { throw failure("rename the finished file") }
-    isSealed = true
-    try AtomicFile.synchronizeFolder(of: path)
+    let path = path
+    try sealed().rename()
+    try OutputFolder.synchronize(AtomicFile.folder(of: path))
   }
 
   /// Makes the bytes durable and leaves the renaming, or the removal, to the caller.
-  consuming func seal() throws(FileError) -> (partial: String, final: String) {
-    try synchronize()
-    isSealed = true
-    return (partialPath, path)
-  }
-
-  deinit {
-    _ = close(descriptor)
-    if !isSealed { _ = unsafe unlink(partialPath) }
-  }
-
-  private func synchronize() throws(FileError) {
+  consuming func sealed() throws(FileError) -> PartialFile {
     guard fsync(descriptor) == 0 else { throw failure("write") }
+    return partial
   }
 
   private func failure(_ operation: String) -> FileError {
@@ -162,7 +148,7 @@ public struct AtomicFile: ~Copyable {
 }
 
 extension AtomicFile {
-  /// Makes sure that a file may be written at a path: as ``init(path:reading:)``, before any work.
+  /// Refuses an output that is an input, or no regular file.
   package static func checkTarget(_ path: String, inputs: [String]) throws {
     var target = stat()
     guard unsafe stat(path, &target) == 0 else { return }
@@ -186,19 +172,12 @@ extension AtomicFile {
     return slash == path.startIndex ? "" : String(path[..<slash])
   }
 
-  /// Makes a rename durable: the name is the folder's data.
-  static func synchronizeFolder(of path: String) throws(FileError) {
-    let folder = folder(of: path)
-    let descriptor = unsafe open(folder.isEmpty ? "/" : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      // A folder one may write but not list cannot be opened; the file itself is durable.
-      if errno == EACCES { return }
-      throw FileError(operation: "open the folder", path: path, code: errno)
-    }
-    defer { _ = close(descriptor) }
-    // Some network file systems have no fsync for folders.
-    guard fsync(descriptor) == 0 || errno == EINVAL else {
-      throw FileError(operation: "synchronize the folder", path: path, code: errno)
-    }
+  /// The path of a file beside another.
+  package static func sibling(_ name: String, of path: String) -> String {
+    (path.lastIndex(of: "/").map { String(path[...$0]) } ?? "") + name
+  }
+
+  static func name(of path: String) -> String {
+    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
   }
 }

@@ -104,21 +104,9 @@ public struct HDF5Layout: CheckpointLayout {
   public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     let path = file.partialPath
     let name = file.path
-    let offsets = try HDF5.perform(on: name) { () throws(CheckpointWriterError) in
+    let offsets = try HDF5.perform(on: name) { () throws in
       let identifier = unsafe chdf5_create(path)
-      guard identifier >= 0 else { throw failure("create the file") }
-      defer { H5Fclose(identifier) }
-      for (group, holder) in groups.sorted(by: { $0.key < $1.key }) where !group.isEmpty {
-        guard unsafe chdf5_add_group(identifier, group) else {
-          throw failure("create the group '\(group)'")
-        }
-        if let holder, unsafe !chdf5_add_text(identifier, group, "name", holder) {
-          throw failure("name the group '\(group)'")
-        }
-      }
-      var offsets: [String: Int] = [:]
-      for tensor in tensors { offsets[tensor.name] = try add(tensor, to: identifier, offsets) }
-      return offsets
+      return try closing(identifier, of: name, "create the file") { try fill(identifier, name) }
     }
     let entries = tensors.map { tensor in
       let start = offsets[tensor.name] ?? 0
@@ -128,15 +116,52 @@ public struct HDF5Layout: CheckpointLayout {
     return entries
   }
 
+  /// Runs `body` on an open file and closes it, checked: what the library holds is written then.
+  private func closing<Value>(
+    _ identifier: hid_t,
+    of name: String,
+    _ attempt: String,
+    _ body: () throws -> Value
+  ) throws -> Value {
+    guard identifier >= 0 else { throw failure(attempt, in: name) }
+    let value: Value
+    do {
+      value = try body()
+    } catch {
+      _ = chdf5_close(identifier)
+      throw error
+    }
+    guard chdf5_close(identifier) else { throw failure("write the file", in: name) }
+    return value
+  }
+
+  /// Creates groups and datasets in an empty file; returns where the data of each tensor lie.
+  private func fill(_ identifier: hid_t, _ name: String) throws -> [String: Int] {
+    for (group, holder) in groups.sorted(by: { $0.key < $1.key }) where !group.isEmpty {
+      guard unsafe chdf5_add_group(identifier, group) else {
+        throw failure("create the group '\(group)'", in: name)
+      }
+      if let holder, unsafe !chdf5_add_text(identifier, group, "name", holder) {
+        throw failure("name the group '\(group)'", in: name)
+      }
+    }
+    var offsets: [String: Int] = [:]
+    for tensor in tensors {
+      offsets[tensor.name] = try add(tensor, to: identifier, offsets, in: name)
+    }
+    return offsets
+  }
+
   /// Creates one dataset, or a second name of one; returns where its data lie.
   private func add(
     _ tensor: TensorInfo,
     to file: hid_t,
-    _ offsets: [String: Int]
-  ) throws(CheckpointWriterError) -> Int {
+    _ offsets: [String: Int],
+    in name: String
+  ) throws -> Int {
     if let original = tensor.aliasOf, let offset = offsets[original] {
       guard unsafe chdf5_add_link(file, original, tensor.name) else {
-        throw failure("link it to '\(original)'", tensor.name)
+        throw failure("link it to '\(original)'", tensor.name, in: name)
       }
       return offset
     }
@@ -152,9 +177,9 @@ public struct HDF5Layout: CheckpointLayout {
       extents,
       &offset
     )
-    guard isDone else { throw failure("create the dataset", tensor.name) }
+    guard isDone else { throw failure("create the dataset", tensor.name, in: name) }
     if let stated = type.statedName, unsafe !chdf5_add_text(file, tensor.name, "dtype", stated) {
-      throw failure("state the type", tensor.name)
+      throw failure("state the type", tensor.name, in: name)
     }
     return Int(offset)
   }
@@ -169,23 +194,28 @@ public struct HDF5Layout: CheckpointLayout {
     // About PyTorch's layout in safetensors, and nothing else.
     strings["format"] = nil
     let sorted = strings.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
-    let path = file.partialPath
-    try HDF5.perform(on: file.path) { () throws(CheckpointWriterError) in
+    let (path, name) = (file.partialPath, file.path)
+    try HDF5.perform(on: name) { () throws in
       let identifier = unsafe chdf5_reopen(path)
-      guard identifier >= 0 else { throw failure("open the file again") }
-      defer { H5Fclose(identifier) }
-      if let attributes, let failed = attributes.copy(to: identifier) {
-        throw failure("copy the attribute '\(failed)'")
-      }
-      for (key, value) in sorted where unsafe !chdf5_add_text(identifier, "/", key, value) {
-        throw failure("add the attribute '\(key)'")
+      try closing(identifier, of: name, "open the file again") {
+        if let attributes, let failed = attributes.copy(to: identifier) {
+          throw failure("copy the attribute '\(failed)'", in: name)
+        }
+        for (key, value) in sorted where unsafe !chdf5_add_text(identifier, "/", key, value) {
+          throw failure("add the attribute '\(key)'", in: name)
+        }
       }
     }
   }
 
   /// The error of the library call that failed last; to be made right after it.
-  private func failure(_ attempt: String, _ tensor: String = "") -> CheckpointWriterError {
-    let words = HDF5.describeFailure()
+  private func failure(
+    _ attempt: String,
+    _ tensor: String = "",
+    in file: String
+  ) -> any ClassifiedError {
+    let (words, system) = HDF5.failure(of: attempt, on: file)
+    if let system { return system }
     let cause = words.isEmpty ? "could not \(attempt)" : "could not \(attempt): \(words)"
     return CheckpointWriterError(format: format, tensor: tensor, cause: cause)
   }

@@ -71,7 +71,9 @@ struct BenchConvertCommand: AsyncParsableCommand {
         repeats: repeats,
         gigabytesPerSecond: Double(conversion.plan.byteCount) / median / 1e9
       )
-      FileHandle.standardOutput.write(Data(try CanonicalJSON.line(measurement)))
+      try StandardOutput.write(
+        String(decoding: try CanonicalJSON.line(measurement), as: UTF8.self)
+      )
     }
   }
 

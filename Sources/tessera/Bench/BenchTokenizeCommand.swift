@@ -126,8 +126,8 @@ private struct TokenizeStages {
     }
     let scheme = try PositionScheme(.tie)
     let folder = NSTemporaryDirectory() + "/tessera-bench-\(UUID().uuidString)"
-    try FileTree.makeFolder(folder + "/shards")
-    defer { FileTree.remove(folder) }
+    try OutputFolder.make(folder + "/shards")
+    defer { try? OutputFolder.remove(folder) }
     var shard = try WebDatasetShard(name: DatasetShard.name(of: 0), in: folder)
     for image in images {
       let (bytes, hash) = try clock(.read) {

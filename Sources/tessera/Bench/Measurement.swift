@@ -31,7 +31,7 @@ struct Measurement: Encodable {
       guard options.json else { continue }
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-      FileHandle.standardOutput.write(try encoder.encode(line) + Data("\n".utf8))
+      try StandardOutput.print(String(decoding: try encoder.encode(line), as: UTF8.self))
     }
   }
 

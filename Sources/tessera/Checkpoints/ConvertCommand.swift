@@ -160,7 +160,7 @@ struct ConvertCommand: AsyncParsableCommand {
     if plan {
       let description = PlanReport(prepared, of: source)
       if report.json { return try report.report(description) }
-      return print(description.table)
+      return try StandardOutput.print(description.table)
     }
     guard let output else { return }
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
@@ -190,6 +190,7 @@ struct ConvertCommand: AsyncParsableCommand {
     )
     conversion.isHashingSource = sourceHash
     conversion.isReplacingOthers = force
+    Interruption.explain { "nothing of '\(output)' is written; run the same command again" }
     if let generator = source.generator {
       conversion.companions.append(try generator.goldenFile(beside: path))
     }
@@ -207,7 +208,8 @@ struct ConvertCommand: AsyncParsableCommand {
       rounded,
       of: source.checkpoint,
       beside: files.first { $0.hasSuffix(".index.json") } ?? path,
-      toolVersion: Tessera.version
+      toolVersion: Tessera.version,
+      isReplacingOthers: force
     )
     return files + [kept]
   }
@@ -273,9 +275,7 @@ struct ConvertCommand: AsyncParsableCommand {
   /// The file to write; a folder that is named with a slash is made.
   private func outputPath(_ output: String, from source: SourceCheckpoint) throws -> String {
     guard ConvertCommand.isFolder(output) else { return output }
-    if !Checkpoint.isFolder(output), mkdir(output, 0o777) != 0 {
-      throw FileError(operation: "create the folder", path: output, code: errno)
-    }
+    try OutputFolder.make(output)
     return (output.hasSuffix("/") ? output : "\(output)/") + usualName(for: source)
   }
 

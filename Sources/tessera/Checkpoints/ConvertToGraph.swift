@@ -1,5 +1,5 @@
-import Conversion
 import ArgumentParser
+import Conversion
 import Readers
 import Tokenization
 import Writers

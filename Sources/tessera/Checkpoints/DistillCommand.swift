@@ -72,9 +72,7 @@ struct DistillTripleCommand: AsyncParsableCommand {
       constants: constants,
       toolVersion: Tessera.version
     )
-    if !Checkpoint.isFolder(output), mkdir(output, 0o777) != 0 {
-      throw FileError(operation: "create the folder", path: output, code: errno)
-    }
+    try OutputFolder.make(output)
     let progress = ByteProgress("distill", bytes: triple.byteCount, isQuiet: report.quiet)
     let manifest = try await triple.write(to: output, progress: progress.show)
     report.note(

@@ -49,9 +49,9 @@ struct InspectCommand: AsyncParsableCommand {
   private func show(_ inspection: some Encodable, text: @autoclosure () -> String) throws {
     if quiet && !json { return }
     if json {
-      FileHandle.standardOutput.write(Data(try CanonicalJSON.document(inspection)))
+      try StandardOutput.writeDocument(inspection)
     } else {
-      print(text())
+      try StandardOutput.print(text())
     }
   }
 

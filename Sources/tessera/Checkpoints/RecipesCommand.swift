@@ -57,7 +57,9 @@ struct RecipesCommand: AsyncParsableCommand {
       }
       if json { return try RecipesCommand.write(entries) }
       let rows = entries.map { [$0.name, "\($0.left) ↔ \($0.right)", $0.title] }
-      for line in TextTable.lines([["name", "layouts", "for"]] + rows) { print(line) }
+      for line in TextTable.lines([["name", "layouts", "for"]] + rows) {
+        try StandardOutput.print(line)
+      }
     }
   }
 
@@ -77,14 +79,14 @@ struct RecipesCommand: AsyncParsableCommand {
     func run() async throws {
       let recipe = try RecipeOptions.recipe(recipe, RecipeCatalog())
       if json { return try RecipesCommand.write(recipe.document) }
-      print("\(recipe.identifier): \(recipe.title)")
+      try StandardOutput.print("\(recipe.identifier): \(recipe.title)")
       let rows = recipe.summaries.map { rule in
         [rule.left, rule.right, rule.shape, rule.reversibility.rawValue, rule.operations]
       }
       let heads = [recipe.left.name, recipe.right.name, "shape", "undone", "operations"]
-      for line in TextTable.lines([heads] + rows) { print(line) }
-      for size in recipe.sizes { print("size \(size.name): \(size.meaning)") }
-      for note in recipe.notes { print("note: \(note)") }
+      for line in TextTable.lines([heads] + rows) { try StandardOutput.print(line) }
+      for size in recipe.sizes { try StandardOutput.print("size \(size.name): \(size.meaning)") }
+      for note in recipe.notes { try StandardOutput.print("note: \(note)") }
     }
   }
 
@@ -130,7 +132,9 @@ struct RecipesCommand: AsyncParsableCommand {
           notes: recipe.notes
         )
         if json { return try RecipesCommand.write(report) }
-        return print("\(recipe.identifier): \(recipe.ruleCount) rules, each with an inverse")
+        return try StandardOutput.print(
+          "\(recipe.identifier): \(recipe.ruleCount) rules, each with an inverse"
+        )
       }
       let source = try SourceCheckpoint(path: checkpoint)
       let input = RecipeInput(source.checkpoint, configuration: source.configuration)
@@ -151,7 +155,7 @@ struct RecipesCommand: AsyncParsableCommand {
         notes: plan.notes
       )
       if json { return try RecipesCommand.write(report) }
-      print(
+      try StandardOutput.print(
         "\(checkpoint): layout '\(side.left.name)', complete; "
           + "\(plan.outputs.count) tensors in '\(side.right.name)'"
       )
@@ -178,6 +182,6 @@ struct RecipesCommand: AsyncParsableCommand {
   }
 
   private static func write(_ value: some Encodable) throws {
-    FileHandle.standardOutput.write(Data(try CanonicalJSON.document(value)))
+    try StandardOutput.writeDocument(value)
   }
 }

@@ -47,7 +47,7 @@ struct LevelsCommand: ParsableCommand {
     let narrowest = size.map { "\(ElementType.unsigned(holding: UInt64($0)))" }
     if !reporting.json {
       let text = found.levels.map(String.init).joined(separator: ",")
-      print(
+      try StandardOutput.print(
         "\(text) = \(size.map(String.init) ?? "more than 2^63") codes, \(narrowest ?? "no type")"
       )
     }

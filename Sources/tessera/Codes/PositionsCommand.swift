@@ -162,7 +162,7 @@ struct PositionsCommand: ParsableCommand {
       "positions: \(scheme.rawValue), \(positions.axes.count) axes, \(positions.tokens) tokens, "
         + "next \(positions.next)"
     )
-    if reporting.json { writeJSON(positions, scheme: scheme) }
+    if reporting.json { try writeJSON(positions, scheme: scheme) }
   }
 
   private func documents(in path: String) throws -> [[Segment]] {
@@ -196,7 +196,7 @@ struct PositionsCommand: ParsableCommand {
   }
 
   /// Prints the ids, a line an axis.
-  private func writeJSON(_ positions: PositionIds, scheme: PositionScheme.Name) {
+  private func writeJSON(_ positions: PositionIds, scheme: PositionScheme.Name) throws {
     func list(_ items: [String]) -> String { "[" + items.joined(separator: ", ") + "]" }
     let ids = positions.axes.indices.map { axis in
       list(positions.ids(axis: axis).map(PositionsCommand.number))
@@ -214,7 +214,7 @@ struct PositionsCommand: ParsableCommand {
       }
 
       """
-    FileHandle.standardOutput.write(Data(text.utf8))
+    try StandardOutput.write(text)
   }
 
   /// Whole numbers without a point; fractions with as many digits as float32 needs.

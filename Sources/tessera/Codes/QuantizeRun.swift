@@ -53,8 +53,7 @@ struct QuantizeRun: Sendable {
     }
     var finished = AtomicFileSet()
     if let marginFile { try finished.add(marginFile.file) }
-    try finished.add(codes)
-    try finished.commit()
+    try finished.commit(with: codes)
     return QuantizeSummary(
       quantizer: specification,
       vocabularies: quantizer.vocabularySizes,

@@ -41,8 +41,7 @@ struct ReindexRun {
       }
       try written.write(Tensor(narrowing: result, to: type).bytes)
     }
-    try files.add(written)
-    try files.commit()
+    try files.commit(with: written)
     return QuantizeSummary(
       quantizer: specification,
       vocabularies: [Int(size)],

@@ -2,6 +2,7 @@ import ArgumentParser
 import Batches
 import Foundation
 import Readers
+import Writers
 
 struct ExportCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -75,6 +76,12 @@ struct ExportCommand: AsyncParsableCommand {
       total: source.manifest.samples,
       isQuiet: outputOptions.quiet
     )
+    if let manifest = try export.finished(source, in: output) {
+      outputOptions.note("\(output): already complete")
+      return try outputOptions.report(ExportSummary(manifest, seconds: line.seconds))
+    }
+    let folder = output
+    Interruption.explain { "nothing of '\(folder)' is kept; run the same command again" }
     let manifest = try export.run(source, into: output) { line.show($0) }
     let summary = ExportSummary(manifest, seconds: line.seconds)
     outputOptions.note("\(output): \(summary.text)")

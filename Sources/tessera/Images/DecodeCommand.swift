@@ -68,14 +68,18 @@ struct DecodeCommand: AsyncParsableCommand {
       originals: originals
     )
     let samples = try CodedSamples(of: dataset, limit: limit ?? .max)
-    let folder = try PictureFolder(output)
+    let identity = try identity(of: dataset)
+    var folder = DecodedPictures(
+      try PictureFolder(output, verb: "decode", identity: identity)
+    )
+    let kept = KeptFiles("decode", of: samples.count, in: output)
     var line = ProgressLine(
       "decode",
       unit: "images",
       total: samples.count,
       isQuiet: outputOptions.quiet
     )
-    var report = DecodeReport(isPrinting: outputOptions.json)
+    var report = try DecodeReport(isPrinting: outputOptions.json)
     var contacts = ContactSheet(capacity: sheet)
     try await (0..<samples.count).mapInOrder(width: workers) { index in
       try await decoding.picture(of: samples.sample(index))
@@ -83,15 +87,23 @@ struct DecodeCommand: AsyncParsableCommand {
       try folder.write(picture.reconstruction, named: picture.key)
       contacts.add(original: picture.original, reconstruction: picture.reconstruction)
       if let warning = try report.add(picture) { outputOptions.note(warning) }
+      kept.count(report.decoded)
       line.show(report.decoded)
     }
-    if !contacts.isEmpty { try folder.write(contacts.image, named: folder.sheetName) }
-    report.finish()
+    try folder.finish(with: contacts)
+    try report.finish()
     outputOptions.note("\(output): \(report.text)")
   }
 }
 
 extension DecodeCommand {
+  /// What the pictures follow from, for a run that goes on.
+  private func identity(of dataset: TokenDataset) throws -> String {
+    let manifest = FileDigest.sha256(of: try CanonicalJSON.line(dataset.manifest))
+    let originals = originals.map { _ in "with originals" } ?? "alone"
+    return "\(manifest) limit \(limit.map(String.init) ?? "none") sheet \(sheet) \(originals)"
+  }
+
   /// The tokenizer named on the command line, or the embedded one; a path in a manifest is not opened.
   private func openTokenizer(for identity: TokenizerIdentity) throws -> ImageTokenizer {
     if let tokenizer { return try ImageTokenizer(opening: tokenizer, for: .decoder) }
@@ -105,34 +117,31 @@ extension DecodeCommand {
   }
 }
 
-/// The output folder of `decode`.
-private struct PictureFolder {
-  let path: String
+/// The pictures of `decode`.
+private struct DecodedPictures {
+  private let folder: PictureFolder
+  private var isSheetNameTaken = false
 
-  /// Makes the folder, or takes an empty one: pictures of the same names must not be lost.
-  init(_ path: String) throws {
-    let manager = FileManager.default
-    if let entry = try? manager.contentsOfDirectory(atPath: path).min() {
-      throw DatasetFolderError.foreign(folder: path, entry: entry)
-    }
-    self.path = path
-    try FileTree.makeFolder(path)
-  }
+  init(_ folder: PictureFolder) { self.folder = folder }
 
   /// The name of the contact sheet; an image may have been called so.
-  var sheetName: String {
-    FileTree.exists("\(path)/contact-sheet.png") ? "contact-sheet_" : "contact-sheet"
-  }
+  private static let sheetName = "contact-sheet"
 
   /// Writes one picture as PNG; keys hold slashes where the images lay in folders.
-  func write(_ image: RGBImage, named name: String) throws {
-    let file = try SafePath.path(of: "\(name).png", in: path) { fault in
-      DatasetError(place: path, reason: "the picture '\(name.prefix(200))' \(fault)")
-    }
-    if let slash = file.lastIndex(of: "/") { try FileTree.makeFolder(String(file[..<slash])) }
-    var output = try AtomicFile(path: file)
+  mutating func write(_ image: RGBImage, named name: String) throws {
+    if name == Self.sheetName { isSheetNameTaken = true }
+    var output = try folder.create("\(name).png")
     try output.write(PNGFile.encode(image))
     try output.commit()
+  }
+
+  /// Writes the sheet, where there is one, and ends the run.
+  consuming func finish(with contacts: ContactSheet) throws {
+    if !contacts.isEmpty {
+      let name = isSheetNameTaken ? Self.sheetName + "_" : Self.sheetName
+      try write(contacts.image, named: name)
+    }
+    try folder.finish()
   }
 }
 
@@ -144,9 +153,9 @@ private struct DecodeReport {
   private var unavailable = 0
   private var sum = 0.0
 
-  init(isPrinting: Bool) {
+  init(isPrinting: Bool) throws {
     self.isPrinting = isPrinting
-    if isPrinting { print("{\"images\": [", terminator: "") }
+    if isPrinting { try StandardOutput.write("{\"images\": [") }
   }
 
   /// One element of `images`; `psnr` is null where there is nothing to compare, or no difference.
@@ -181,7 +190,7 @@ private struct DecodeReport {
         identical: isIdentical
       )
       let text = String(decoding: try CanonicalJSON.line(line).dropLast(), as: UTF8.self)
-      print(decoded == 0 ? "\n  \(text)" : ",\n  \(text)", terminator: "")
+      try StandardOutput.write(decoded == 0 ? "\n  \(text)" : ",\n  \(text)")
     }
     decoded += 1
     return warning
@@ -191,10 +200,10 @@ private struct DecodeReport {
   private var mean: Double? { compared > 0 ? sum / Double(compared) : nil }
 
   /// Ends the JSON.
-  func finish() {
+  func finish() throws {
     guard isPrinting else { return }
     let psnr = mean.map { "\($0)" } ?? "null"
-    print(
+    try StandardOutput.print(
       "\n], \"decoded\": \(decoded), \"compared\": \(compared), "
         + "\"unavailable\": \(unavailable), \"psnr\": \(psnr)}"
     )

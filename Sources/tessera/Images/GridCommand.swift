@@ -105,7 +105,7 @@ struct GridCommand: AsyncParsableCommand {
     let planner = try makePlanner()
     var total = GridTotal()
     var isFirst = true
-    if reporting.json { print("{\"images\": [", terminator: "") }
+    if reporting.json { try StandardOutput.write("{\"images\": [") }
     try await found.inputs.mapInOrder(
       width: ProcessInfo.processInfo.activeProcessorCount,
       planner.outcome
@@ -115,10 +115,10 @@ struct GridCommand: AsyncParsableCommand {
       case .planned(let plan):
         if reporting.json {
           let line = String(decoding: try CanonicalJSON.line(plan).dropLast(), as: UTF8.self)
-          print(isFirst ? "" : ",", line, separator: "\n", terminator: "")
+          try StandardOutput.write((isFirst ? "\n" : ",\n") + line)
           isFirst = false
         } else {
-          print(plan.text)
+          try StandardOutput.print(plan.text)
         }
       case .rejected(let rejection):
         reporting.note(
@@ -128,7 +128,7 @@ struct GridCommand: AsyncParsableCommand {
     }
     if reporting.json {
       let line = String(decoding: try CanonicalJSON.line(total), as: UTF8.self)
-      print("\n],\n\"total\": \(line)}")
+      try StandardOutput.print("\n],\n\"total\": \(line)}")
     }
     reporting.note(
       "grid: \(total.images) images, \(total.tokens) tokens, at most \(total.most) an image; "
@@ -223,10 +223,13 @@ private struct GridPlanner: Sendable {
     var stage = Rejection.Stage.read
     do {
       stage = .decode
-      let header = try input.header(limits: limits)
+      let header = try LibraryCrash.naming(input.source, library: .image) {
+        try input.header(limits: limits)
+      }
       stage = .preprocess
       return .planned(try plan(for: profile.sizes(for: header, limits: limits), of: input))
     } catch let error as any ClassifiedError {
+      if error.isMachineFault { throw error }
       return .rejected(input.rejection(error is ImageError ? stage : .read, error))
     }
   }

@@ -55,7 +55,8 @@ struct PrepareCommand: AsyncParsableCommand {
   func run() async throws {
     let found = try ImageInputs.collect(inputs)
     for note in found.notes { reporting.note(note) }
-    try Self.makeFolder(output)
+    let folder = try PictureFolder(output, verb: "prepare", identity: nil)
+    let kept = KeptFiles("prepare", of: found.inputs.count, in: output)
     let preparation = Preparation(
       profile: preprocessing.overriding(.tesseraF8),
       limits: preprocessing.limits,
@@ -71,22 +72,26 @@ struct PrepareCommand: AsyncParsableCommand {
     var rejections: [Rejection] = []
     try await found.inputs.mapInOrder(width: workers, preparation.outcome) { outcome in
       switch outcome {
-      case .prepared(let input, let file): try write(file, for: input)
+      case .prepared(let input, let file): try write(file, for: input, into: folder)
       case .rejected(let rejection): rejections.append(rejection)
       }
       done += 1
+      kept.count(done)
       progress.show(done)
     }
     let lines = try rejections.flatMap { try CanonicalJSON.line($0) }
-    var list = try AtomicFile(path: "\(output)/\(DatasetManifest.rejectedFileName)")
+    var list = try folder.create(DatasetManifest.rejectedFileName)
     try list.write(lines)
     try list.commit()
+    try folder.finish()
     try finish(inputs: done, rejections: rejections)
   }
 
-  private func write(_ file: [UInt8], for input: ImageInput) throws {
-    let path = "\(output)/\(input.key).\(`as`.rawValue)"
-    if input.key.contains("/") { try Self.makeFolder((path as NSString).deletingLastPathComponent) }
+  private func write(
+    _ file: [UInt8],
+    for input: ImageInput,
+    into folder: PictureFolder
+  ) throws {
     // A job that writes into its own input folder must not replace a photograph.
     let own: [String] =
       switch input.location {
@@ -94,17 +99,9 @@ struct PrepareCommand: AsyncParsableCommand {
       case .path(let path): [path]
       case .member, .refused: []
       }
-    var result = try AtomicFile(path: path, reading: own)
+    var result = try folder.create("\(input.key).\(`as`.rawValue)", reading: own)
     try result.write(file)
     try result.commit()
-  }
-
-  private static func makeFolder(_ path: String) throws {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw FileError(operation: "create the folder", path: path, code: errno)
-    }
   }
 
   private func finish(inputs: Int, rejections: [Rejection]) throws {
@@ -145,9 +142,12 @@ private struct Preparation: Sendable {
     do {
       let bytes = try input.bytes(maximumBytes: limits.bytes)
       stage = .decode
-      let image = try profile.image(from: bytes, limits: limits).image
+      let image = try LibraryCrash.naming(input.source, library: .image) {
+        try profile.image(from: bytes, limits: limits).image
+      }
       return .prepared(input, try encoded(image))
     } catch let error as any ClassifiedError {
+      if error.isMachineFault { throw error }
       return .rejected(input.rejection(stage, error))
     }
   }

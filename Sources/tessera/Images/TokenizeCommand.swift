@@ -123,26 +123,6 @@ struct TokenizeCommand: AsyncParsableCommand {
     }
   }
 
-  /// The inputs with their captions; an image whose caption cannot be read is refused.
-  private func plannedInputs(
-    _ inputs: [ImageInput]
-  ) throws -> LazyMapSequence<[ImageInput], PlannedInput> {
-    guard let source = try plan.captionSource() else { return inputs.lazy.map { PlannedInput($0) } }
-    let captions = try source.captions(of: inputs)
-    return inputs.lazy.map { input in
-      do throws(ImageInputError) {
-        return PlannedInput(input, caption: try captions.caption(of: input))
-      } catch {
-        let refused = ImageInput(
-          key: input.key,
-          source: input.source,
-          location: .refused(reason: error.reason)
-        )
-        return PlannedInput(refused, caption: "")
-      }
-    }
-  }
-
   /// Makes the plan or finds it, and says what there is to say; nil where nothing is left to do.
   private func makePlan(
     in folder: DatasetFolder,
@@ -151,7 +131,9 @@ struct TokenizeCommand: AsyncParsableCommand {
     let tokenizer = try ImageTokenizer(opening: plan.tokenizerName, for: .encoder)
     let images = try ImageInputs.collect(inputs)
     for note in images.notes { outputOptions.note(note) }
-    let planned = try plannedInputs(images.inputs)
+    let planning = InputPlanning()
+    let captions = try plan.captionSource()?.captions(of: images.inputs)
+    let planned = planning.inputs(of: images.inputs, captions: captions)
     let stage = try sequences.stage(positions: (plan.positions ?? .tie).rawValue)
     let wanted = try DatasetPlan(
       settings: plan.settings(
@@ -164,10 +146,11 @@ struct TokenizeCommand: AsyncParsableCommand {
       sequenceFiles: sequences.files,
       inputs: planned
     )
+    try planning.check()
     if !resume, case .planned = try folder.content() {
       throw ValidationError("\(output): holds an unfinished run; leave out --no-resume to continue")
     }
-    switch try folder.prepare(wanted, inputs: planned) {
+    switch try folder.prepare(wanted, inputs: planned, check: planning.check) {
     case .complete:
       outputOptions.note("\(output): already complete")
       // Finishing again removes what a run killed at the very end left behind.

@@ -52,11 +52,13 @@ struct TokenizeRun {
     let total = shards.reduce(0) { $0 + plan.inputCount(ofShard: $1) }
     var line = ProgressLine("tokenize", unit: "images", total: total, isQuiet: output.quiet)
     var done = 0
+    let kept = KeptShards(of: shards.count, in: folder.path)
     for shard in shards {
       if try folder.record(ofShard: shard) != nil {
         done += plan.inputCount(ofShard: shard)
         line.skip(plan.inputCount(ofShard: shard))
         line.show(done)
+        kept.add()
         continue
       }
       let before = done
@@ -70,6 +72,7 @@ struct TokenizeRun {
         done += 1
         line.show(done)
       }
+      kept.add()
       written += finished.samples
       done = before + plan.inputCount(ofShard: shard)
     }

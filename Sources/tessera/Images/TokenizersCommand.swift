@@ -39,10 +39,10 @@ struct TokenizersCommand: ParsableCommand {
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
       let lines: [TokenizerLine] = [.tokenizer(report)] + families.map { .family($0) }
-      print(String(decoding: try encoder.encode(lines), as: UTF8.self))
+      try StandardOutput.print(String(decoding: try encoder.encode(lines), as: UTF8.self))
     } else {
-      print(report.text)
-      for family in families { print("\n\(family.text)") }
+      try StandardOutput.print(report.text)
+      for family in families { try StandardOutput.print("\n\(family.text)") }
     }
   }
 }

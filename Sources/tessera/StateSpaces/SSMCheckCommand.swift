@@ -32,7 +32,7 @@ struct SSMCheckCommand: ParsableCommand {
     let check = try StateSpaceError.naming(input) {
       try StateSpaceCheck(file, structure: structure)
     }
-    FileHandle.standardOutput.write(Data(try CanonicalJSON.document(check)))
+    try StandardOutput.writeDocument(check)
     guard check.ok else {
       throw FileProblem(
         path: input,

@@ -86,7 +86,7 @@ struct SoftenCommand: ParsableCommand {
     }
     try file?.commit(metadata: metadata(probabilities, classes: logits.columns))
     reporting.note(totals.line(rows: logits.rows, classes: logits.columns))
-    if reporting.json { write(dense) }
+    if reporting.json { try write(dense) }
   }
 
   /// Whether the targets are of the sparse softmax, which has a loss of its own.
@@ -141,10 +141,10 @@ struct SoftenCommand: ParsableCommand {
     }
   }
 
-  private func write(_ rows: [[Float]]) {
+  private func write(_ rows: [[Float]]) throws {
     let lines = rows.map { "[\($0.map { "\($0)" }.joined(separator: ", "))]" }
     let text = "{\"rows\": [\(lines.joined(separator: ",\n"))]}\n"
-    FileHandle.standardOutput.write(Data(text.utf8))
+    try StandardOutput.write(text)
   }
 
   /// What the summary says.

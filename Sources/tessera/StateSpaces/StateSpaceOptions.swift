@@ -144,7 +144,7 @@ enum StateSpacePrinting {
     members.append(("metadata", "{\(strings.joined(separator: ", "))}"))
     let lines = members.sorted { $0.0 < $1.0 }.map { "  \(quoted($0.0)): \($0.1)" }
     let text = "{\n\(lines.joined(separator: ",\n"))\n}\n"
-    FileHandle.standardOutput.write(Data(text.utf8))
+    try StandardOutput.write(text)
   }
 
   /// Values as nested lists.

@@ -16,27 +16,31 @@ package enum HDF5 {
     try lock.withLock { _ throws(Failure) in
       // In a thread-safe build the handler that prints errors belongs to the thread.
       chdf5_silence()
-      unsafe chdf5_enter(name)
-      defer { chdf5_leave() }
-      return try body()
+      return try LibraryCrash.naming(name, library: .hdf5, body)
     }
   }
 
   /// The library's words on the call that failed last; inside `perform`, right after the call.
-  package static func describeFailure() -> String {
-    var text = [CChar](repeating: 0, count: 512)
-    unsafe chdf5_describe_failure(&text, text.count)
-    return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-  }
-}
+  package static func describeFailure() -> String { lastFailure().words }
 
-extension HDF5Checkpoint {
-  /// For a program, once at its start: where libhdf5 crashes on a damaged file, the process ends with
-  /// one line that names the file, and exit code 3.
+  /// The system's error behind the call that failed last, or nil where the library itself refused;
+  /// inside `perform`, right after the call.
   ///
-  /// Installs handlers for the signals of a crash; crashes elsewhere end as they did before.
-  public static func endProcessOnLibraryCrash() {
-    chdf5_end_on_crash()
+  /// A full disk or one that fails is no fault of the data.
+  package static func failure(
+    of operation: String,
+    on path: String
+  ) -> (words: String, system: FileError?) {
+    let (words, code) = lastFailure()
+    let system = code > 0 ? FileError(operation: operation, path: path, code: code) : nil
+    return (words, system)
+  }
+
+  private static func lastFailure() -> (words: String, code: Int32) {
+    var text = [CChar](repeating: 0, count: 512)
+    let code = unsafe chdf5_describe_failure(&text, text.count)
+    let bytes = text.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
+    return (String(decoding: bytes, as: UTF8.self), code)
   }
 }
 

@@ -1,0 +1,168 @@
+"""Runs of the program in which calls to the system fail, are cut short, or are the last: see fault.c."""
+
+import errno
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass, field
+
+CALLS = ["create", "open", "opendir", "write", "fsync", "rename", "readdir", "close", "mkdir", "unlink", "truncate"]
+HERE = pathlib.Path(__file__).parent
+# The share of all faults that a run of the tests draws, and its seed; "1" is every fault there is.
+SHARE = float(os.environ.get("TESSERA_FAULTS", "0.1"))
+SEED = 11
+
+
+def build(folder):
+    """The library that makes calls fail."""
+    library = folder / "fault.so"
+    command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", HERE / "fault.c", "-o", library, "-ldl"]
+    subprocess.run(list(map(str, command)), check=True)
+    return library
+
+
+def tree(folder):
+    """Every file below a folder with its bytes, hidden ones too, and hidden folders."""
+    found = {}
+    for path in pathlib.Path(folder).rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_file():
+            found[name] = path.read_bytes()
+        elif path.name.startswith("."):
+            found[name] = None
+    return found
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The k-th call of a kind fails."""
+
+    calls: str
+    at: int
+    how: str
+    lasts: str = "once"
+
+    def __str__(self):
+        how = {str(errno.ENOSPC): "ENOSPC", str(errno.EIO): "EIO"}.get(self.how, self.how)
+        return f"{how} at {self.calls} {self.at} {self.lasts}"
+
+    @property
+    def environment(self):
+        return {"FAULT_CALLS": self.calls, "FAULT_AT": str(self.at), "FAULT_AS": self.how, "FAULT_FOR": self.lasts}
+
+
+@dataclass
+class Harness:
+    """One command that writes below one folder."""
+
+    program: str
+    library: pathlib.Path
+    # Takes the folder; returns the arguments.
+    arguments: object
+    folder: pathlib.Path
+    # Arguments of the run after a fault, where those of the first would refuse what it completed.
+    again: list = field(default_factory=list)
+
+    def run(self, fault=None, log=None, more=()):
+        environment = dict(os.environ, SWIFT_BACKTRACE="enable=no", LD_PRELOAD=str(self.library), FAULT_ROOT=str(self.folder))
+        if fault:
+            environment.update(fault.environment)
+        if log:
+            environment["FAULT_LOG"] = str(log)
+        command = [self.program, *map(str, self.arguments(self.folder)), *more, "--quiet"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+    def clean(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    def undisturbed(self):
+        """What the command writes, and the calls that it makes."""
+        self.clean()
+        log = self.folder.parent / (self.folder.name + ".log")
+        log.unlink(missing_ok=True)
+        result = self.run(log=log)
+        assert result.returncode == 0, result.stderr
+        return tree(self.folder), log.read_text().splitlines()
+
+    def faults(self, log):
+        """Every fault that the calls of a run allow."""
+        counts = {call: sum(line.startswith(call + " ") for line in log) for call in CALLS}
+        counts["fsync"] += sum(line.startswith("syncfs ") for line in log)
+        faults = [Fault("all", at, "kill") for at in range(1, sum(counts.values()) + 1)]
+        for call, count in counts.items():
+            for at in range(1, count + 1):
+                for code in (errno.ENOSPC, errno.EIO):
+                    faults += [Fault(call, at, str(code), lasts) for lasts in ("once", "good")]
+                if call == "write":
+                    faults.append(Fault(call, at, "short"))
+        return faults
+
+    def check(self, share=SHARE):
+        """Runs a share of the faults; returns how many, and what they broke."""
+        expected, log = self.undisturbed()
+        assert not [name for name in expected if any(part.startswith(".") for part in name.split("/")) and ".nv-meta" not in name]
+        assert not undurable(log, self.folder, expected), undurable(log, self.folder, expected)
+        faults = self.faults(log)
+        if share < 1:
+            drawn = random.Random(f"{SEED} {self.folder.name}")
+            faults = drawn.sample(faults, max(1, round(share * len(faults))))
+        broken = []
+        for fault in faults:
+            broken += [f"{fault}: {problem}" for problem in self.problems(fault, expected)]
+        return len(faults), broken
+
+    def problems(self, fault, expected):
+        self.clean()
+        result = self.run(fault)
+        found = tree(self.folder)
+        if result.returncode == 0:
+            if found != expected:
+                yield f"exit 0 with other files: {difference(found, expected)}"
+        elif fault.how == "kill":
+            if result.returncode != -signal.SIGKILL:
+                yield f"exit {result.returncode} where it was killed"
+        elif result.returncode != 6 or result.stderr.count("\n") != 1 or not result.stderr.startswith("Error: "):
+            yield f"exit {result.returncode}: {result.stderr[-300:]!r}"
+        again = self.run(more=self.again)
+        if again.returncode != 0:
+            yield f"the run after it: exit {again.returncode}: {again.stderr[-300:]!r}"
+        elif tree(self.folder) != expected:
+            yield f"the run after it: {difference(tree(self.folder), expected)}"
+
+
+def difference(found, expected):
+    names = sorted(set(found) | set(expected))
+    return [name for name in names if found.get(name, 0) != expected.get(name, 0)][:5]
+
+
+def undurable(log, root, expected):
+    """What a loss of power at the end of a run may undo: files and names without an fsync after their last change."""
+    root = str(root)
+    unsynced = set()
+    for line in log:
+        call, _, rest = line.partition(" ")
+        path, _, target = rest.partition("\t")
+        folder = os.path.dirname(path)
+        if call in ("write", "truncate"):
+            unsynced.add(path)
+        elif call == "create":
+            unsynced |= {path, folder}
+        elif call in ("mkdir", "unlink"):
+            unsynced.add(folder)
+            if call == "unlink":
+                unsynced = {name for name in unsynced if name != path and not name.startswith(path + "/")}
+        elif call == "rename":
+            moved = {name for name in unsynced if name == path or name.startswith(path + "/")}
+            unsynced = {name for name in unsynced - moved if name != target}
+            unsynced |= {target + name[len(path):] for name in moved} | {folder, os.path.dirname(target)}
+        elif call == "fsync":
+            unsynced.discard(path)
+        elif call == "syncfs":
+            unsynced.clear()
+    kept = {os.path.join(root, name) for name in expected}
+    kept |= {os.path.dirname(name) for name in kept} | {root}
+    return sorted(unsynced & kept)

@@ -1,0 +1,171 @@
+"""Every call to the system may fail: no exit 0 with other bytes, and the next run makes all good.
+
+`make test` draws a tenth of the faults, `make test-faults` (TESSERA_FAULTS=1) takes all.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import family_references
+import fault_harness
+import numpy as np
+import pytest
+import torch
+from fault_harness import Harness, tree
+from PIL import Image
+from safetensors.torch import save_file as save_tensors
+
+LAYOUTS = (
+    "webdataset parquet megatron mds tfrecord arrayrecord litdata datatrove nanogpt llmc arrow hdf5 npy llamagen 4m "
+    "safetensors jsonl"
+).split()
+TINY = ["--resize", "nearest:exact=8x8", "--crop", "none", "--workers", "1"]
+CHECKPOINTS = {
+    "safetensors": ["out.safetensors"],
+    "sharded": ["model.safetensors", "--shard-size", "100"],
+    "npz": ["out.npz"],
+    "h5": ["out.h5"],
+    "pt": ["out.pt"],
+    "gguf": ["out.gguf"],
+    "folder": ["model/"],
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return fault_harness.build(tmp_path_factory.mktemp("library"))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    noise = np.random.default_rng(3)
+    for name in ("a.png", "b/c.png", "b/d.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(noise.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / name)
+        (folder / name).with_suffix(".txt").write_text(f"a caption of {name}\n")
+    (folder / "bad.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """A network so small that a run takes few milliseconds."""
+    path = tmp_path_factory.mktemp("tokenizer") / "small.safetensors"
+    with torch.no_grad():
+        save_tensors(dict(family_references.LlamaGen().state), path)
+    return f"llamagen:{path}"
+
+
+@pytest.fixture(scope="module")
+def dataset(tessera, images, tokenizer, tmp_path_factory):
+    out = tmp_path_factory.mktemp("dataset") / "out"
+    options = ["--tokenizer", tokenizer, "--shard-samples", 2, "--captions", "sidecar", "--quiet", *TINY]
+    tessera("tokenize", images, "-o", out, *options)
+    return out
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    from safetensors.numpy import save_file
+
+    folder = tmp_path_factory.mktemp("checkpoint") / "model"
+    folder.mkdir()
+    random = np.random.default_rng(4)
+    tensors = {f"layer.{n}.weight": random.standard_normal((4, 5)).astype(np.float32) for n in range(3)}
+    save_file(tensors, folder / "model.safetensors")
+    (folder / "config.json").write_text('{"model_type": "none"}\n')
+    (folder / "tokenizer.json").write_text("{}\n")
+    return folder
+
+
+@pytest.fixture
+def harness(program, library):
+    """Works in memory: a disk would take most of the time to synchronize."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+
+        def make(name, arguments, again=()):
+            return Harness(program, library, arguments, pathlib.Path(folder) / name, list(again))
+
+        yield make
+
+
+def passes(harness):
+    count, broken = harness.check()
+    print(f"{harness.folder.name}: {count} faults, {len(broken)} broken")
+    assert not broken, f"{len(broken)} of {count}:\n" + "\n".join(broken[:20])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_export(harness, dataset, layout):
+    passes(harness(f"export-{layout}", lambda folder: ["export", dataset, "-o", folder / "out", "--format", layout]))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tokenize(harness, images, tokenizer, layout):
+    def arguments(folder):
+        options = ["--tokenizer", tokenizer, "--format", layout, "--shard-samples", "2"]
+        return ["tokenize", images, "-o", folder / "out", *options, *TINY]
+
+    passes(harness(f"tokenize-{layout}", arguments))
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+def test_convert(harness, checkpoint, kind):
+    name, *options = CHECKPOINTS[kind]
+    source = checkpoint if kind == "folder" else checkpoint / "model.safetensors"
+
+    def arguments(folder):
+        return ["convert", source, "-o", f"{folder}/{name}", *options]
+
+    passes(harness(f"convert-{kind}", arguments, again=["--force"]))
+
+
+def test_convert_to_a_graph(harness, tokenizer):
+    def arguments(folder):
+        return ["convert", tokenizer, "-o", folder / "out.onnx"]
+
+    passes(harness("convert-onnx", arguments, again=["--force"]))
+
+
+def test_decode(harness, dataset):
+    passes(harness("decode", lambda folder: ["decode", dataset, "-o", folder / "out", "--workers", "1"]))
+
+
+def test_prepare(harness, images):
+    passes(harness("prepare", lambda folder: ["prepare", images, "-o", folder / "out", *TINY]))
+
+
+@pytest.mark.parametrize("verb", ["tokenize", "export", "convert", "decode", "prepare"])
+def test_a_disk_copied_at_exit_holds_the_result(program, images, dataset, checkpoint, tmp_path, verb):
+    """What is on the disk at the moment of exit 0, before anything else is written out."""
+    arguments = {
+        "tokenize": ["tokenize", images, "-o", "out", "--format", "npy", *TINY],
+        "export": ["export", dataset, "-o", "out", "--format", "parquet"],
+        "convert": ["convert", checkpoint / "model.safetensors", "-o", "model.safetensors", "--shard-size", "100"],
+        "decode": ["decode", dataset, "-o", "out"],
+        "prepare": ["prepare", images, "-o", "out", *TINY],
+    }[verb]
+    image, copy, mount = (tmp_path / name for name in ("disk", "copy", "mount"))
+    with open(image, "wb") as file:
+        file.truncate(32 << 20)
+    subprocess.run(["/sbin/mkfs.ext4", "-q", "-E", "lazy_itable_init=0", image], check=True)
+    mount.mkdir()
+    # A commit interval so long that nothing gets to the disk by itself.
+    first = subprocess.run(["mount", "-o", "loop,commit=3000", image, mount], capture_output=True)
+    if first.returncode != 0:
+        # Without loop devices, what each test above says of fsync has to do.
+        return
+    try:
+        subprocess.run([program, *map(str, arguments), "--quiet"], cwd=mount, check=True, capture_output=True)
+        shutil.copyfile(image, copy)
+        written = {name: data for name, data in tree(mount).items()}
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    subprocess.run(["mount", "-o", "loop", copy, mount], check=True)
+    try:
+        assert tree(mount) == written and len(written) > 1
+    finally:
+        subprocess.run(["umount", mount], check=True)

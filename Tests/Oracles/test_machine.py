@@ -1,0 +1,567 @@
+"""The machine at its limits: closed streams, few threads, lost mounts, signals, two runs at once."""
+
+import json
+import os
+import pathlib
+import pty
+import resource
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY = ["--resize", "nearest:exact=8x8", "--crop", "none", "--workers", "1"]
+ENVIRONMENT = dict(os.environ, SWIFT_BACKTRACE="enable=no")
+
+
+def tree(folder):
+    paths = pathlib.Path(folder).rglob("*")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
+
+
+def noise(path, size=8, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(4):
+        noise(folder / f"{number}.png", seed=number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(tessera, images, tmp_path_factory):
+    out = tmp_path_factory.mktemp("dataset") / "out"
+    tessera("tokenize", images, "-o", out, "--shard-samples", 2, "--quiet", *TINY)
+    return out
+
+
+@pytest.fixture
+def shell(program, tmp_path):
+    """Runs a line of a shell in which $T is the program."""
+
+    def run(line, **options):
+        return subprocess.run(
+            ["bash", "-c", line], cwd=tmp_path, env=dict(ENVIRONMENT, T=program), capture_output=True, text=True,
+            timeout=120, **options,
+        )
+
+    return run
+
+
+# MARK: Streams
+
+
+@pytest.mark.parametrize("stream", ["2>/dev/full", "2>&-", "2>&- >&-", "2>&- >&- <&-", "2> >(exit)", "2>&1 | true"])
+def test_a_log_that_takes_nothing_stops_no_work(shell, images, dataset, tmp_path, stream):
+    options = " ".join(TINY)
+    shell(f"$T tokenize {images} -o out --shard-samples 2 {options} {stream}")
+    assert tree(tmp_path / "out") == tree(dataset)
+    assert shell(f"$T export {dataset} -o jsonl --format jsonl {stream}; exit ${{PIPESTATUS[0]}}").returncode == 0
+    assert shell(f"$T prepare {images} -o pixels {options} {stream}; exit ${{PIPESTATUS[0]}}").returncode == 0
+    assert len(tree(tmp_path / "pixels")) == 5
+
+
+REPORTS = {
+    "tokenize": "tokenize {images} -o out {options} --json",
+    "prepare": "prepare {images} -o out {options} --json",
+    "decode": "decode {dataset} -o out --json",
+    "export": "export {dataset} -o out --format jsonl --json",
+    "inspect": "inspect {dataset} --json",
+    "inspect-text": "inspect {dataset}",
+    "verify": "verify {dataset} --json",
+    "grid": "grid {images}",
+    "grid-json": "grid {images} --json",
+    "levels": "levels --target 64000",
+    "tokenizers": "tokenizers",
+    "recipes": "recipes",
+    "recipes-json": "recipes --json",
+    "hippo": "ssm hippo --measure legs --order 4 --json",
+    "help": "--help",
+    "verb-help": "tokenize --help",
+    "version": "--version",
+}
+
+
+@pytest.mark.parametrize("stream", [">/dev/full", ">&-", "| true"])
+@pytest.mark.parametrize("report", REPORTS)
+def test_a_report_that_is_lost_is_exit_6(shell, images, dataset, report, stream):
+    line = REPORTS[report].format(images=images, dataset=dataset, options=" ".join(TINY))
+    result = shell(f"set -o pipefail; $T {line} {stream}; exit ${{PIPESTATUS[0]}}")
+    if stream == "| true" and result.returncode == 0:
+        return  # all of it was in the pipe before its reader had gone
+    assert result.returncode == 6, (result.returncode, result.stderr)
+    assert result.stderr.splitlines()[-1].startswith("Error: standard output: could not write the result")
+
+
+def test_errors_keep_their_code_without_a_log(shell):
+    for stream in ("2>/dev/full", "2>&-"):
+        assert shell(f"$T inspect /nonexistent {stream}").returncode == 6
+        assert shell(f"$T inspect {stream}").returncode == 64
+
+
+# MARK: Limits
+
+
+def limited(limit, value, *, as_user=False):
+    def apply():
+        if as_user and os.getuid() == 0:
+            os.setgid(54321)
+            os.setuid(54321)
+        resource.setrlimit(limit, (value, value))
+
+    return apply
+
+
+def one_line_or_done(result):
+    # Below what the program's own libraries take, the system's loader speaks.
+    if result.returncode == 127 and "shared librar" in result.stderr:
+        return
+    assert result.returncode in (0, 6), (result.returncode, result.stderr[-500:])
+    if result.returncode == 6:
+        assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1, result.stderr
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32])
+def test_few_descriptors(program, images, dataset, tmp_path, count):
+    for name, arguments in {
+        "tokenize": ["tokenize", images, "-o", "tokenized", *TINY],
+        "export": ["export", dataset, "-o", "exported", "--format", "megatron"],
+    }.items():
+        result = subprocess.run(
+            [program, *map(str, arguments), "--quiet"], cwd=tmp_path, capture_output=True, text=True, env=ENVIRONMENT,
+            timeout=60, preexec_fn=limited(resource.RLIMIT_NOFILE, count),
+        )
+        one_line_or_done(result)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_few_threads(program, images, tmp_path, count):
+    if os.getuid() != 0:
+        pytest.fail("run as root: the limit counts the threads of a user of its own")
+    os.chmod(tmp_path, 0o777)
+    for parent in [*pathlib.Path(images).parents][:3]:
+        os.chmod(parent, 0o755)
+    os.chmod(images, 0o755)
+    copy = tmp_path / "tessera"
+    shutil.copy(program, copy)
+    os.chmod(copy, 0o755)
+    result = subprocess.run(
+        [copy, "tokenize", *map(str, [images, "-o", tmp_path / "out", *TINY]), "--quiet"], capture_output=True, text=True,
+        env=ENVIRONMENT, timeout=60, preexec_fn=limited(resource.RLIMIT_NPROC, count, as_user=True),
+    )
+    one_line_or_done(result)
+
+
+@pytest.mark.parametrize("mebibytes", [40, 60, 80, 100, 120, 140, 160, 200, 240, 300, 400, 600])
+def test_little_address_space(program, images, tmp_path, mebibytes):
+    result = subprocess.run(
+        [program, "tokenize", *map(str, [images, "-o", tmp_path / "out", *TINY]), "--quiet"], capture_output=True,
+        text=True, env=ENVIRONMENT, timeout=60, preexec_fn=limited(resource.RLIMIT_AS, mebibytes << 20),
+    )
+    one_line_or_done(result)
+
+
+def test_a_machine_without_proc(shell, images, dataset, tmp_path):
+    if os.getuid() != 0:
+        pytest.fail("run as root: /proc is hidden in a namespace of its own")
+    hidden = "mount -t tmpfs none /proc"
+    options = " ".join(TINY)
+    line = f"$T tokenize {images} -o out --shard-samples 2 {options} && $T export out -o hdf5 --format hdf5"
+    result = shell(f"unshare -m bash -c '{hidden} && {line}'")
+    assert result.returncode == 0, result.stderr
+    assert tree(tmp_path / "out") == tree(dataset)
+
+
+# MARK: Mounts
+
+
+@pytest.fixture
+def movable(images, tmp_path):
+    folder = tmp_path / "in"
+    shutil.copytree(images, folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["folder", "list", "archive"])
+def test_a_worker_without_the_mount_publishes_nothing(tessera, movable, dataset, tmp_path, kind):
+    source = movable
+    if kind == "list":
+        source = tmp_path / "list.txt"
+        source.write_text("".join(f"{movable}/{n}.png\n" for n in range(4)))
+    if kind == "archive":
+        source = movable / "all.tar"
+        subprocess.run(["tar", "-C", movable, "-cf", source, *(f"{n}.png" for n in range(4))], check=True)
+    out = tmp_path / "out"
+    tessera("tokenize", source, "-o", out, "--shard-samples", 2, *TINY, "--plan-only")
+    tessera("tokenize", "-o", out, "--shards", 0)
+    movable.rename(tmp_path / "elsewhere")
+    error = tessera("tokenize", "-o", out, "--shards", 1, code=6).stderr
+    assert error.startswith("Error: ") and error.count("\n") == 1
+    assert not (out / "shards" / "00001.tar").exists()
+    (tmp_path / "elsewhere").rename(movable)
+    tessera("tokenize", "-o", out, "--shards", 1)
+    tessera("tokenize", "-o", out, "--finish")
+    assert (out / "rejected.jsonl").read_bytes() == b""
+    if kind == "folder":
+        assert tree(out) == tree(dataset)
+
+
+def test_an_input_that_changed_is_no_bad_picture(tessera, movable, tmp_path):
+    out = tmp_path / "out"
+    tessera("tokenize", movable, "-o", out, *TINY, "--plan-only")
+    noise(movable / "2.png", size=9)
+    assert "changed meanwhile" in tessera("tokenize", "-o", out, "--shards", 0, code=6).stderr
+    assert not list((out / "shards").iterdir())
+
+
+FAILING_READ = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+static int hits(int file) {
+  char link[64], path[4096];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  ssize_t n = readlink(link, path, sizeof path - 1);
+  if (n < 0) return 0;
+  path[n] = 0;
+  return strstr(path, getenv("FAILING_NAME")) != NULL;
+}
+#define READ(name, type) ssize_t name(int f, void *b, size_t n, type o) { \
+  if (hits(f)) { errno = atoi(getenv("FAILING_AS")); return -1; } \
+  return ((ssize_t (*)(int, void *, size_t, type))dlsym(RTLD_NEXT, #name))(f, b, n, o); }
+READ(pread, off_t)
+READ(pread64, off64_t)
+ssize_t read(int f, void *b, size_t n) {
+  if (hits(f)) { errno = atoi(getenv("FAILING_AS")); return -1; }
+  return ((ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read"))(f, b, n);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("failing")
+    (folder / "read.c").write_text(FAILING_READ)
+    subprocess.run(["cc", "-shared", "-fPIC", folder / "read.c", "-o", folder / "read.so", "-ldl"], check=True)
+    return folder / "read.so"
+
+
+@pytest.mark.parametrize("code", ["ENOTCONN", "ESTALE", "EIO", "ETIMEDOUT", "EACCES", "ENOMEM", "EHOSTDOWN"])
+@pytest.mark.parametrize("verb", ["tokenize", "prepare", "grid", "captions", "decode", "verify"])
+def test_a_read_that_fails_rejects_nothing(program, failing, movable, dataset, tmp_path, verb, code):
+    import errno
+
+    for number in range(4):
+        (movable / f"{number}.txt").write_text("a caption")
+    out, name = tmp_path / "out", "2.txt" if verb == "captions" else "2.png"
+    arguments = {
+        "tokenize": ["tokenize", movable, "-o", out, *TINY],
+        "captions": ["tokenize", movable, "-o", out, "--captions", "sidecar", *TINY],
+        "prepare": ["prepare", movable, "-o", out, *TINY],
+        "grid": ["grid", movable, "--stride", "8", "--crop", "none", "--resize", "none"],
+        "decode": ["decode", dataset, "-o", out, "--originals", movable],
+        "verify": ["verify", dataset, "--originals", movable],
+    }[verb]
+    environment = dict(
+        ENVIRONMENT, LD_PRELOAD=str(failing), FAILING_NAME=name, FAILING_AS=str(getattr(errno, code))
+    )
+    result = subprocess.run(
+        [program, *map(str, arguments), "--quiet"], capture_output=True, text=True, env=environment, timeout=60
+    )
+    assert result.returncode == 6, (result.returncode, result.stderr)
+    assert name in result.stderr and result.stderr.count("\n") == 1
+    assert not (out / "dataset.json").exists() and not list(out.rglob("*.tar"))
+
+
+# MARK: Signals
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(40):
+        noise(folder / f"{number}.png", size=200, seed=number)
+    return folder
+
+
+def interrupted(program, arguments, number, moment):
+    """Starts a run, waits until `moment()` is true, and sends a signal."""
+    process = subprocess.Popen([program, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 60
+    while not moment() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(number)
+    error = process.communicate(timeout=60)[1]
+    return process.returncode, error.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("verb", ["tokenize", "prepare", "decode"])
+def test_a_signal_says_what_is_kept(program, tessera, many, tmp_path, verb, number):
+    out = tmp_path / "out"
+    if verb == "decode":
+        tessera("tokenize", many, "-o", tmp_path / "source", "--quiet")
+    arguments = {
+        "tokenize": ["tokenize", many, "-o", out, "--shard-samples", "8", "--workers", "1"],
+        "prepare": ["prepare", many, "-o", out, "--workers", "1"],
+        "decode": ["decode", tmp_path / "source", "-o", out, "--workers", "1"],
+    }[verb]
+    expected = tmp_path / "expected"
+    tessera(*[expected if part is out else part for part in arguments], "--quiet")
+    kind = "shards/*.tar" if verb == "tokenize" else "*.png"
+    code, lines = interrupted(program, arguments, number, lambda: list(out.glob(kind)))
+    assert code == -number, lines
+    assert lines[-1].startswith(f"Stopped by {signal.Signals(number).name}: ") and "kept" in lines[-1]
+    assert str(out) in lines[-1] and "again" in lines[-1]
+    assert not list(out.rglob(".partial-*"))
+    tessera(*arguments, "--quiet")
+    assert tree(out) == tree(expected)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("verb", ["export", "convert", "sharded"])
+def test_a_signal_takes_unfinished_files_away(program, tessera, tmp_path, verb, number):
+    """The source is a pipe's worth slow: 64 MB that a debugger need not be asked for."""
+    from safetensors.numpy import save_file
+
+    folder = tmp_path / "work"
+    folder.mkdir()
+    if verb == "export":
+        for n in range(60):
+            noise(tmp_path / "in" / f"{n}.png", size=256, seed=n)
+        tessera("tokenize", tmp_path / "in", "-o", tmp_path / "source", "--latents", "--quiet")
+        arguments = ["export", tmp_path / "source", "-o", folder / "out", "--format", "jsonl"]
+    else:
+        tensors = {f"w{n}": np.zeros((1 << 22,), np.float32) for n in range(8)}
+        save_file(tensors, tmp_path / "in.safetensors")
+        options = ["--shard-size", "40MB"] if verb == "sharded" else []
+        arguments = ["convert", tmp_path / "in.safetensors", "-o", folder / "out.safetensors", "--dtype", "bf16", *options]
+    code, lines = interrupted(program, arguments, number, lambda: list(folder.rglob(".partial-*")) or list(folder.rglob("export/*")))
+    if code != 0:
+        assert code == -number, lines
+        assert lines[-1].startswith("Stopped by ") and "again" in lines[-1]
+        assert list(folder.iterdir()) == []
+    tessera(*arguments, "--quiet", *(["--force"] if verb != "export" and code == 0 else []))
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+def test_an_ignored_signal_stays_ignored(program, many, tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        ["nohup", program, "tokenize", many, "-o", out, "--shard-samples", "8", "--workers", "1", "--quiet"],
+        env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )
+    while not list(out.glob("shards/*.tar")) and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=120) == 0 and (out / "dataset.json").exists()
+
+
+# MARK: Owners
+
+
+def together(program, *commands):
+    runs = [subprocess.Popen([program, *map(str, command)], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+            for command in commands]
+    return [(run, run.communicate(timeout=120)[1]) for run in runs]
+
+
+COMMANDS = {
+    "export": lambda images, dataset, out, kind: ["export", dataset, "-o", out, "--format", kind],
+    "tokenize": lambda images, dataset, out, kind: ["tokenize", images, "-o", out, "--format", kind, *TINY],
+    "decode": lambda images, dataset, out, kind: ["decode", dataset, "-o", out],
+    "prepare": lambda images, dataset, out, kind: ["prepare", images, "-o", out, *TINY],
+}
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_two_runs_at_once_are_one_result_or_a_refusal(program, tessera, images, dataset, tmp_path, verb):
+    command = COMMANDS[verb]
+    tessera(*command(images, dataset, tmp_path / "expected", "parquet"), "--quiet")
+    expected = tree(tmp_path / "expected")
+    for number in range(8):
+        out = tmp_path / f"out{number}"
+        results = together(program, *[[*command(images, dataset, out, "parquet"), "--quiet"]] * 3)
+        assert any(run.returncode == 0 for run, _ in results), results
+        for run, error in results:
+            assert run.returncode == 0 or (run.returncode in (4, 6) and error.count("\n") == 1), error
+        assert tree(out) == expected
+
+
+def test_two_kinds_of_runs_at_once_never_mix(program, tessera, images, dataset, tmp_path):
+    wanted = {}
+    for kind in ("parquet", "jsonl"):
+        tessera("export", dataset, "-o", tmp_path / kind, "--format", kind, "--quiet")
+        wanted[kind] = tree(tmp_path / kind)
+    for number in range(8):
+        out = tmp_path / f"out{number}"
+        results = together(program, *[["export", dataset, "-o", out, "--format", kind, "--quiet"] for kind in wanted])
+        assert sum(run.returncode == 0 for run, _ in results) == 1
+        assert tree(out) in wanted.values()
+
+
+def test_the_lock_of_a_killed_run_blocks_nobody(program, tessera, dataset, tmp_path):
+    out = tmp_path / "out"
+    (out / ".tessera" / "export").mkdir(parents=True)
+    (out / ".tessera" / "lock").write_text("export")
+    (out / ".tessera" / "export" / "data.jsonl").write_text("half")
+    tessera("export", dataset, "-o", out, "--format", "jsonl")
+    assert not (out / ".tessera").exists()
+
+
+def test_a_complete_export_says_so(tessera, dataset, tmp_path):
+    out = tmp_path / "out"
+    for kind in ("jsonl", "parquet", "mds", "hdf5", "npy"):
+        arguments = ["export", dataset, "-o", out / kind, "--format", kind, "--shard-samples", "3"]
+        tessera(*arguments, "--quiet")
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+        result = tessera(*arguments, "--json")
+        assert "already complete" in result.stderr and json.loads(result.stdout)["samples"] == 4
+        assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+        error = tessera(*arguments, "--shuffle", "1", code=4).stderr
+        assert "another" in error and error.count("\n") == 1
+    (out / "jsonl" / json.loads((out / "jsonl" / "dataset.json").read_text())["shards"][0]["name"]).unlink()
+    assert "missing" in tessera("export", dataset, "-o", out / "jsonl", "--format", "jsonl", "--shard-samples", 3, code=3).stderr
+
+
+# MARK: Replacing
+
+
+def test_convert_replaces_nothing_unasked(tessera, tmp_path):
+    np.savez(tmp_path / "a.npz", w=np.ones(4, "f4"))
+    for name in ("b.npz", "b.safetensors", "b.h5", "b.pt", "b.gguf"):
+        mine = tmp_path / name
+        mine.write_bytes(b"precious")
+        error = tessera("convert", tmp_path / "a.npz", "-o", mine, code=4).stderr
+        assert str(mine) in error and "--force" in error and error.count("\n") == 1
+        assert mine.read_bytes() == b"precious"
+        tessera("convert", tmp_path / "a.npz", "-o", mine, "--force", "--quiet")
+        assert mine.read_bytes() != b"precious"
+        assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def weights(folder, value, count):
+    from safetensors.numpy import save_file
+
+    save_file({f"w{n}": np.full(100, value + n, np.float32) for n in range(count)}, folder)
+
+
+def load(index):
+    from safetensors.numpy import load_file
+
+    files = set(json.loads(index.read_text())["weight_map"].values())
+    return {name: array for file in files for name, array in load_file(index.parent / file).items()}
+
+
+def test_shards_are_replaced_as_a_whole(tessera, tmp_path):
+    """Six files of an older model are not left beside three of a newer, nor is a single file beside shards."""
+    weights(tmp_path / "old.safetensors", 0, 6)
+    weights(tmp_path / "new.safetensors", 50, 3)
+    out = tmp_path / "out"
+    out.mkdir()
+    target = out / "model.safetensors"
+    tessera("convert", tmp_path / "old.safetensors", "-o", target, "--shard-size", "400")
+    mine = out / "model-00005-of-00006.safetensors"
+    written = mine.read_bytes()
+    weights(mine, 7, 1)
+    before = tree(out)
+    tessera("convert", tmp_path / "new.safetensors", "-o", target, "--shard-size", "400", code=4)
+    tessera("convert", tmp_path / "new.safetensors", "-o", target, code=4)
+    assert tree(out) == before
+    mine.write_bytes(written)
+    tessera("convert", tmp_path / "new.safetensors", "-o", target, "--shard-size", "400")
+    assert sorted(tree(out)) == [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)] + ["model.safetensors.index.json"]
+    assert {name: float(array[0]) for name, array in load(out / "model.safetensors.index.json").items()} == {"w0": 50, "w1": 51, "w2": 52}
+    tessera("convert", tmp_path / "old.safetensors", "-o", target)
+    assert list(tree(out)) == ["model.safetensors"]
+
+
+def test_killed_while_shards_are_replaced(program, tessera, tmp_path):
+    """At no moment is there an index that names new and old shards."""
+    import fault_harness
+
+    library = fault_harness.build(tmp_path)
+    weights(tmp_path / "old.safetensors", 0, 3)
+    weights(tmp_path / "new.safetensors", 50, 3)
+    out = tmp_path / "out"
+    for at in range(1, 200):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        target = out / "model.safetensors"
+        tessera("convert", tmp_path / "old.safetensors", "-o", target, "--shard-size", "400", "--quiet")
+        environment = dict(ENVIRONMENT, LD_PRELOAD=str(library), FAULT_ROOT=str(out), FAULT_CALLS="all", FAULT_AT=str(at), FAULT_AS="kill")
+        command = ["convert", tmp_path / "new.safetensors", "-o", target, "--shard-size", "400", "--force", "--quiet"]
+        code = subprocess.run([program, *map(str, command)], env=environment, capture_output=True).returncode
+        index = out / "model.safetensors.index.json"
+        if index.exists():
+            assert sorted(float(array[0]) for array in load(index).values()) in ([0, 1, 2], [50, 51, 52])
+        else:
+            found = {path.name for path in out.glob("model-*")}
+            values = [float(load_one(out / name)) for name in found]
+            assert all(value < 50 for value in values) or all(value >= 50 for value in values)
+        if code == 0:
+            break
+        tessera(*command)
+        assert sorted(float(array[0]) for array in load(index).values()) == [50, 51, 52]
+        assert not [path for path in out.iterdir() if path.name.startswith(".")]
+    assert code == 0
+
+
+def load_one(path):
+    from safetensors.numpy import load_file
+
+    return next(iter(load_file(path).values()))[0]
+
+
+# MARK: Crashes
+
+CRASH = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <stddef.h>
+#include <jpeglib.h>
+int jpeg_read_header(j_decompress_ptr info, boolean needs) {
+  if (info->src && memmem(info->src->next_input_byte, info->src->bytes_in_buffer, "CRASHES", 7)) {
+    // Threads of the runtime block this one until someone calls abort().
+    if (SIGNAL == SIGABRT) abort();
+    raise(SIGNAL);
+  }
+  return ((int (*)(j_decompress_ptr, boolean))dlsym(RTLD_NEXT, "jpeg_read_header"))(info, needs);
+}
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL])
+@pytest.mark.parametrize("verb", ["tokenize", "prepare", "grid"])
+def test_a_picture_that_crashes_its_decoder_is_named(program, tmp_path, verb, number):
+    (tmp_path / "crash.c").write_text(CRASH.replace("SIGNAL", str(int(number))))
+    library = tmp_path / "crash.so"
+    subprocess.run(["cc", "-shared", "-fPIC", tmp_path / "crash.c", "-o", library, "-ldl"], check=True)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        Image.new("RGB", (16, 16)).save(folder / f"{name}.jpg", comment=b"CRASHES" if name == "b" else b"")
+    arguments = {"grid": ["grid", folder, "--stride", "8"]}.get(verb, [verb, folder, "-o", tmp_path / "out", *TINY])
+    result = subprocess.run(
+        [program, *map(str, arguments), "--quiet"], env=dict(ENVIRONMENT, LD_PRELOAD=str(library)), capture_output=True,
+        text=True, timeout=60,
+    )
+    assert result.returncode == 3, (result.returncode, result.stderr)
+    assert result.stderr.startswith("Error: b.jpg: ") and "leave it out" in result.stderr and result.stderr.count("\n") == 1
