@@ -1,5 +1,7 @@
 """Nothing of a state space is left out in silence: one more axis or one more tensor is used, refused or named."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors import safe_open
@@ -210,7 +212,12 @@ def test_frequencies_beyond_half_the_rate_are_no_conjugate_pairs(tessera, tmp_pa
     ("dplr", {"l_kernel": np.array([0, 64])}, "l_kernel"), ("dplr", {"l_kernel": np.array(1.5)}, "l_kernel"),
     ("diagonal", {"dt": draw(3, 1)}, "dt has the shape"), ("diagonal", {"A_bar": draw(4, 2)}, "belong together"),
     ("diagonal", {"D": draw(7)}, "D has the shape"), ("dense", {"D": draw(2, 1, 1)}, "D has the shape"),
-    ("dense", {"V": draw(4, 3, 2), "Lambda": draw(2, 2), "P": draw(1, 2, 2)}, "has the shape"),
+    ("dense", {"V": draw(4, 3, 2), "Lambda": draw(2, 2), "P": draw(1, 2, 2)}, "V has the shape [4, 3, 2], and [states, 2, 2]"),
+    ("dense", {"V": draw(4, 2, 2), "Lambda": draw(2, 2), "P": draw(1, 3, 2)}, "P has the shape [1, 3, 2] beside A, and [rank, 2, 2]"),
+    ("dense", {"Lambda": draw(3, 2, 2)}, "Lambda has the shape [3, 2, 2] beside A, and [2, 2]"),
+    ("dense", {"Lambda": draw(3)}, "Lambda of shape [3] is complex"), ("dense", {"V": draw(4, 3)}, "V of shape [4, 3] is complex"),
+    ("dplr", {"V": draw(8, 3, 2)}, "V has the shape [8, 3, 2], and [states, 8, 2]"),
+    ("dense", {"C": draw(2, 5)}, "C has the shape [2, 5]"), ("dense", {"C": draw(2, 1, 4)}, "C has the shape [2, 1, 4]"),
 ])  # fmt: skip
 def test_parts_of_another_structure_are_refused(tessera, tmp_path, structure, change, cause):
     arrays = {"diagonal": diagonal, "dense": dense, "dplr": low_rank}[structure]() | change
@@ -219,6 +226,22 @@ def test_parts_of_another_structure_are_refused(tessera, tmp_path, structure, ch
     message = tessera("ssm", "kernel", path, "--system", structure, "--method", "bilinear", "--length", 4, "--json", code=4).stderr
     assert cause in message and message.count("\n") == 1
     assert cause in tessera("ssm", "check", path, "--system", structure, code=4).stderr
+    out = tmp_path / "step.safetensors"
+    step = ("ssm", "discretize", path, "--method", "bilinear", "--dt", 0.1, "--system", structure, "-o", out)
+    assert cause in tessera(*step, code=4).stderr and not out.exists()
+
+
+def test_eigenvectors_beside_a_matrix_are_pairs(tessera, tmp_path):
+    """Without metadata, too: Lambda, P and V of a dense file are read as complex, and compared with A."""
+    whole, plain = tmp_path / "whole.safetensors", tmp_path / "plain.safetensors"
+    tessera("ssm", "hippo", "--measure", "legs", "--order", 6, "-o", whole)
+    arrays = load_file(whole)
+    assert {"Lambda", "P", "V"} <= set(arrays)
+    save_file(arrays, plain)
+    found = json.loads(tessera("ssm", "check", plain, "--system", "dense", "--json").stdout)
+    assert found["nplr_residual"] < 1e-10
+    save_file(arrays | {"Lambda": arrays["Lambda"] * 1.01}, plain)
+    tessera("ssm", "check", plain, "--system", "dense", code=4)
 
 
 def test_a_step_with_the_factor_keeps_outputs_and_refuses_another_matrix(tessera, tmp_path):

@@ -72,6 +72,7 @@ extension StateSpaceFile {
       throw .mismatch("A_bar and B_bar belong together, and one of them is missing")
     }
     try checkDecomposition(structure)
+    if structure == .dense { try checkOutput() }
     try checkSkip(structure)
   }
 
@@ -90,6 +91,18 @@ extension StateSpaceFile {
     }
     if let v = arrays["V"], v.shape.count != 2 || v.shape[1] != modes {
       throw .mismatch("V has the shape \(v.storedShape), and [states, \(modes), 2] was expected")
+    }
+  }
+
+  /// C of a dense system: a row of states, or one for each output.
+  private func checkOutput() throws(StateSpaceError) {
+    guard let c = arrays["C"], let order = (arrays["A"] ?? arrays["A_bar"])?.shape.last else {
+      return
+    }
+    guard c.shape.last == order, c.shape.count <= 2 else {
+      throw .mismatch(
+        "C has the shape \(c.storedShape): [\(order)] or [channels, \(order)] was expected"
+      )
     }
   }
 

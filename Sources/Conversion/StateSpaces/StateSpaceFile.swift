@@ -70,6 +70,8 @@ public struct StateSpaceFile: Hashable, Sendable {
   /// The most bytes that are read: state spaces are small.
   private static let byteLimit = 1 << 30
 
+  /// The arrays that are complex in every structure: a normal matrix and a low rank, one of each pair.
+  private static let spectralNames: Set = ["Lambda", "P", "V"]
   /// The arrays that are complex wherever one of each conjugate pair is kept.
   private static let halvedNames: Set = ["Lambda", "P", "B", "C", "A_bar", "B_bar"]
 
@@ -186,6 +188,7 @@ extension StateSpaceFile {
       let isOutput = tensor.name == "C" && stated.contains("A")
       let isComplex =
         stated.contains(tensor.name) || isOutput
+        || StateSpaceFile.spectralNames.contains(tensor.name)
         || (isHalved && StateSpaceFile.halvedNames.contains(tensor.name))
       arrays[tensor.name] = try StateSpaceFile.array(tensor, of: reader, isComplex: isComplex)
     }
