@@ -7,6 +7,7 @@ import time
 
 import h5py
 import numpy as np
+import pytest
 
 
 def tensors(path):
@@ -73,3 +74,35 @@ def test_damaged_bytes_end_in_one_line(program, root, tmp_path):
         output.unlink(missing_ok=True)
         codes[run.returncode] = codes.get(run.returncode, 0) + 1
     assert codes[3] > 50 and codes[0] > 20, codes
+
+
+@pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"shuffle": True}, {"fletcher32": True}])
+def test_newer_formats_say_what_to_write(program, tmp_path, filters):
+    """Chunks with filters have a layout since HDF5 2.0 that 1.10 does not know; written as advised, they are read."""
+    if h5py.version.hdf5_version_tuple < (2, 0, 0):
+        pytest.fail("h5py writes no newer format: draw another instance")
+    array = np.arange(600, dtype="f4").reshape(20, 30)
+
+    def convert(libver):
+        with h5py.File(tmp_path / "a.h5", "w", libver=libver) as file:
+            file.create_dataset("dense/kernel", data=array, chunks=(10, 10), **filters)
+        return subprocess.run([program, "convert", tmp_path / "a.h5", "-o", tmp_path / "o.safetensors", "--quiet"], capture_output=True, text=True)
+
+    run = convert("latest")
+    if run.returncode:  # a newer library reads it
+        assert run.returncode == 4 and run.stderr.count("\n") == 1, run.stderr
+        assert "dense/kernel" in run.stderr and "libver='v110'" in run.stderr and "newer than HDF5 " in run.stderr, run.stderr
+    assert convert("v110").returncode == 0
+    ((dtype, shape, data),) = tensors(tmp_path / "o.safetensors").values()
+    assert (dtype, shape, data) == ("F32", (20, 30), array.tobytes())
+
+
+@pytest.mark.parametrize("place, byte", [(8, 9), (8, 200)])
+def test_versions_of_superblocks(program, tmp_path, place, byte):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["a"] = np.zeros(3)
+    data = bytearray((tmp_path / "a.h5").read_bytes())
+    data[place] = byte
+    (tmp_path / "a.h5").write_bytes(data)
+    run = subprocess.run([program, "convert", tmp_path / "a.h5", "-o", tmp_path / "o.safetensors"], capture_output=True, text=True)
+    assert run.returncode == 3 and run.stderr.count("\n") == 1 and "libver='v110'" in run.stderr, run.stderr
