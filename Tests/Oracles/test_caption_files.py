@@ -136,6 +136,8 @@ def test_what_is_refused(captions, tmp_path):
         (write("lists", {"image": ["a.png"], "caption": [["x"]]}), "not a column of text"),
         (write("null", {"image": ["a.png", None], "caption": ["x", "y"]}), "row 2: no image"),
         (write("twice", {"image": ["a.png", "./a.png"], "caption": ["x", "y"]}), "row 2: 'a.png'"),
+        (write("columns twice", {"image": ["a.png"], "caption": ["x"], "Caption": ["y"]}), "two columns 'Caption'"),
+        (write("images twice", {"image": ["a.png"], "IMAGE": ["b.png"], "caption": ["x"]}), "two columns 'IMAGE'"),
         (write("brotli", plain, compression="brotli"), "brotli"),
         (write("lz4", plain, compression="lz4"), "LZ4"),
         (write("long", {"image": ["a.png"], "caption": ["x" * (1 << 20) + "y"]}), "1048576"),
@@ -147,6 +149,18 @@ def test_what_is_refused(captions, tmp_path):
     (tmp_path / "short.parquet").write_bytes(b"PAR1")
     assert "Parquet" in captions(tmp_path / "short.parquet", code=3)
     captions(tmp_path / "absent.parquet", code=6)
+
+
+@pytest.mark.parametrize("suffix, mark", [("csv", ","), ("tsv", "\t")])
+@pytest.mark.parametrize("header, column", [
+    ("file_name caption caption", "caption"), ("file_name caption Caption", "caption"), ("file_name FILE_NAME text", "file_name"),
+])  # fmt: skip
+def test_tables_with_a_column_twice_are_refused(captions, tmp_path, suffix, mark, header, column):
+    path = tmp_path / f"t.{suffix}"
+    path.write_text(f"{header}\na.png b c\n".replace(" ", mark))
+    assert f"two columns '{column}'" in captions(path, code=3)
+    path.write_text("file_name caption note note\na.png b c d\n".replace(" ", mark))
+    assert captions(path)["a"] == "b"
 
 
 @pytest.mark.parametrize("codec, version", [("none", "1.0"), ("snappy", "2.0"), ("gzip", "1.0"), ("zstd", "2.0")])

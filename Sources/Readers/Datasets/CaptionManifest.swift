@@ -102,6 +102,10 @@ struct CaptionManifest: Sendable {
     guard let image = Self.images.lazy.compactMap({ names.firstIndex(of: $0) }).first,
       let text = CaptionFields.captions.lazy.compactMap({ names.firstIndex(of: $0) }).first
     else { throw fault(1, Self.noColumns) }
+    for index in [image, text]
+    where names.firstIndex(of: names[index]) != names.lastIndex(of: names[index]) {
+      throw fault(1, Self.twice(header.fields[index]))
+    }
     while let row = reader.next() {
       if row.fields == [""] { continue }
       guard row.fields.count == names.count else {
@@ -118,16 +122,27 @@ struct CaptionManifest: Sendable {
   private mutating func readParquet() throws {
     let file = try ParquetTexts(path: path)
     var names: [String: String] = [:]
-    for column in file.columns { names[column.name.lowercased()] = column.name }
+    var repeated: Set<String> = []
+    for column in file.columns {
+      let name = column.name.lowercased()
+      if names.updateValue(column.name, forKey: name) != nil { repeated.insert(name) }
+    }
     let texts = Set(file.columns.filter(\.isText).map(\.name))
     let images = Self.images.lazy.compactMap { names[$0] }
     guard let image = images.first(where: texts.contains),
       let text = CaptionFields.captions.lazy.compactMap({ names[$0] }).first
     else { throw DatasetError(place: path, reason: Self.noColumns) }
+    if let name = [image, text].first(where: { repeated.contains($0.lowercased()) }) {
+      throw DatasetError(place: path, reason: Self.twice(name))
+    }
     try file.forEach([image, text]) { row, texts in
       guard let image = texts[0] else { throw fault(row, "no image") }
       try add(image, texts[1], line: row)
     }
+  }
+
+  private static func twice(_ name: String) -> String {
+    "two columns '\(name)', upper and lower case alike: rename or remove one"
   }
 
   private static let noColumns =
