@@ -272,12 +272,16 @@ def test_onnx_weights_are_found_wherever_they_are(convert, tessera, tmp_path):
     assert "two tensors are called 'w_sub'" in notes and "ConstantOfShape" in notes and "text: strings" in notes
 
 
-def test_onnx_types_without_a_place_are_named(convert, incomplete, tmp_path):
+def test_onnx_types_without_a_place_are_named(tessera, convert, incomplete, tmp_path):
     for kind in (TensorProto.INT4, TensorProto.UINT4):
         node = helper.make_node("Constant", [], ["four"], value=helper.make_tensor("t", kind, [5], [1, 2, 3, 4, 5]))
         onnx.save(model([node], [numpy_helper.from_array(A, "w")]), tmp_path / "m.onnx")
         incomplete(tmp_path / "m.onnx", "four", "INT4")
         assert set(convert(tmp_path / "m.onnx", "--strip", "four*")) == {"w"}
+    four = helper.make_tensor("four", TensorProto.FLOAT4E2M1, [4], [1, 0, 1, 1])
+    assert not four.raw_data
+    onnx.save(model([], [four, numpy_helper.from_array(A, "w")]), tmp_path / "m.onnx")
+    assert "raw_data" in tessera("convert", tmp_path / "m.onnx", "-o", tmp_path / "o.safetensors", code=3).stderr
     onnx.save(model([helper.make_node("Identity", ["x"], ["y"])]), tmp_path / "none.onnx")
     incomplete(tmp_path / "none.onnx", "holds no tensor")
 

@@ -28,7 +28,7 @@ extension CheckpointReader {
     let found = passed.isEmpty ? "" : "; \(passed)\(more)"
     throw CheckpointError(
       path: path,
-      cause: "holds no tensor that is read (\(format)): nothing would be written\(found)",
+      cause: "holds no tensor that is read (\(format))\(found)",
       kind: .mismatch
     )
   }

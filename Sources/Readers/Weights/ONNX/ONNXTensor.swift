@@ -153,6 +153,9 @@ struct ONNXTensor {
       case .fixed(let range), .bytes(let range): total + range.count
       }
     }
+    guard type.bitWidth >= 8 else {
+      throw refusal("type \(type.rawValue) is read from raw_data alone; save it so")
+    }
     guard count <= available else {
       throw refusal("\(count) elements are claimed; its data hold \(available) at most")
     }
