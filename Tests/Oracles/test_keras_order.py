@@ -6,6 +6,7 @@ The port below knows nothing of how weights are reordered: it runs PyTorch's own
 
 import json
 import os
+import re
 import zipfile
 
 os.environ["KERAS_BACKEND"] = "torch"
@@ -229,8 +230,27 @@ def test_the_way_back_fills_the_model(name, tessera, tmp_path):
         np.testing.assert_array_equal(np.array(found), expected)
 
 
+@pytest.mark.parametrize("name", REORDERED)
+def test_verify_finds_features_in_another_order(name, tessera, tmp_path):
+    """The right names, shapes and values; only the order of a layer's inputs is another one, and so is what the port computes."""
+    model = randomised(REORDERED[name]())
+    model.save(tmp_path / "m.keras")
+    out = tmp_path / "m.safetensors"
+    said = tessera("convert", tmp_path / "m.keras", "-o", out, "--to", "torch").stderr
+    reordered = re.findall(r"note: (\S+): its input is reordered", said)
+    state = safetensors.numpy.load_file(out)
+    assert reordered
+    for layer in reordered:
+        key = next(k for k in state if k.startswith(layer + ".") and k.rsplit(".", 1)[1].startswith(("weight", "running_mean")) and "_hh" not in k)
+        # Neighbours belong to other positions, and to other channels in Keras' order.
+        changed = np.ascontiguousarray(np.roll(state[key], 1, axis=-1))
+        safetensors.numpy.save_file(state | {key: changed}, out)
+        assert difference(model, out) > 1e-4, key
+        assert key in tessera("verify", tmp_path / "m.keras", out, "--to", "torch", code=4).stderr
+
+
 def test_verify_finds_weights_in_keras_order(tessera, tmp_path):
-    """The right names, shapes and values; only the order of a Flatten is Keras'."""
+    """The kernel as Keras has it, transposed alone."""
     model = randomised(REORDERED["conv2d"]())
     model.save(tmp_path / "m.keras")
     out = tmp_path / "m.safetensors"
