@@ -67,7 +67,11 @@ package enum ManifestFile {
   }
 
   private static func oneLine(_ text: String) -> String {
-    text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    // Swift's words for a word that is no case of an enumeration.
+    if let known = text.range(of: "from invalid String value ") {
+      return "'\(text[known.upperBound...])' is not known"
+    }
+    return text.split(whereSeparator: \.isNewline).joined(separator: " ")
   }
 }
 

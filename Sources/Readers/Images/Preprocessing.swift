@@ -26,6 +26,13 @@ public struct Preprocessing: Hashable, Sendable, Codable {
   /// How bytes become floats.
   public var range: PixelRange
 
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case orientation, resize, crop, pad, alpha, truncation, range
+  }
+
+  /// The names of the fields in JSON.
+  package static let fields = CodingKeys.allCases.map(\.rawValue)
+
   /// Creates a profile; by default the picture stays as it is stored.
   public init(
     orientation: OrientationRule = .ignore,

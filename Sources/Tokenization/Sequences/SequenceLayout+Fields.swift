@@ -1,22 +1,14 @@
+internal import Readers
+
 extension SequenceLayout {
   /// Refuses fields that no one reads.
   static func check(_ decoder: any Decoder, known: [String]) throws {
-    let names = try decoder.container(keyedBy: AnyField.self).allKeys.map(\.stringValue)
-    if let unknown = names.filter({ !known.contains($0) }).min() {
-      throw fault("the field '\(unknown)' is not known", decoder)
-    }
+    try decoder.refuseFields(besides: known)
   }
 
   /// What is wrong with a field, in words of our own.
   static func fault(_ reason: String, _ decoder: any Decoder) -> DecodingError {
     .dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: reason))
-  }
-
-  private struct AnyField: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-    init?(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
   }
 }
 

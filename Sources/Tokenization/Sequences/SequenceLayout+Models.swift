@@ -1,4 +1,5 @@
 import Foundation
+internal import Readers
 internal import Tensors
 
 extension SequenceLayout {
@@ -25,17 +26,8 @@ extension SequenceLayout {
     do {
       self = try JSONDecoder().decode(SequenceLayout.self, from: data)
     } catch {
-      throw SequenceError("\(name): not a layout: \(Self.reason(error))", kind: .malformedInput)
-    }
-  }
-
-  private static func reason(_ error: any Error) -> String {
-    switch error as? DecodingError {
-    case .keyNotFound(let key, _): "the field '\(key.stringValue)' is missing"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      "the field '\(context.codingPath.map(\.stringValue).joined(separator: "."))' has another type"
-    case .dataCorrupted(let context) where context.underlyingError == nil: context.debugDescription
-    default: "no JSON"
+      let cause = (error as? DecodingError).map { ManifestFile.cause(of: $0) } ?? "\(error)"
+      throw SequenceError("\(name): not a layout: \(cause)", kind: .malformedInput)
     }
   }
 

@@ -62,7 +62,7 @@ public struct ImageTokenizer: Sendable {
     let (model, weights) = (source.model, source.weights)
     description = source.description
     sha256 = source.sha256
-    quantizer = try Quantizer(model.quantizer, parameter: weights.floats)
+    quantizer = try source.quantizer(of: tokenizer)
     vocabularySize = quantizer.vocabularySize
     try Self.check(model, quantizer, tokenizer)
     func network(_ half: Halves, _ graph: NetworkGraph?) throws -> ConvolutionalNetwork? {

@@ -31,28 +31,50 @@ public struct TokenizerDescription: Codable, Hashable, Sendable {
     self.preprocessing = preprocessing
   }
 
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case name, family, checkpoint, quantizer, preprocessing
+  }
+
+  /// Reads a description; fields that are not known are errors.
+  public init(from decoder: any Decoder) throws {
+    try decoder.refuseFields(besides: CodingKeys.allCases.map(\.rawValue))
+    let fields = try decoder.container(keyedBy: CodingKeys.self)
+    name = try fields.decode(String.self, forKey: .name)
+    let word = try fields.decode(String.self, forKey: .family)
+    guard let family = TokenizerFamily(rawValue: word) else {
+      let known = TokenizerFamily.allCases.map(\.rawValue).joined(separator: " ")
+      throw DecodingError.dataCorruptedError(
+        forKey: .family,
+        in: fields,
+        debugDescription: "'\(word)' is no family; known: \(known)"
+      )
+    }
+    self.family = family
+    checkpoint = try fields.decodeIfPresent(String.self, forKey: .checkpoint)
+    quantizer = try fields.decode(QuantizerSpecification.self, forKey: .quantizer)
+    preprocessing = try fields.decode(Preprocessing.self, forKey: .preprocessing)
+    try fields.superDecoder(forKey: .preprocessing).refuseFields(besides: Preprocessing.fields)
+  }
+
   /// Reads a description from JSON.
   ///
   /// - Throws: ``TokenizerError`` that names the field at fault.
-  init(parsing json: [UInt8], source: String) throws {
+  init(parsing json: [UInt8], source: String) throws(TokenizerError) {
+    func failure(_ reason: String, _ kind: FailureKind) -> TokenizerError {
+      TokenizerError(
+        tokenizer: source,
+        reason: "not a tokenizer's description: \(reason)",
+        kind: kind
+      )
+    }
     do {
       self = try JSONDecoder().decode(TokenizerDescription.self, from: Data(json))
     } catch let error as DecodingError {
-      throw TokenizerError(
-        tokenizer: source,
-        reason: "not a tokenizer's description: \(Self.reason(error))",
-        kind: .malformedInput
-      )
-    }
-  }
-
-  private static func reason(_ error: DecodingError) -> String {
-    switch error {
-    case .keyNotFound(let key, _): "the field '\(key.stringValue)' is missing"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context),
-      .dataCorrupted(let context):
-      context.codingPath.map(\.stringValue).joined(separator: ".") + " " + context.debugDescription
-    @unknown default: "unreadable"
+      throw failure(ManifestFile.cause(of: error), .malformedInput)
+    } catch let error as any ClassifiedError {
+      throw failure("\(error)", error.kind)
+    } catch {
+      throw failure("\(error)", .malformedInput)
     }
   }
 }

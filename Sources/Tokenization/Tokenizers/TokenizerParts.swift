@@ -29,7 +29,7 @@ public struct TokenizerParts: Sendable {
     sha256 = source.sha256
     weights = source.weights
     specification = source.model.quantizer
-    quantizer = try Quantizer(specification, parameter: weights.floats)
+    quantizer = try source.quantizer(of: tokenizer)
   }
 
   /// The float32 that each byte of a channel becomes.

@@ -24,6 +24,19 @@ struct TokenizerSource {
     }
   }
 
+  /// The quantizer with its arrays.
+  ///
+  /// - Parameter tokenizer: What the tokenizer was asked for as, for messages.
+  /// - Returns: The quantizer.
+  /// - Throws: ``TokenizerError`` where the arrays are none of a quantizer's.
+  func quantizer(of tokenizer: String) throws -> Quantizer {
+    do {
+      return try Quantizer(model.quantizer, parameter: weights.floats)
+    } catch let error as QuantizerError {
+      throw TokenizerError(tokenizer: tokenizer, reason: "\(error)", kind: error.kind)
+    }
+  }
+
   private init(embedded tokenizer: String) throws {
     let embedded = unsafe UnsafeBufferPointer(start: tessera_f8_data(), count: tessera_f8_size)
     let bytes = unsafe [UInt8](embedded)
