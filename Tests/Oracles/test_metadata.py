@@ -149,6 +149,31 @@ def test_unknown_architectures_never_become_gguf(tessera, tmp_path, model_type, 
     assert not (tmp_path / "out.gguf").exists()
 
 
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e400"])
+def test_numbers_of_python_hide_no_architecture(tessera, tmp_path, number):
+    """Python writes what JSON has no number for, such as Mamba-2's time_step_limit."""
+    folder = llama(tmp_path / "in", "")
+    (folder / "config.json").write_text('{"time_step_limit": [0.0, ' + number + '], "model_type": "qwen2"}')
+    for options in (("--to", "gguf"), ()):
+        result = tessera("convert", folder, "-o", tmp_path / "out.gguf", *options, code=None)
+        assert result.returncode in (3, 4) and result.stderr.count("\n") == 1, result.stderr
+        assert ("no recipe leads from 'qwen2'" in result.stderr) == (number != "1e400") or result.returncode == 3, result.stderr
+
+
+@pytest.mark.parametrize("text", [
+    "", "{", "[]", "5", '{"model_type": "qwen2"', "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "<!DOCTYPE html>", "\xff",
+])  # fmt: skip
+def test_a_folder_with_damaged_settings_is_refused(tessera, tmp_path, text):
+    folder = llama(tmp_path / "in", "llama")
+    (folder / "config.json").write_bytes(text.encode("latin-1"))
+    for output in ("o.gguf", "o.safetensors", "o/"):
+        for options in ((), ("--dtype", "f16")):
+            said = tessera("convert", folder, "-o", tmp_path / output, *options, code=3).stderr
+            assert "config.json: " in said and said.count("\n") == 1, said
+    assert "config.json: " in tessera("verify", folder, folder, code=3).stderr
+    tessera("convert", folder / "model.safetensors", "-o", tmp_path / "weights.safetensors")
+
+
 def test_a_model_without_settings_does_not_become_gguf(tessera, tmp_path):
     llama(tmp_path / "in", "", settings=False)
     assert "these names" in tessera("convert", tmp_path / "in/model.safetensors", "-o", tmp_path / "out.gguf", code=4).stderr

@@ -48,6 +48,7 @@ struct SourceCheckpoint {
     let isWrapped = WeightCandidate.all(among: opened.tensors).contains { $0.role.score > 0 }
     if folderNote != nil, !isWrapped { selection.choice = nil }
     self.folderNote = folderNote
+    try SourceCheckpoint.checkConfiguration(in: path)
     let settings = SourceCheckpoint.configuration(beside: path)
     let stored = QuantizedWeights(in: opened, configuration: settings)
     if selection.isEverything {

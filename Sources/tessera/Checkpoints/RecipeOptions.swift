@@ -160,10 +160,25 @@ extension SourceCheckpoint {
 
   /// What the settings beside the file call the model, such as `qwen2`.
   var modelType: String? {
-    guard let text = configuration,
-      let settings = try? JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any]
-    else { return nil }
-    return settings["model_type"] as? String
+    guard let text = configuration else { return nil }
+    return (try? JSONValue(parsing: text))?["model_type"]?.string
+  }
+
+  /// Refuses a model's folder whose settings cannot be read: they say what the tensors are.
+  ///
+  /// - Throws: `CheckpointError` that names the file.
+  static func checkConfiguration(in folder: String) throws {
+    let file = "\(folder)/config.json"
+    guard Checkpoint.isFolder(folder), FileManager.default.fileExists(atPath: file) else { return }
+    let text = configuration(beside: folder)
+    guard let text, (try? JSONValue(parsing: text))?.object != nil else {
+      let cause = text.flatMap { FailedDownload.words(for: Array($0.utf8.prefix(256))) }
+      throw CheckpointError(
+        path: file,
+        cause: cause
+          ?? "no JSON object, so that nothing says what the tensors are; get it again, or name the file of the weights"
+      )
+    }
   }
 
   /// The recipes that the options and the target ask for; none for a plain change of format.
