@@ -78,6 +78,7 @@ static bool visit_variable_strings(
 bool chdf5_visit_strings(
     hid_t attribute, hid_t type, size_t count, void *context, chdf5_visitor visitor) {
   if (H5Tis_variable_str(type) > 0) {
+    if (!chdf5_attribute_fits(attribute, type)) return false;
     return visit_variable_strings(attribute, type, count, context, visitor);
   }
   size_t width = H5Tget_size(type);
@@ -205,7 +206,7 @@ bool chdf5_attribute_travels(hid_t attribute) {
   hid_t type = H5Aget_type(attribute);
   if (type < 0) return false;
   // A reference is an address of its own file.
-  bool travels = H5Tdetect_class(type, H5T_REFERENCE) == 0;
+  bool travels = H5Tdetect_class(type, H5T_REFERENCE) == 0 && chdf5_attribute_fits(attribute, type);
   H5Tclose(type);
   // An object header holds messages below 64 KiB.
   return travels && H5Aget_storage_size(attribute) < 64000;

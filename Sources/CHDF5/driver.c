@@ -133,6 +133,7 @@ hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length) {
     if (driver < 0) return H5I_INVALID_HID;
   }
   region wanted = {descriptor, start, length};
+  chdf5_watch_file_of(length);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (access < 0) return access;
   hid_t file = H5I_INVALID_HID;

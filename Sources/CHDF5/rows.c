@@ -139,27 +139,85 @@ static bool visit_rows(
   return true;
 }
 
-bool chdf5_read_rows(
-    hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, void *context,
-    chdf5_visitor visitor) {
+// MARK: What rows claim
+
+// A row of a list or text in the file: how many elements, and where in which heap they lie.
+enum { reference_bytes = 16 };
+
+// The bytes that the lists or texts of some rows claim, out of the chunks as they are stored: the library
+// makes room for each list before it looks whether the file has it.
+static chdf5_outcome claimed_bytes(
+    hid_t dataset, hsize_t start, hsize_t rows, size_t width, uint64_t most, uint64_t *sum) {
+  hid_t creation = H5Dget_create_plist(dataset);
+  if (creation < 0) return CHDF5_NOT_READ;
+  hsize_t chunk = 0;
+  bool is_ours = H5Pget_layout(creation) == H5D_CHUNKED && H5Pget_chunk(creation, 1, &chunk) == 1 &&
+                 H5Pget_nfilters(creation) == 0 && chunk > 0 && chunk <= (1 << 20);
+  H5Pclose(creation);
+  if (!is_ours) return CHDF5_NOT_OURS;
+  uint8_t *stored = malloc((size_t)chunk * reference_bytes);
+  if (stored == NULL) return CHDF5_NOT_READ;
+  chdf5_outcome outcome = CHDF5_READ;
+  *sum = 0;
+  for (hsize_t row = start; outcome == CHDF5_READ && row < start + rows;) {
+    hsize_t first = row / chunk * chunk, end = first + chunk, size = 0;
+    uint32_t mask = 0;
+    if (end > start + rows) end = start + rows;
+    if (H5Dget_chunk_storage_size(dataset, &first, &size) < 0) {
+      outcome = CHDF5_NOT_READ;
+    } else if (size == 0) {
+      row = end;  // never written: empty
+    } else if (size != chunk * reference_bytes) {
+      outcome = CHDF5_NOT_OURS;
+    } else if (H5Dread_chunk(dataset, H5P_DEFAULT, &first, &mask, stored) < 0) {
+      outcome = CHDF5_NOT_READ;
+    }
+    for (; outcome == CHDF5_READ && row < end; row++) {
+      const uint8_t *length = stored + (row - first) * reference_bytes;
+      uint32_t elements = length[0] | length[1] << 8 | length[2] << 16 | (uint32_t)length[3] << 24;
+      *sum += (uint64_t)elements * width;
+      if (*sum > most) outcome = CHDF5_TOO_LARGE;
+    }
+  }
+  free(stored);
+  return outcome;
+}
+
+chdf5_outcome chdf5_read_rows(
+    hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, uint64_t *left,
+    void *context, chdf5_visitor visitor) {
   hid_t in_file = H5I_INVALID_HID, in_memory = H5I_INVALID_HID;
   hsize_t elements = 0;
-  bool is_read = false;
+  chdf5_outcome outcome = CHDF5_NOT_READ;
   hid_t type = row_type(kind, element);
   if (type >= 0 && rows > 0 && select_rows(dataset, start, rows, &in_file, &in_memory, &elements)) {
-    size_t width = H5Tget_size(element);
+    size_t width = kind == CHDF5_TEXT_ROWS ? 1 : H5Tget_size(element);
     size_t size = H5Tget_size(type);
-    uint8_t *buffer = elements <= (SIZE_MAX >> 8) / size ? calloc(elements + 1, size) : NULL;
+    uint64_t claimed = 0;
+    if (kind != CHDF5_FIXED_ROWS) {
+      outcome = elements != rows
+                    ? CHDF5_NOT_OURS
+                    : claimed_bytes(dataset, start, rows, width, *left, &claimed);
+    } else {
+      outcome = elements <= *left / size ? CHDF5_READ : CHDF5_TOO_LARGE;
+      claimed = elements * size;
+    }
+    uint8_t *buffer = outcome == CHDF5_READ ? calloc(elements + 1, size) : NULL;
     if (buffer) {
-      if (H5Dread(dataset, type, in_memory, in_file, H5P_DEFAULT, buffer) >= 0) {
+      *left -= claimed;
+      bool is_read = H5Dread(dataset, type, in_memory, in_file, H5P_DEFAULT, buffer) >= 0;
+      if (is_read) {
         size_t row_bytes = (size_t)(elements / rows) * size;
         is_read = visit_rows(kind, rows, row_bytes, width, buffer, context, visitor);
         if (kind != CHDF5_FIXED_ROWS) H5Dvlen_reclaim(type, in_memory, H5P_DEFAULT, buffer);
       }
+      if (!is_read) outcome = CHDF5_NOT_READ;
       free(buffer);
+    } else if (outcome == CHDF5_READ) {
+      outcome = CHDF5_NOT_READ;
     }
   }
   close_spaces(in_file, in_memory);
   if (type >= 0) H5Tclose(type);
-  return is_read;
+  return outcome;
 }

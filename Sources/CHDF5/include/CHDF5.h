@@ -16,6 +16,17 @@ hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length);
 // For a program, once at its start: after a crash the library must not tidy up at exit.
 void chdf5_stay_at_exit(void);
 
+// For a program, once at its start: calls between chdf5_watch and chdf5_unwatch that take far longer than a
+// file of such a size can need end the process with one line on standard error and exit code 3.
+void chdf5_end_endless_calls(void);
+
+// Marks the calls that read `file`, for chdf5_end_endless_calls.
+void chdf5_watch(const char *file);
+void chdf5_unwatch(void);
+
+// Says how long an opened file is: calls may take longer with longer ones.
+void chdf5_watch_file_of(uint64_t bytes);
+
 // A new empty file in memory, for chdf5_open to read what the caller writes into it; negative with
 // errno set on failure. The caller closes it.
 int chdf5_memory_file(void);
@@ -57,6 +68,10 @@ bool chdf5_find_object(hid_t group, const char *name, chdf5_object *kind, uint64
 
 // Whether an object of this path is there.
 bool chdf5_has_object(hid_t file, const char *path);
+
+// Whether the lists or texts of variable length of an attribute, of this type, together claim no more than the
+// file is long; true where it has none, false for lists inside of other types.
+bool chdf5_attribute_fits(hid_t attribute, hid_t type);
 
 // Whether an attribute can be copied into another file: no references, and no more than a header holds.
 bool chdf5_attribute_travels(hid_t attribute);
@@ -152,7 +167,16 @@ bool chdf5_append_rows(
     hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, const uint8_t *data,
     const size_t *sizes);
 
-// Reads rows and visits each. False on damage or lack of memory.
-bool chdf5_read_rows(
-    hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, void *context,
-    chdf5_visitor visitor);
+// What reading rows came to.
+typedef enum {
+  CHDF5_READ = 0,
+  CHDF5_NOT_READ = 1,   // damage or lack of memory: the library's words say more
+  CHDF5_TOO_LARGE = 2,  // the rows claim more than the file can hold
+  CHDF5_NOT_OURS = 3,   // lists or texts that do not lie as chdf5_create_rows laid them
+} chdf5_outcome;
+
+// Reads rows and visits each. `left` is how many bytes the column may still hold in a file of its length;
+// what was read is taken off. Lists and texts are checked against it before the library makes room for them.
+chdf5_outcome chdf5_read_rows(
+    hid_t dataset, chdf5_rows kind, hid_t element, hsize_t start, hsize_t rows, uint64_t *left,
+    void *context, chdf5_visitor visitor);

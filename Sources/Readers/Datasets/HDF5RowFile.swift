@@ -125,6 +125,8 @@ package final class HDF5RowFile {
 final class HDF5RowReader {
   private let region: FileRegion
   private let file: hid_t
+  /// The bytes that each column may still hold.
+  private var left: [String: UInt64] = [:]
 
   init(path: String) throws {
     region = try FileRegion(path: path)
@@ -141,18 +143,20 @@ final class HDF5RowReader {
   /// Reads rows of a column.
   func rows(_ name: String, _ kind: HDF5RowKind, from start: Int, count: Int) throws -> [[UInt8]] {
     let file = file
-    let rows = HDF5.perform(on: region.name) { () -> [[UInt8]]? in
+    var left = left[name] ?? most(of: kind)
+    let (outcome, rows) = HDF5.perform(on: region.name) { () -> (chdf5_outcome, [[UInt8]]) in
       let id = unsafe chdf5_open_dataset(file, name, 1 << 22, 521)
-      guard id >= 0 else { return nil }
+      guard id >= 0 else { return (CHDF5_NOT_READ, []) }
       defer { _ = H5Dclose(id) }
       var rows: [[UInt8]] = []
-      let isRead = unsafe withUnsafeMutablePointer(to: &rows) { rows in
+      let outcome = unsafe withUnsafeMutablePointer(to: &rows) { rows in
         unsafe chdf5_read_rows(
           id,
           kind.rows,
           kind.element,
           hsize_t(start),
           hsize_t(count),
+          &left,
           rows
         ) { context, bytes, count, _ in
           guard let rows = unsafe context?.assumingMemoryBound(to: [[UInt8]].self) else {
@@ -163,10 +167,28 @@ final class HDF5RowReader {
           return true
         }
       }
-      return isRead ? rows : nil
+      return (outcome, rows)
     }
-    guard let rows, rows.count == count else { throw failure(of: name) }
-    return rows
+    self.left[name] = left
+    switch outcome {
+    case CHDF5_READ where rows.count == count: return rows
+    case CHDF5_TOO_LARGE:
+      throw refusal(of: name, "its rows claim more than a file of \(region.length) bytes holds")
+    case CHDF5_NOT_OURS:
+      throw refusal(of: name, "is not stored as 'export' stores it; export the dataset anew")
+    default: throw failure(of: name)
+    }
+  }
+
+  /// The most bytes that a column can hold: texts and lists lie in the file as they are, each once;
+  /// of arrays of one shape the library may fill what was never written.
+  private func most(of kind: HDF5RowKind) -> UInt64 {
+    let length = UInt64(region.length)
+    return if case .fixed = kind { 1 << 26 + 64 * length } else { length }
+  }
+
+  private func refusal(of name: String, _ cause: String) -> HDF5Error {
+    HDF5Error(file: region.name, place: name, cause: cause)
   }
 
   private func failure(of name: String = "") -> HDF5Error {

@@ -17,12 +17,13 @@ public enum LibraryCrash {
   }
 
   /// For a program, once at its start: where a library crashes on a file, the process ends with one line
-  /// that names it, and exit code 3.
+  /// that names it, and exit code 3; likewise where libhdf5 comes to no end.
   ///
   /// Installs handlers for the signals of a crash; crashes elsewhere end as they did before.
   public static func endProcess() {
     ccrash_end_process()
     chdf5_stay_at_exit()
+    chdf5_end_endless_calls()
   }
 
   /// Runs calls of a library that read a file.

@@ -32,6 +32,16 @@ package enum HDF5Attribute: Sendable, Hashable {
     }
   }
 
+  /// About how many bytes the value takes in a file: numbers may be bytes there.
+  var byteCount: Int {
+    switch self {
+    case .string(let text): text.utf8.count
+    case .strings(let texts): texts.reduce(0) { $0 + $1.utf8.count }
+    case .integers(let values, _): values.count
+    case .floats(let values, _): values.count
+    }
+  }
+
   /// The value as `inspect` shows it: text as it is, lists in brackets.
   package var description: String {
     switch self {

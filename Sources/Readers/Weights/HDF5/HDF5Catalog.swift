@@ -42,6 +42,8 @@ struct HDF5Catalog: Sendable {
   private var softLinks: [(path: String, name: String)] = []
   private var seen: [UInt64: Int] = [:]
   private var objectCount = 0
+  /// The bytes of all paths, each as often as it is shown, and of the values of attributes.
+  private var nameBytes = 0
 
   /// The most objects and the deepest nesting that a file may have.
   private static let limits = (objects: 1 << 20, depth: 128, attributes: 1 << 12)
@@ -57,6 +59,17 @@ struct HDF5Catalog: Sendable {
   /// The paths of all groups but the root.
   var groupPaths: [String] { groups.values.filter { $0 != "/" }.sorted() }
 
+  /// Counts names and values that are kept: a group's name stands in the paths of all that is in it, and
+  /// a text may stand in many lists.
+  private mutating func count(nameBytes bytes: Int) throws(HDF5Error) {
+    nameBytes += bytes
+    guard nameBytes <= 1 << 20 + 2 * region.length else {
+      let cause =
+        "its names, each with the groups above it, and attributes are longer than the file: shorten them"
+      throw HDF5Error(file: region.name, place: "", cause: cause)
+    }
+  }
+
   private func failure(to attempt: String, _ place: String) -> HDF5Error {
     .afterFailure(to: attempt, file: region.name, place: place)
   }
@@ -71,7 +84,7 @@ struct HDF5Catalog: Sendable {
       let group = unsafe HDF5Handle(H5Gopen2(file, name, hid_t(H5P_DEFAULT)), closedBy: H5Gclose)
     else { throw failure(to: "open the group", name) }
     if depth == 0 { try remember(group.id) }
-    noteAttributes(of: group.id, path)
+    try noteAttributes(of: group.id, path)
     let limit = HDF5Catalog.limits.objects - objectCount
     let links = unsafe HDF5Names.collect(limit: limit + 1) { context, visitor in
       unsafe chdf5_visit_links(group.id, context, visitor)
@@ -82,6 +95,9 @@ struct HDF5Catalog: Sendable {
       let cause = "more than \(HDF5Catalog.limits.objects) objects"
       throw HDF5Error(file: region.name, place: "", cause: cause)
     }
+    try count(
+      nameBytes: links.reduce(0) { $0 + path.utf8.count + 1 + ($1.name?.utf8.count ?? 0) }
+    )
     for link in links {
       try follow(link, of: group.id, path: path, depth: depth)
     }
@@ -126,7 +142,7 @@ struct HDF5Catalog: Sendable {
       }
       groups[address] = place
       try walk(place, depth: depth + 1)
-    case CHDF5_DATASET: addDataset(place, address: address)
+    case CHDF5_DATASET: try addDataset(place, address: address)
     case CHDF5_NAMED_TYPE: skipped.append("\(place): a named datatype, no tensor")
     default: refusals.append(TensorRefusal(place, "an object of unknown kind"))
     }
@@ -147,7 +163,7 @@ struct HDF5Catalog: Sendable {
       return
     }
     if kind == CHDF5_DATASET, seen[address] != nil {
-      addDataset(place, address: address)
+      try addDataset(place, address: address)
     } else if kind == CHDF5_GROUP, let first = groups[address] {
       skipped.append("\(place): a second name of the group '\(first)'; see there")
     } else if kind == CHDF5_NAMED_TYPE {
@@ -158,17 +174,20 @@ struct HDF5Catalog: Sendable {
     }
   }
 
-  private mutating func noteAttributes(of object: hid_t, _ path: String) {
+  private mutating func noteAttributes(of object: hid_t, _ path: String) throws(HDF5Error) {
     guard let found = HDF5Attribute.all(of: object, limit: HDF5Catalog.limits.attributes) else {
       skipped.append("\(path.isEmpty ? "/" : path): its attributes cannot be read")
       return
     }
+    let count = found.values.count + found.unshown.count + found.fixed.count
+    let shown = found.values.values.reduce(0) { $0 + $1.byteCount }
+    try self.count(nameBytes: count * path.utf8.count + shown)
     if !found.values.isEmpty { attributes[path] = found.values }
     if !found.unshown.isEmpty { unshown[path] = found.unshown }
     if !found.fixed.isEmpty { fixed[path] = found.fixed }
   }
 
-  private mutating func addDataset(_ path: String, address: UInt64) {
+  private mutating func addDataset(_ path: String, address: UInt64) throws(HDF5Error) {
     if let first = seen[address] {
       let original = datasets[first]
       datasets.append(
@@ -180,7 +199,11 @@ struct HDF5Catalog: Sendable {
           aliasOf: original.path
         )
       )
-      attributes[path] = attributes[original.path]
+      if let shared = attributes[original.path] {
+        let bytes = shared.reduce(0) { $0 + $1.key.utf8.count + $1.value.byteCount }
+        try count(nameBytes: bytes + shared.count * path.utf8.count)
+        attributes[path] = shared
+      }
       return
     }
     guard
@@ -190,7 +213,7 @@ struct HDF5Catalog: Sendable {
       refusals.append(TensorRefusal(path, failure.cause))
       return
     }
-    noteAttributes(of: dataset.id, path)
+    try noteAttributes(of: dataset.id, path)
     switch HDF5Description(of: dataset.id, in: region).verdict {
     case .readable(let shape, let elements, let storage):
       seen[address] = datasets.count

@@ -16,6 +16,8 @@ package enum HDF5 {
     try lock.withLock { _ throws(Failure) in
       // In a thread-safe build the handler that prints errors belongs to the thread.
       chdf5_silence()
+      unsafe chdf5_watch(name)
+      defer { chdf5_unwatch() }
       return try LibraryCrash.naming(name, library: .hdf5, body)
     }
   }
