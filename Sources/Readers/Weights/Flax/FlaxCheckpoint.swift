@@ -102,8 +102,10 @@ private struct FlaxWalk {
   private static let attributeLimit = 4096
   private static let tensorLimit = 1 << 20
   private static let noteLimit = 100
-  /// The most bytes of one name and of all: the key of a map stands in the name of all that is in it.
-  private static let nameByteLimits = (one: 1 << 16, all: 64 << 20)
+  /// The most bytes of one name.
+  private static let longestName = 1 << 16
+  /// The most bytes of all names: the key of a map stands in the name of all that is in it.
+  private var mostNameBytes: Int { min(1 << 20 + 2 * region.length, 64 << 20) }
 
   init(_ region: FileRegion) {
     self.region = region
@@ -112,7 +114,7 @@ private struct FlaxWalk {
 
   private var name: String {
     if path.isEmpty { return "array" }
-    return pathBytes <= FlaxWalk.nameByteLimits.one
+    return pathBytes <= FlaxWalk.longestName
       ? path.joined(separator: ".") : "a name of \(pathBytes) bytes"
   }
 
@@ -216,7 +218,7 @@ private struct FlaxWalk {
 
   private mutating func add(_ type: ElementType, _ shape: [Int], _ data: [Range<Int>]) throws {
     keptBytes.arrays += pathBytes
-    guard pathBytes <= FlaxWalk.nameByteLimits.one, keptBytes.arrays <= FlaxWalk.nameByteLimits.all
+    guard pathBytes <= FlaxWalk.longestName, keptBytes.arrays <= mostNameBytes
     else { throw refusal("the names of arrays are too long") }
     let name = self.name
     guard pieces.updateValue(data, forKey: name) == nil else {
@@ -284,8 +286,8 @@ private struct FlaxWalk {
   }
 
   private mutating func show(_ text: String) {
-    if attributes.count < FlaxWalk.attributeLimit, pathBytes <= FlaxWalk.nameByteLimits.one,
-      keptBytes.attributes + pathBytes <= FlaxWalk.nameByteLimits.all
+    if attributes.count < FlaxWalk.attributeLimit, pathBytes <= FlaxWalk.longestName,
+      keptBytes.attributes + pathBytes <= mostNameBytes
     {
       keptBytes.attributes += pathBytes
       attributes[name] = text
