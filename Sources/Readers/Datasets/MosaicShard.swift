@@ -65,8 +65,8 @@ struct MosaicRows: DatasetRows {
   private static let key = "key"
   /// The most bytes of a shard that are unpacked: offsets have 32 bits.
   private static let largestShard = 1 << 32
-  /// What a shard may unpack to however small it is.
-  private static let usualShard = 1 << 28
+  /// What a shard may unpack to however small it is: twice the usual size, for its rows are held beside it.
+  private static let usualShard = 1 << 27
 
   init(_ dataset: TokenDataset, _ record: DatasetLayout) {
     table = record.table
