@@ -72,6 +72,17 @@ public struct StateSpaceFile: Hashable, Sendable {
 
   /// The arrays that are complex in every structure: a normal matrix and a low rank, one of each pair.
   private static let spectralNames: Set = ["Lambda", "P", "V"]
+
+  /// The most elements of a file's arrays: work grows with their number and more, so that a small file,
+  /// packed or never written, may not hold far more than it would as float32.
+  private static func mostElements(of files: [String]) -> Int {
+    let length = files.reduce(0) { sum, file in
+      let attributes = try? FileManager.default.attributesOfItem(atPath: file)
+      return sum + (attributes?[.size] as? Int ?? 0)
+    }
+    return min((3 << 17) + 4 * max(length - (1 << 20), 0), byteLimit / 8)
+  }
+
   /// The arrays that are complex wherever one of each conjugate pair is kept.
   private static let halvedNames: Set = ["Lambda", "P", "B", "C", "A_bar", "B_bar"]
 
@@ -167,14 +178,16 @@ extension StateSpaceFile {
       )
     }
     try StateSpaceFile.checkNames(reader.tensors.map(\.name))
+    let most = StateSpaceFile.mostElements(of: reader.files)
     var total = 0
     for tensor in reader.tensors {
       let (sum, overflow) = total.addingReportingOverflow(
         StateSpaceFile.extentCount(tensor)
       )
-      guard !overflow, sum <= StateSpaceFile.byteLimit / 8 else {
+      guard !overflow, sum <= most else {
         throw StateSpaceError.limit(
-          "\(tensor.name): more than \(StateSpaceFile.byteLimit) bytes, and state spaces are small"
+          "\(tensor.name): the arrays have more than \(most) elements, the most of a state space in a "
+            + "file of this size; save it in float32 or float64, and not compressed"
         )
       }
       total = sum
