@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -241,6 +242,94 @@ def test_hdf5(cheap, tmp_path):
         looked_at(cheap, tmp_path, make("x.h5", fill))
 
 
+@pytest.fixture(scope="module")
+def hdf5(tmp_path_factory):
+    """Makes an HDF5 file, and says where in it some bytes stand."""
+    h5py = pytest.importorskip("h5py")
+    folder = tmp_path_factory.mktemp("hdf5")
+
+    def make(fill):
+        with h5py.File(folder / "x.h5", "w") as file:
+            fill(h5py, file)
+        return bytearray((folder / "x.h5").read_bytes())
+
+    return make
+
+
+def same_references(data, count, length, size=16):
+    """Lets all texts of a list lie where its first does, which has `length` bytes and stands before texts of 7."""
+    place = data.find(struct.pack("<I", length))
+    while place >= 0 and data[place + size : place + size + 4] != struct.pack("<I", 7):
+        place = data.find(struct.pack("<I", length), place + 1)
+    assert place >= 0
+    data[place : place + size * count] = bytes(data[place : place + size]) * count
+    return data
+
+
+def texts_of(count, length):
+    return np.array(["z" * length, *(f"q{n:06d}" for n in range(1, count))], object)
+
+
+LONG = "g" * 60_000
+NAMES = {
+    "datasets": lambda h5py, file: [file.create_group(LONG).create_dataset(str(n), data=np.zeros(1)) for n in range(1)] + [file[LONG].create_dataset(f"d{n}", data=np.zeros(1)) for n in range(1500)],
+    "groups": lambda h5py, file: [file.create_group(f"{LONG}/{n}") for n in range(1200)],
+    "second names": lambda h5py, file: file.create_dataset("w", data=np.zeros(1)) and [file.create_group(LONG).__setitem__("0", file["w"])] + [file[LONG].__setitem__(f"n{n}", file["w"]) for n in range(8000)],
+    "soft links": lambda h5py, file: file.create_dataset("w", data=np.zeros(1)) and [file.create_group(LONG)] + [file[LONG].__setitem__(f"n{n}", h5py.SoftLink("/w")) for n in range(8000)],
+    "attributes": lambda h5py, file: [file.create_group(LONG)] + [file[LONG].attrs.__setitem__(str(n), 1) for n in range(1000)],
+    "deep": lambda h5py, file: [file.create_group("/".join(["n" * 3000] * 100)).create_dataset("w", data=np.zeros(1))] + [file["/".join(["n" * 3000] * 100)].create_dataset(str(n), data=np.zeros(1)) for n in range(800)],
+    "attributes of second names": lambda h5py, file: [file.create_dataset("w", data=np.zeros(1)).attrs.__setitem__("a", "x" * 60_000)] + [file.__setitem__(f"n{n}", file["w"]) for n in range(5000)],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_hdf5_groups(cheap, tmp_path, hdf5, name):
+    """A group's name stands in the path of all that is in it, and a dataset's attributes at each of its names."""
+    looked_at(cheap, tmp_path, written(tmp_path / "x.h5", hdf5(NAMES[name])), codes=(3,))
+
+
+def test_texts_that_share_their_bytes(cheap, tmp_path, hdf5):
+    def text_attributes(names, count, length):
+        def fill(h5py, file):
+            file["w"] = np.zeros(4, np.float32)
+            for name in names:
+                file["w"].attrs.create(name, texts_of(count, length), dtype=h5py.string_dtype())
+        return hdf5(fill)
+
+    for count, length in ((3900, 60_000), (3900, 900_000), (200, 1_000_000)):
+        path = written(tmp_path / "x.h5", same_references(text_attributes("a", count, length), count, length))
+        looked_at(cheap, tmp_path, path, codes=(0,))
+        cheap("convert", path, "-o", tmp_path / "out.h5", "--quiet", codes=(0,))
+        (tmp_path / "out.h5").unlink()
+    # As many texts as are stored are read.
+    written(tmp_path / "x.h5", text_attributes("ab", 3900, 60_000))
+    cheap("convert", tmp_path / "x.h5", "-o", tmp_path / "out.h5", "--quiet", codes=(0,))
+    import h5py
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert list(file["w"].attrs["a"]) == list(texts_of(3900, 60_000))
+
+
+def heap_without_end(data, kind):
+    """Damages the objects of the file's first global heap, so that a walk over them comes back."""
+    heap = data.find(b"GCOL")
+    assert heap >= 0
+    place = heap + 16
+    if kind == "no size":
+        struct.pack_into("<HHIQ", data, place, 0, 0, 0, 0)
+    else:
+        struct.pack_into("<Q", data, place + 8, (1 << 64) - 16)
+    return data
+
+
+@pytest.mark.parametrize("kind", ["no size", "a size below 0"])
+def test_heaps_without_end(cheap, tmp_path, hdf5, kind):
+    """libhdf5 1.10 goes round such a heap for ever."""
+    data = hdf5(lambda h5py, file: [file.create_dataset("w", data=np.zeros(4, np.float32)), file.attrs.create("a", ["x" * 50] * 9, dtype=h5py.string_dtype())])
+    path = written(tmp_path / "x.h5", heap_without_end(data, kind))
+    looked_at(cheap, tmp_path, path)
+    cheap("convert", path, "-o", tmp_path / "out.h5", "--quiet")
+
+
 # MARK: Other checkpoints
 
 
@@ -306,6 +395,10 @@ CHECKPOINTS = {
     "empty arrays.msgpack": b"\x81\xa1k\xdd" + struct.pack(">I", 900_000) + b"\x90" * 900_000,
     "texts.msgpack": b"\x81\xa1k\xdd" + struct.pack(">I", 900_000) + b"\xa0" * 900_000,
     "attributes.msgpack": b"\x81\xda" + struct.pack(">H", 60_000) + b"k" * 60_000 + b"\xdd" + struct.pack(">I", 900_000) + b"\1" * 900_000,
+    "shared prefix.msgpack": b"\x81\xda" + struct.pack(">H", 60_000) + b"k" * 60_000 + b"\xde" + struct.pack(">H", 40_000) + b"".join(b"\xa5%05d\1" % n for n in range(40_000)),
+    "shared prefix of arrays.msgpack": b"\x81\xda" + struct.pack(">H", 60_000) + b"k" * 60_000 + b"\xde" + struct.pack(">H", 20_000)
+    + b"".join(b"\xa5%05d\xc7\x11\1\x93\x91\1\xa7float32\xc4\4\0\0\0\0" % n for n in range(20_000)),
+    "long prefixes.msgpack": (b"\x81\xda" + struct.pack(">H", 600) + b"k" * 600) * 90 + b"\xde" + struct.pack(">H", 40_000) + b"".join(b"\xa5%05d\1" % n for n in range(40_000)),
     "deep.onnx": field(7, nested_field(1, 300) * 200),
     "empty tensors.onnx": field(7, field(5, b"") * 400_000),
     "empty nodes.onnx": field(7, field(1, b"") * 400_000),
@@ -708,6 +801,201 @@ def test_recipes(cheap, tmp_path, name):
         place += 4
     written(tmp_path / "x.safetensors", safetensors(tensors, bytes(place)))
     cheap("convert", tmp_path / "x.safetensors", "--recipe", path, "-o", tmp_path / "y.safetensors", "--quiet")
+
+
+# MARK: Datasets
+
+
+FORMATS = [
+    "webdataset", "parquet", "megatron", "mds", "tfrecord", "arrayrecord", "litdata", "datatrove", "nanogpt", "llmc", "arrow", "hdf5", "npy", "llamagen", "safetensors", "jsonl",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenized(tessera, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenized")
+    for n in range(2):
+        picture(folder / "in" / f"{n}.png", (n, 90, 200 - n))
+    tessera("tokenize", folder / "in", "-o", folder / "tokens", "--positions", "mrope", "--quiet")
+    return folder / "tokens"
+
+
+@pytest.fixture
+def exported(tessera, tokenized, tmp_path):
+    """A dataset of two samples in a layout."""
+
+    def export(layout):
+        if layout == "webdataset":
+            shutil.copytree(tokenized, tmp_path / "data")
+        else:
+            tessera("export", tokenized, "-o", tmp_path / "data", "--format", layout, "--quiet")
+        return tmp_path / "data"
+
+    return export
+
+
+def exports_cheaply(cheap, folder, **options):
+    for layout in ("jsonl", "parquet"):
+        cheap("export", folder, "-o", folder.parent / "again", "--format", layout, "--quiet", **options)
+        subprocess.run(["rm", "-rf", folder.parent / "again"], check=True)
+
+
+@pytest.mark.parametrize("layout", FORMATS)
+def test_numbers_of_datasets(cheap, exported, layout):
+    """Any number in a file of any layout may be as large as its bytes allow."""
+    folder = exported(layout)
+    draws = random.Random(FORMATS.index(layout))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 8)
+    data = [path for path in files if path.name not in ("dataset.json", "rejected.jsonl")]
+    for draw in range(10):
+        path = draws.choice(data if draw else files)
+        whole = path.read_bytes()
+        place = draws.randrange(min(len(whole) - 4, draws.choice([64, 1024, 1 << 20])))
+        value = draws.choice([b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff", b"\0\0\0\x10", b"9999"])
+        path.write_bytes(whole[:place] + value + whole[place + 4 :])
+        cheap("export", folder, "-o", folder.parent / "again", "--format", "jsonl", "--quiet", codes=(*CODES, 6))
+        subprocess.run(["rm", "-rf", folder.parent / "again"], check=True)
+        path.write_bytes(whole)
+
+
+def lists_claiming(lengths):
+    def change(h5py, file, size):
+        _, chunk = file["codes"].id.read_direct_chunk((0,))
+        chunk = bytearray(chunk)
+        for row, length in enumerate(lengths(size)):
+            struct.pack_into("<I", chunk, 16 * row, length)
+        file["codes"].id.write_direct_chunk((0,), bytes(chunk))
+    return change
+
+
+def rows_of(width, kind="i4"):
+    def change(h5py, file, size):
+        del file["crop"]
+        file.create_dataset("crop", (2, width), kind, chunks=(1, min(width, 1 << 16)), maxshape=(None, width))
+    return change
+
+
+HDF5_ROWS = {
+    "a long list": lists_claiming(lambda size: [1 << 31]), "lists that share": lists_claiming(lambda size: [size // 2] * 2), "a longer list": lists_claiming(lambda size: [size]),
+    "wide rows": rows_of(1 << 28), "wider rows": rows_of(1 << 40), "rows of no size": rows_of(1 << 30, "u1"),
+}
+
+
+@pytest.mark.parametrize("name", HDF5_ROWS)
+def test_rows_of_hdf5(cheap, exported, name):
+    h5py = pytest.importorskip("h5py")
+    folder = exported("hdf5")
+    size = (folder / "data.h5").stat().st_size
+    with h5py.File(folder / "data.h5", "r+") as file:
+        HDF5_ROWS[name](h5py, file, size)
+    exports_cheaply(cheap, folder, codes=(3,))
+
+
+def mosaic(folder, count, width):
+    """Packs as many rows, each of so many codes, into one shard with zstd."""
+    pyarrow = pytest.importorskip("pyarrow")
+    index, manifest = (json.loads((folder / name).read_text()) for name in ("index.json", "dataset.json"))
+    shard = index["shards"][0]
+    raw = (folder / "shard.00000.mds").read_bytes()
+    first, end = struct.unpack_from("<2I", raw, 4)
+    names, sizes = shard["column_names"], shard["column_sizes"]
+    lengths = list(struct.unpack_from(f"<{sizes.count(None)}I", raw, first))
+    place, cells = first + 4 * len(lengths), {}
+    for name, size in zip(names, sizes):
+        size = lengths.pop(0) if size is None else size
+        cells[name] = raw[place : place + size]
+        place += size
+    assert place == end
+    cells["codes"] = bytes([2 << 2 | 2]) + struct.pack("<2I", 1, width) + bytes(4 * width)
+    cells["positions"] = bytes([2 << 2 | 2]) + struct.pack("<2I", 3, width) + bytes(12 * width)
+    cells["grid"] = struct.pack("<2i", 1, width)
+    rows = []
+    for n in range(count):
+        cells["key"] = b"%06x" % n
+        rows.append(b"".join(struct.pack("<I", len(cells[k])) for k, size in zip(names, sizes) if size is None) + b"".join(cells[k] for k in names))
+    places = [4 + 4 * (count + 1)]
+    for row in rows:
+        places.append(places[-1] + len(row))
+    data = struct.pack(f"<{count + 2}I", count, *places) + b"".join(rows)
+    packed = pyarrow.Codec("zstd", 3).compress(data, asbytes=True)
+    assert len(packed) < 1.6 * MIB
+    (folder / "shard.00000.mds").unlink()
+    (folder / "shard.00000.mds.zstd").write_bytes(packed)
+    shard.update(samples=count, compression="zstd", zip_data={"basename": "shard.00000.mds.zstd", "bytes": len(packed), "hashes": {}})
+    shard["raw_data"]["bytes"] = len(data)
+    manifest.update(samples=count, tokens=count * width)
+    manifest["shards"][0].update(samples=count, tokens=count * width, bytes=len(packed), name="shard.00000.mds.zstd")
+    (folder / "index.json").write_text(json.dumps(index))
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("count, width, code", [(1, 20_000_000, 3), (1, 6_000_000, 0), (100, 60_000, 0), (2000, 3000, 0), (100_000, 1, 0)])
+def test_packed_shards(cheap, exported, count, width, code):
+    folder = exported("mds")
+    mosaic(folder, count, width)
+    exports_cheaply(cheap, folder, codes=(code,))
+
+
+# MARK: State spaces
+
+
+def save_hdf5(path, arrays):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            if array.size > 100_000:
+                # Never written: all elements are the first.
+                file.create_dataset(name, array.shape, array.dtype, fillvalue=array.flat[0], chunks=(1, array.shape[-1]) if name == "A" else None)
+            else:
+                file[name] = array
+
+
+STATE_SPACES = {
+    "zeros": (np.zeros, 2000), "decay": (lambda shape: -np.eye(shape[0]), 2000), "triangle": (lambda shape: -np.tril(np.ones(shape)), 1500),
+    "one value": (lambda shape: np.full(shape, -1.0), 900), "largest": (lambda shape: np.random.default_rng(1).standard_normal(shape) / 60 - np.eye(shape[0]), 500),
+}
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+@pytest.mark.parametrize("name", STATE_SPACES)
+def test_state_spaces(cheap, tmp_path, name, ending):
+    """Matrices that take few bytes where they are packed, or never written: work grows with the cube of their order."""
+    make, order = STATE_SPACES[name]
+    arrays = {"A": make((order, order)).astype("f4"), "B": np.ones((order, 1), "f4"), "C": np.ones((1, order), "f4")}
+    path = tmp_path / f"x.{ending}"
+    np.savez_compressed(path, **arrays) if ending == "npz" else save_hdf5(path, arrays)
+    codes = CODES if name == "largest" else (5,)
+    verbs = [("check", "--json"), ("discretize", "--method", "zoh", "--dt", "0.01", "-o", tmp_path / "y.npz"), ("kernel", "--length", "100", "--dt", "0.1", "--method", "bilinear", "-o", tmp_path / "k.npy"),
+             ("diagonalize", "-o", tmp_path / "z.npz"), ("rate", "--factor", "2", "-o", tmp_path / "r.npz")]
+    for verb in verbs:
+        cheap("ssm", verb[0], path, "--system", "dense", "--quiet", *verb[1:], codes=codes)
+
+
+# MARK: Arrays
+
+
+ARRAYS = {
+    "huge": npy((1 << 40, 2), data=bytes(8)), "many empty": npy((1 << 62, 0)), "empty": npy((0, 1 << 40)), "rows of none": npy((1 << 20, 0, 2)), "axes": npy((1,) * 64, data=bytes(4)),
+    "wide": npy((1, 1 << 17), data=bytes(1 << 19)), "tall": npy((1 << 17, 1), data=bytes(1 << 19)), "pairs": npy((1 << 16, 2), data=bytes(1 << 19)), "codes": npy((1 << 17,), "<u4", bytes(1 << 19)),
+    "header": b"\x93NUMPY\2\0" + struct.pack("<I", 900_053) + b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"1," * 450_000 + b")}", "no header": b"\x93NUMPY\2\0\xff\xff\xff\xff{",
+}
+MAPS = ["softmax", "entmax:1.5", "sparsemax", "softmax:top-p=0.9", "softmax:top-k=64", "taylor:64"]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays(cheap, tmp_path, name):
+    path = written(tmp_path / "x.npy", ARRAYS[name])
+    (tmp_path / "q.json").write_text('{"kind": "fsq", "variant": "atanh", "levels": [8, 8]}')
+
+    def run(*arguments):
+        cheap(*arguments, "--quiet")
+        (tmp_path / "out").unlink(missing_ok=True)
+
+    for inverse in ([], ["--inverse"]):
+        run("quantize", path, "--quantizer", tmp_path / "q.json", "-o", tmp_path / "out", *inverse)
+    for kind in MAPS:
+        run("soften", path, "--map", kind, "-o", tmp_path / "out")
+    run("ssm", "encode", path, "--measure", "legs", "--order", "8", "--convention", "optimal", "-o", tmp_path / "out")
 
 
 # MARK: Valid compressed files
