@@ -58,7 +58,7 @@ public struct DatasetVerification: Sendable {
       try operation()
       return nil
     } catch let error as any ClassifiedError {
-      if let error = error as? FileError, error.isMachineFault { throw error }
+      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
       return "\(error)"
     }
   }

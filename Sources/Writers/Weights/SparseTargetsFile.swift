@@ -29,13 +29,14 @@ public struct SparseTargetsFile: ~Copyable {
   /// - Throws: `FileError`, `SameFileError`.
   public init(path: String, reading inputs: [String]) throws {
     // All that may throw comes before the first assignment: a half-made value cannot be destroyed.
-    var starts = try SpilledBytes(besides: path, inputs: inputs)
+    try AtomicFile.checkTarget(path, inputs: inputs)
+    var starts = try SpilledBytes("starts", besides: path)
     try starts.append([Int64(0)])
-    let indices = try SpilledBytes(besides: path, inputs: inputs)
-    let values = try SpilledBytes(besides: path, inputs: inputs)
-    let supports = try SpilledBytes(besides: path, inputs: inputs)
-    let masses = try SpilledBytes(besides: path, inputs: inputs)
-    let divergences = try SpilledBytes(besides: path, inputs: inputs)
+    let indices = try SpilledBytes("indices", besides: path)
+    let values = try SpilledBytes("values", besides: path)
+    let supports = try SpilledBytes("supports", besides: path)
+    let masses = try SpilledBytes("masses", besides: path)
+    let divergences = try SpilledBytes("divergences", besides: path)
     self.path = path
     self.inputs = inputs
     self.starts = starts
@@ -109,8 +110,11 @@ private struct SpilledBytes: ~Copyable {
   private var buffer: [UInt8] = []
   private static let bufferSize = 1 << 20
 
-  init(besides path: String, inputs: [String]) throws {
-    file = try AtomicFile(path: path, reading: inputs)
+  /// - Parameters:
+  ///   - name: Tells the bytes from others of the same output.
+  ///   - path: The output.
+  init(_ name: String, besides path: String) throws {
+    file = try AtomicFile(path: "\(path).\(name)")
   }
 
   mutating func append<Element: TensorElement>(_ elements: [Element]) throws(FileError) {

@@ -28,7 +28,7 @@ struct PlanOptions: ParsableArguments {
   @Option(help: "The scheme of the position ids. (default: tie)")
   var positions: PositionChoice?
 
-  @Option(help: "Inputs a shard. (default: 1000)")
+  @Option(help: "Inputs per shard; rejected ones leave it smaller. (default: 1000)")
   var shardSamples: Int?
 
   @Option(help: "Added to every code, to place them behind a text vocabulary. (default: 0)")
