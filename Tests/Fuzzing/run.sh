@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 build=.build-fuzz
 python=${PYTHON:-python3}
-export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32:allocator_may_return_null=1:handle_segv=1:detect_stack_use_after_return=0
+export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=detect_leaks=0:malloc_context_size=2:quarantine_size_mb=32:allocator_may_return_null=1:handle_segv=1:detect_stack_use_after_return=0
 
 make_program() {
   local runtime

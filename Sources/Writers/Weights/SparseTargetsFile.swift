@@ -113,6 +113,7 @@ private struct SpilledBytes: ~Copyable {
   /// - Parameters:
   ///   - name: Tells the bytes from others of the same output.
   ///   - path: The output.
+  /// - Throws: `FileError`.
   init(_ name: String, besides path: String) throws {
     file = try AtomicFile(path: "\(path).\(name)")
   }
