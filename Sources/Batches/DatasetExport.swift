@@ -260,15 +260,7 @@ extension DatasetExport {
         difference: try manifest.settings.difference(to: expected) ?? "other inputs"
       )
     }
-    let shards = manifest.shards.map { ($0.name, $0.bytes) }
-    let files = (manifest.layout?.files ?? []).map { ($0.name, $0.bytes) }
-    for (name, bytes) in shards + files {
-      let path = "\(output.path)/\(name)"
-      guard FileTree.size(of: path) == bytes else {
-        let reason = "missing, or not of the size that \(DatasetManifest.fileName) states"
-        throw DatasetFolderError.damaged(file: path, reason: reason)
-      }
-    }
+    try output.checkFiles()
     if try FileTree.exists(output.work) {
       try FolderOwner(of: output.path, verb: "export").finish()
     }

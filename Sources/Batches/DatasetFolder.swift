@@ -83,6 +83,10 @@ public struct DatasetFolder: Sendable {
     if let entry = names.filter({ !expected.contains($0) }).min() {
       throw DatasetFolderError.foreign(folder: path, entry: entry)
     }
+    // What another verb began, that verb ends.
+    if let mark = try PictureFolder.mark(in: self) {
+      throw DatasetFolderError.foreign(folder: path, entry: mark)
+    }
     return .empty
   }
 
@@ -103,6 +107,7 @@ public struct DatasetFolder: Sendable {
     switch try content() {
     case .complete(let manifest):
       try check(manifest.plan == plan.digest, plan, settings: manifest.settings)
+      try checkFiles()
       return .complete(manifest)
     case .planned(let found):
       try check(found.digest == plan.digest, plan, settings: found.settings)
@@ -144,10 +149,17 @@ public struct DatasetFolder: Sendable {
     let draft = "\(work)/draft-\(UInt64.random(in: 0...UInt64.max))"
     // Made here and nowhere else: a late worker must not bring them back after `finish`.
     let shards = "\(path)/\(Self.shardPrefix(of: plan.settings))shards"
-    for folder in [draft, journal, shards] { try OutputFolder.make(folder) }
+    Interruption.add(draft)
+    let scaffolds = [shards, "\(path)/\(Self.nativeFolder)", journal]
+    scaffolds.forEach(Interruption.add(scaffold:))
+    defer { ([draft] + scaffolds).forEach(Interruption.keep) }
     do {
+      for folder in [draft, journal, shards] { try OutputFolder.make(folder) }
       try write(plan, inputs: inputs, into: draft, validate)
-      try OutputFolder.rename(draft, to: planFolder)
+      try Interruption.protect { () throws(FileError) in
+        try OutputFolder.rename(draft, to: planFolder)
+        ([draft] + scaffolds).forEach(Interruption.keep)
+      }
       try OutputFolder.synchronize(work)
     } catch {
       try? OutputFolder.remove(draft)

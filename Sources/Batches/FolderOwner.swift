@@ -33,6 +33,7 @@ public final class FolderOwner {
     let path = path
     while descriptor < 0 {
       try OutputFolder.make(work)
+      try refuseLink()
       let opened = unsafe open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o666)
       if opened < 0, errno == ENOENT { continue }
       guard opened >= 0 else {
@@ -48,6 +49,13 @@ public final class FolderOwner {
     }
     Interruption.add(path)
     Interruption.add(scaffold: work)
+  }
+
+  /// All in the hidden folder is removed at the end: it must be the folder of that name itself.
+  private func refuseLink() throws {
+    var status = stat()
+    guard unsafe lstat(work, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
+    throw DatasetFolderError.foreign(folder: folder, entry: "\(Self.workName) as a link")
   }
 
   private func take(_ opened: Int32, _ verb: String, waits: Bool) throws -> Bool {

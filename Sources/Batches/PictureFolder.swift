@@ -27,8 +27,10 @@ public final class PictureFolder {
   public init(_ path: String, verb: String, identity: String?) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path
+    try Self.refuseDataset(in: folder, verb)
     if identity != nil { try Self.refuseForeign(in: folder, verb) }
     owner = try FolderOwner(of: folder.path, verb: verb)
+    try Self.refuseDataset(in: folder, verb)
     let mark = "\(owner.work)/\(verb)"
     if let identity {
       try Self.refuseForeign(in: folder, verb)
@@ -41,6 +43,24 @@ public final class PictureFolder {
     try FileTree.write(Array(identity.utf8), to: mark)
     // Its mark tells the next run whose files these are.
     Interruption.keep(owner.work)
+  }
+
+  /// The verbs whose unfinished work has a mark.
+  private static let marked = ["decode"]
+
+  /// The mark of such work in a folder, that of `verb` left out; nil where there is none.
+  static func mark(in folder: DatasetFolder, besides verb: String? = nil) throws -> String? {
+    let others = marked.filter { $0 != verb }
+    let found = try others.first { try FileTree.exists("\(folder.work)/\($0)") }
+    return found.map { "\(FolderOwner.workName)/\($0)" }
+  }
+
+  /// A dataset, one that is planned, and what another verb began stay as they are.
+  private static func refuseDataset(in folder: DatasetFolder, _ verb: String) throws {
+    var entry = try mark(in: folder, besides: verb)
+    if try FileTree.exists(folder.manifestPath) { entry = DatasetManifest.fileName }
+    if try FileTree.exists(folder.planFolder) { entry = "\(FolderOwner.workName)/plan" }
+    if let entry { throw DatasetFolderError.foreign(folder: folder.path, entry: entry) }
   }
 
   private static func refuseForeign(in folder: DatasetFolder, _ verb: String) throws {

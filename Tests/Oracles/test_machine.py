@@ -437,6 +437,58 @@ def test_a_complete_export_says_so(tessera, dataset, tmp_path):
     assert "missing" in tessera("export", dataset, "-o", out / "jsonl", "--format", "jsonl", "--shard-samples", 3, code=3).stderr
 
 
+def test_complete_means_that_every_file_is_there(tessera, images, tmp_path):
+    for kind in ("webdataset", "npy", "parquet"):
+        out = tmp_path / kind
+        arguments = ["tokenize", images, "-o", out, "--format", kind, "--shard-samples", 2, *TINY]
+        tessera(*arguments, "--quiet")
+        assert "already complete" in tessera(*arguments).stderr
+        lost = max(path for path in out.rglob("*") if path.is_file() and path.suffix in (".tar", ".npy", ".parquet"))
+        whole = lost.read_bytes()
+        for damage in (lost.unlink, lambda: lost.write_bytes(whole[:-1])):
+            damage()
+            error = tessera(*arguments, code=3).stderr
+            assert lost.name in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["prepare", "decode", "export"])
+def test_no_verb_takes_the_plan_of_another(tessera, images, dataset, tmp_path, verb):
+    out = tmp_path / "out"
+    plan = ["tokenize", images, "-o", out, "--format", "parquet", "--shard-samples", 2, *TINY]
+    tessera(*plan, "--plan-only", "--quiet")
+    tessera("tokenize", "-o", out, "--shards", 0, "--quiet")
+    before = tree(out)
+    arguments = COMMANDS[verb](images, dataset, out, "parquet")
+    error = tessera(*arguments, code=4).stderr
+    assert str(out) in error and error.count("\n") == 1
+    assert tree(out) == before
+    tessera(*plan, "--quiet")
+    whole = tree(out)
+    tessera(*arguments, code=4)
+    assert tree(out) == whole
+
+
+def test_unfinished_pictures_are_no_place_for_a_plan(tessera, images, dataset, tmp_path):
+    out = tmp_path / "out"
+    (out / ".tessera").mkdir(parents=True)
+    (out / ".tessera" / "decode").write_text("what another run was to make")
+    tessera("tokenize", images, "-o", out, *TINY, code=4)
+    tessera("prepare", images, "-o", out, *TINY, code=4)
+    assert list(tree(out)) == [".tessera/decode"]
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_a_link_as_the_hidden_folder_is_refused(tessera, images, dataset, tmp_path, verb):
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    for folder in (out, victim / "inside"):
+        folder.mkdir(parents=True)
+    (victim / "precious").write_text("mine")
+    (out / ".tessera").symlink_to(victim)
+    error = tessera(*COMMANDS[verb](images, dataset, out, "parquet"), code=4).stderr
+    assert ".tessera" in error and error.count("\n") == 1
+    assert tree(victim) == {"precious": b"mine"} and (victim / "inside").is_dir()
+
+
 # MARK: Replacing
 
 

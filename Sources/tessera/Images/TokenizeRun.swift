@@ -31,7 +31,9 @@ struct TokenizeRun {
     let plan: DatasetPlan
     switch try folder.content() {
     case .empty: throw DatasetFolderError.notPlanned(folder: folder.path)
-    case .complete: return output.note("\(folder.path): already complete")
+    case .complete:
+      try folder.checkFiles()
+      return output.note("\(folder.path): already complete")
     case .planned(let found): plan = found
     }
     if let last = selection.ranges.last?.upperBound, last >= plan.shardCount {
