@@ -28,13 +28,16 @@ public final class PictureFolder {
     let folder = DatasetFolder(path)
     self.path = folder.path
     try Self.refuseDataset(in: folder, verb)
-    if identity != nil { try Self.refuseForeign(in: folder, verb) }
+    let isContinued = try Self.isContinued(folder, verb)
+    if identity != nil, !isContinued { try Self.refuseForeign(in: folder) }
     owner = try FolderOwner(of: folder.path, verb: verb)
+    // Another run may have ended meanwhile.
     try Self.refuseDataset(in: folder, verb)
     let mark = "\(owner.work)/\(verb)"
     if let identity {
-      try Self.refuseForeign(in: folder, verb)
-      if try FileTree.exists(mark), try FileTree.read(mark) != Array(identity.utf8) {
+      let isMarked = try FileTree.exists(mark)
+      if !isContinued, !isMarked { try Self.refuseForeign(in: folder) }
+      if isMarked, try FileTree.read(mark) != Array(identity.utf8) {
         throw DatasetFolderError.otherPlan(folder: folder.path, difference: "another \(verb)")
       }
     }
@@ -63,9 +66,17 @@ public final class PictureFolder {
     if let entry { throw DatasetFolderError.foreign(folder: folder.path, entry: entry) }
   }
 
-  private static func refuseForeign(in folder: DatasetFolder, _ verb: String) throws {
-    if try FileTree.exists("\(folder.work)/\(verb)") { return }
-    let expected = ["lost+found"] + (try FileTree.exists(folder.planFolder) ? [] : [".tessera"])
+  /// Whether a run of this verb was at work: it left its mark or, killed at its very end, nothing but its lock.
+  private static func isContinued(_ folder: DatasetFolder, _ verb: String) throws -> Bool {
+    if try FileTree.exists("\(folder.work)/\(verb)") { return true }
+    guard try FileTree.exists(folder.work) else { return false }
+    let names = try FileTree.entries(of: folder.work)
+    guard names == ["lock"] else { return names.isEmpty }
+    return try FileTree.read("\(folder.work)/lock") == Array(verb.utf8)
+  }
+
+  private static func refuseForeign(in folder: DatasetFolder) throws {
+    let expected = ["lost+found", FolderOwner.workName]
     let names = try FileTree.entries(of: folder.path).filter { !expected.contains($0) }
     if let entry = names.min() {
       throw DatasetFolderError.foreign(folder: folder.path, entry: entry)

@@ -168,7 +168,7 @@ def test_a_folder_with_damaged_settings_is_refused(tessera, tmp_path, text):
     (folder / "config.json").write_bytes(text.encode("latin-1"))
     for output in ("o.gguf", "o.safetensors", "o/"):
         for options in ((), ("--dtype", "f16")):
-            said = tessera("convert", folder, "-o", tmp_path / output, *options, code=3).stderr
+            said = tessera("convert", folder, "-o", f"{tmp_path}/{output}", *options, code=3).stderr
             assert "config.json: " in said and said.count("\n") == 1, said
     assert "config.json: " in tessera("verify", folder, folder, code=3).stderr
     tessera("convert", folder / "model.safetensors", "-o", tmp_path / "weights.safetensors")
