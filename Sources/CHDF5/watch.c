@@ -60,7 +60,8 @@ void chdf5_watch(const char *file) {
   if (timer_create(CLOCK_THREAD_CPUTIME_ID, &event, &timer) != 0) return;
   strncpy(name, file, sizeof name - 1);
   is_running = 1;
-  set_timer();
+  // Calls that only write end with what they are given.
+  if (largest > 0) set_timer();
 }
 
 void chdf5_watch_file_of(uint64_t bytes) {

@@ -106,3 +106,15 @@ def test_versions_of_superblocks(program, tmp_path, place, byte):
     (tmp_path / "a.h5").write_bytes(data)
     run = subprocess.run([program, "convert", tmp_path / "a.h5", "-o", tmp_path / "o.safetensors"], capture_output=True, text=True)
     assert run.returncode == 3 and run.stderr.count("\n") == 1 and "libver='v110'" in run.stderr, run.stderr
+
+
+def test_many_tensors_are_written(tessera, tmp_path):
+    """Writing takes seconds of the processor's time in libhdf5: no sign of a file without end."""
+    from safetensors.numpy import load_file, save_file
+
+    count = 60_000
+    save_file({f"g{n % 50}.layer{n}": np.full(1, n, np.float32) for n in range(count)}, tmp_path / "in.safetensors")
+    tessera("convert", tmp_path / "in.safetensors", "-o", tmp_path / "out.h5", "--quiet")
+    tessera("convert", tmp_path / "out.h5", "-o", tmp_path / "again.safetensors", "--quiet")
+    again = load_file(tmp_path / "again.safetensors")
+    assert len(again) == count and all(again[f"g{n % 50}.layer{n}"] == n for n in range(0, count, 97))
