@@ -8,18 +8,19 @@ let strictC: [CSetting] = [
 let package = Package(
   name: "tessera",
   products: [
-    .executable(name: "tessera", targets: ["tessera"]),
-    .library(name: "Tensors", targets: ["Tensors"]),
-    .library(name: "Readers", targets: ["Readers"]),
-    .library(name: "Tokenization", targets: ["Tokenization"]),
-    .library(name: "Writers", targets: ["Writers"]),
-    .library(name: "Conversion", targets: ["Conversion"]),
-    .library(name: "Batches", targets: ["Batches"]),
+    .executable(name: "tessera", targets: ["TesseraCommand"]),
+    .library(
+      name: "Tessera",
+      targets: [
+        "TesseraCore", "TesseraImages", "TesseraSequences", "TesseraCheckpoints",
+        "TesseraTokenizers",
+        "TesseraDatasets", "TesseraRules", "TesseraStateSpaces", "TesseraDistillation",
+      ]
+    ),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
   ],
   targets: [
     // MARK: C
@@ -55,87 +56,125 @@ let package = Package(
     .target(name: "CRecipes", exclude: ["recipes"], cSettings: strictC),
     .target(name: "CTesseraF8", exclude: ["tessera-f8.h5"], cSettings: strictC),
 
-    // MARK: Libraries, in the order in which data pass through them
-    .target(name: "Tensors"),
+    // MARK: Libraries: the ground, then the road of pictures and the road of weights
     .target(
-      name: "Readers",
+      name: "TesseraCore",
       dependencies: [
-        "CCrash", "CChecksums", "CHDF5", "CJPEG", "CKernels", "CPNG", "CSnappy", "CZlib", "CZstd",
-        "Tensors",
+        "CChecksums", "CCrash", "CFiles", "CKernels", "CLAPACK", "CSnappy", "CZlib", "CZstd",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
     .target(
-      name: "Tokenization",
-      dependencies: ["CKernels", "CSentencePiece", "CTesseraF8", "Readers", "Tensors"]
+      name: "TesseraImages",
+      dependencies: [
+        "CJPEG", "CKernels", "CPNG", "TesseraCore",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]
+    ),
+    .target(name: "TesseraSequences", dependencies: ["CSentencePiece", "TesseraCore"]),
+    .target(
+      name: "TesseraCheckpoints",
+      dependencies: ["CHDF5", "CKernels", "CZlib", "TesseraCore"]
     ),
     .target(
-      name: "Writers",
+      name: "TesseraTokenizers",
       dependencies: [
-        "CFiles", "CHDF5", "CPNG", "CZlib", "Readers", "Tensors", "Tokenization",
+        "CKernels", "CTesseraF8", "TesseraCheckpoints", "TesseraCore", "TesseraImages",
+      ]
+    ),
+    .target(
+      name: "TesseraDatasets",
+      dependencies: [
+        "CHDF5", "CKernels", "CZstd", "TesseraCheckpoints", "TesseraCore", "TesseraImages",
+        "TesseraSequences",
+        "TesseraTokenizers",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
     .target(
-      name: "Conversion",
+      name: "TesseraRules",
       dependencies: [
-        "CKernels", "CLAPACK", "CRecipes", "Readers", "Tensors", "Tokenization", "Writers",
+        "CKernels", "CRecipes", "TesseraCheckpoints", "TesseraCore",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
     .target(
-      name: "Batches",
-      dependencies: [
-        "Readers", "Tensors", "Tokenization", "Writers",
-        .product(name: "Crypto", package: "swift-crypto"),
-      ]
+      name: "TesseraStateSpaces",
+      dependencies: ["CKernels", "TesseraCheckpoints", "TesseraCore", "TesseraRules"]
+    ),
+    .target(
+      name: "TesseraDistillation",
+      dependencies: ["CKernels", "TesseraCheckpoints", "TesseraCore", "TesseraRules"]
     ),
 
-    // MARK: Program
+    // MARK: Programs
     .executableTarget(
-      name: "tessera",
+      name: "TesseraCommand",
       dependencies: [
-        "Batches", "CProcess", "Conversion", "Readers", "Tensors", "Tokenization", "Writers",
+        "CProcess", "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraDistillation",
+        "TesseraImages", "TesseraRules", "TesseraSequences", "TesseraStateSpaces",
+        "TesseraTokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
       ]
     ),
 
     // MARK: Tests
     .target(name: "Fixtures", path: "Tests/Fixtures"),
-    .testTarget(name: "TensorsTests", dependencies: ["Fixtures", "Tensors"]),
     .testTarget(
-      name: "ReadersTests",
+      name: "TesseraCoreTests",
+      dependencies: ["Fixtures", "TesseraCheckpoints", "TesseraCore", "TesseraTokenizers"]
+    ),
+    .testTarget(
+      name: "TesseraImagesTests",
+      dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraImages"]
+    ),
+    .testTarget(
+      name: "TesseraSequencesTests",
+      dependencies: ["Fixtures", "TesseraSequences"]
+    ),
+    .testTarget(
+      name: "TesseraCheckpointsTests",
       dependencies: [
-        "CKernels", "Fixtures", "Readers", "Tensors",
+        "Fixtures", "TesseraCheckpoints", "TesseraCore",
         .product(name: "Crypto", package: "swift-crypto"),
       ]
     ),
     .testTarget(
-      name: "TokenizationTests",
-      dependencies: ["CKernels", "Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
+      name: "TesseraTokenizersTests",
+      dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraImages", "TesseraTokenizers"]
     ),
     .testTarget(
-      name: "WritersTests",
-      dependencies: ["Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
+      name: "TesseraDatasetsTests",
+      dependencies: [
+        "Fixtures", "TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraTokenizers",
+      ]
     ),
     .testTarget(
-      name: "ConversionTests",
-      dependencies: ["Conversion", "Fixtures", "Readers", "Tensors", "Writers"]
+      name: "TesseraRulesTests",
+      dependencies: [
+        "Fixtures", "TesseraCheckpoints", "TesseraCore", "TesseraDistillation", "TesseraImages",
+        "TesseraRules",
+      ]
     ),
     .testTarget(
-      name: "BatchesTests",
-      dependencies: ["Batches", "Fixtures", "Readers", "Tensors", "Tokenization", "Writers"]
+      name: "TesseraStateSpacesTests",
+      dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraStateSpaces"]
     ),
-    .testTarget(name: "tesseraTests", dependencies: ["Fixtures", "tessera"]),
+    .testTarget(
+      name: "TesseraCommandTests",
+      dependencies: ["Fixtures"]
+    ),
     .target(
       name: "FuzzTargets",
-      dependencies: ["Batches", "Conversion", "Readers", "Tensors", "Tokenization", "Writers"],
+      dependencies: [
+        "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraRules",
+        "TesseraSequences",
+      ],
       path: "Tests/Fuzzing/Targets"
     ),
     .testTarget(
       name: "FuzzingTests",
-      dependencies: ["Fixtures", "FuzzTargets", "Readers", "Tensors"]
+      dependencies: ["Fixtures", "FuzzTargets", "TesseraCheckpoints", "TesseraDatasets"]
     ),
   ],
   swiftLanguageModes: [.v6],
@@ -162,7 +201,7 @@ if Context.environment["TESSERA_FUZZING"] != nil {
     .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzing/CFuzzer"),
     .executableTarget(
       name: "fuzz",
-      dependencies: ["CFuzzer", "CZlib", "FuzzTargets", "Readers"],
+      dependencies: ["CFuzzer", "CZlib", "FuzzTargets", "TesseraCheckpoints", "TesseraCore"],
       path: "Tests/Fuzzing/Driver"
     ),
   ]

@@ -123,8 +123,6 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-int chdf5_memory_file(void) { return memfd_create("checkpoint", MFD_CLOEXEC); }
-
 hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length) {
   if (length > maximum_address || start > maximum_address - length) return H5I_INVALID_HID;
   if (driver < 0) {

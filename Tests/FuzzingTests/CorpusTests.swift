@@ -1,8 +1,9 @@
 import Fixtures
 import Foundation
 import FuzzTargets
-import Readers
-import Tensors
+import TesseraCheckpoints
+import TesseraCore
+import TesseraDatasets
 import Testing
 
 /// What the fuzzer reached, run again without it: each input is read to its end or refused in one line.
@@ -53,7 +54,7 @@ import Testing
   func `kept inputs are read or refused`(name: String) async {
     await #expect(processExitsWith: .success) { [name] in
       guard let target = FuzzTarget.all.first(where: { $0.name == name }) else { exit(64) }
-      if target.usesHDF5 { LibraryCrash.endProcess() }
+      if target.usesHDF5 { HDF5.endProcess() }
       let folder = try FuzzFolder()
       var accepted = 0
       for (index, input) in try CorpusTests.inputs(of: target).enumerated() {

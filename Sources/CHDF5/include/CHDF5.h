@@ -27,10 +27,6 @@ void chdf5_unwatch(void);
 // Says how long an opened file is: calls may take longer with longer ones.
 void chdf5_watch_file_of(uint64_t bytes);
 
-// A new empty file in memory, for chdf5_open to read what the caller writes into it; negative with
-// errno set on failure. The caller closes it.
-int chdf5_memory_file(void);
-
 // The kind of a link in a group.
 typedef enum {
   CHDF5_HARD_LINK = 0,

@@ -1,6 +1,7 @@
 import CZlib
 import FuzzTargets
-import Readers
+import TesseraCore
+import TesseraDatasets
 
 /// Makes the checksums of a changed file right again: behind a wrong one nothing is read.
 enum Repair {

@@ -1,7 +1,7 @@
 import CFuzzer
 import Foundation
 import FuzzTargets
-import Readers
+import TesseraCheckpoints
 
 /// The target that the process runs.
 struct Running {
@@ -24,7 +24,7 @@ func runInput(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   if state.isFirst {
     Running.state?.isFirst = false
     // Behind libFuzzer's handlers, which see what crashes outside of the library.
-    if state.target.usesHDF5 { LibraryCrash.endProcess() }
+    if state.target.usesHDF5 { HDF5.endProcess() }
   }
   let bytes = Array(UnsafeBufferPointer(start: start, count: count))
   if case .finding(let words) = state.target.run(bytes, in: state.folder) {

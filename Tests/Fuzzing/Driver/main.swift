@@ -4,7 +4,6 @@
 import CFuzzer
 import Foundation
 import FuzzTargets
-import Readers
 
 let name = ProcessInfo.processInfo.environment["FUZZ_TARGET"]
 guard let target = FuzzTarget.all.first(where: { $0.name == name }) else {

@@ -1,5 +1,6 @@
-internal import Readers
-internal import Tensors
+import TesseraCore
+import TesseraDatasets
+import TesseraImages
 
 extension FuzzTarget {
   /// Lists of captions, and captions beside the images.

@@ -1,6 +1,6 @@
-internal import Conversion
-internal import Readers
-internal import Tensors
+import TesseraCheckpoints
+import TesseraCore
+import TesseraRules
 
 extension FuzzTarget {
   /// The readers of checkpoints: each opens what the content says, as the program does.

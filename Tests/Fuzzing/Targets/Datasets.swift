@@ -1,7 +1,6 @@
-internal import Batches
 internal import Foundation
-internal import Readers
 internal import Synchronization
+import TesseraDatasets
 
 extension FuzzTarget {
   /// The readers of datasets: one for each layout, whose input is `dataset.json` and the files that it

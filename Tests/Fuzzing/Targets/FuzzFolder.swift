@@ -1,5 +1,6 @@
 internal import Foundation
-internal import Readers
+import TesseraCheckpoints
+import TesseraCore
 
 /// The files that an input of several files holds: before each a mark and a line with its path.
 public enum FuzzFiles {

@@ -1,7 +1,7 @@
 internal import Foundation
-public import Readers
-public import Tensors
-internal import Writers
+import TesseraCheckpoints
+public import TesseraCore
+public import TesseraDatasets
 
 /// One way from bytes of others into the program, as the fuzzer and the replay of its corpus run it.
 public struct FuzzTarget: Sendable {

@@ -1,5 +1,6 @@
 internal import Foundation
-internal import Readers
+import TesseraDatasets
+import TesseraImages
 
 extension FuzzTarget {
   /// The decoders of images, and archives of images.

@@ -1,8 +1,7 @@
-internal import Conversion
 internal import Foundation
-internal import Readers
-internal import Tensors
-internal import Tokenization
+import TesseraCheckpoints
+import TesseraRules
+import TesseraSequences
 
 extension FuzzTarget {
   /// Text tokenizers and recipes.

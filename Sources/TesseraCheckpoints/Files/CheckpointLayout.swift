@@ -1,0 +1,95 @@
+public import TesseraCore
+
+/// A tensor in a file under construction: where its bytes go, counted from the start of the file.
+public struct CheckpointEntry: Sendable {
+  /// Name, type and shape, as the writer is given the elements.
+  public let tensor: TensorInfo
+  /// Where its bytes go; those of the tensor it repeats where it is an alias.
+  public let bytes: Range<Int>
+  /// How the elements are stored.
+  public let encoding: CheckpointEncoding
+
+  /// Creates an entry.
+  public init(tensor: TensorInfo, bytes: Range<Int>, encoding: CheckpointEncoding = .plain) {
+    self.tensor = tensor
+    self.bytes = bytes
+    self.encoding = encoding
+  }
+}
+
+/// How a file stores the elements of a tensor.
+public enum CheckpointEncoding: String, Sendable, Hashable {
+  /// As they are, little-endian.
+  case plain = "plain"
+  /// GGUF's blocks of 32 integers of 8 bits with one scale, made of float32.
+  case q8_0 = "Q8_0"
+
+  /// The bytes that `count` elements of a type take; nil where the number overflows or is not whole.
+  public func byteCount(elements count: Int, of type: ElementType) -> Int? {
+    switch self {
+    case .plain: return type.byteCount(elements: count)
+    case .q8_0:
+      let (blocks, rest) = count.quotientAndRemainder(dividingBy: QuantizedBlock.count)
+      let (bytes, overflow) = blocks.multipliedReportingOverflow(by: QuantizedBlock.size)
+      return rest == 0 && !overflow ? bytes : nil
+    }
+  }
+}
+
+/// Where every byte of a checkpoint file goes, known before the first tensor is read.
+///
+/// Equal tensors and strings give equal bytes. The tensors' data may then arrive in any order: see
+/// ``CheckpointFile``.
+public protocol CheckpointLayout: Sendable {
+  /// The tensors in the order in which their bytes lie in the file, which is the fastest to write.
+  var tensors: [TensorInfo] { get }
+  /// Whether the file states a CRC-32 of each tensor's bytes.
+  var needsChecksums: Bool { get }
+
+  /// Reserves the file's size and writes what is known before the data.
+  ///
+  /// - Returns: Where the data of each of `tensors` go.
+  /// - Throws: `FileError`, `CheckpointWriterError`.
+  func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry]
+
+  /// Writes what is known only after the data.
+  ///
+  /// - Parameters:
+  ///   - file: The file that `begin` has prepared.
+  ///   - metadata: The strings to store; as long as those the layout was made with.
+  ///   - checksums: The CRC-32 of each of `tensors`' bytes, where they are needed.
+  /// - Throws: `FileError`, `CheckpointWriterError`.
+  func finish(_ file: inout AtomicFile, metadata: [String: String], checksums: [UInt32]) throws
+}
+
+/// Why tensors cannot be written in a format, in one line.
+public struct CheckpointWriterError: ClassifiedError, Hashable {
+  /// The format's name.
+  public let format: String
+  /// The tensor's name; empty for the whole file.
+  public let tensor: String
+  /// What does not fit and what to do.
+  public let cause: String
+
+  /// Creates an error about a tensor.
+  public init(format: String, tensor: String = "", cause: String) {
+    self.format = format
+    self.tensor = tensor
+    self.cause = cause
+  }
+
+  /// Always a mismatch between the tensors and the format.
+  public var kind: FailureKind { .mismatch }
+
+  /// Tensor, cause and format on one line.
+  public var description: String {
+    tensor.isEmpty ? "\(format): \(cause)" : "\(tensor): \(cause) (\(format))"
+  }
+}
+
+extension TensorInfo {
+  /// The bytes that the elements take; nil where the number overflows or is not whole.
+  public var byteCount: Int? {
+    shape.elementCount.flatMap { elementType.byteCount(elements: $0) }
+  }
+}

@@ -1,0 +1,147 @@
+public import TesseraCore
+
+/// A numpy array (`.npy`), or an archive of them (`.npz`).
+///
+/// Names are those of the archive's members without `.npy`; a lone array is called `array`. Strings,
+/// dates and structures are skipped and listed; pickled objects are refused.
+public struct NumpyCheckpoint: CheckpointReader {
+  /// `npy` or `npz`.
+  public let format: String
+  /// Every array, in the archive's order.
+  public let tensors: [TensorInfo]
+  /// The strings of an archive whose comment is a JSON object of strings, as Tessera writes it; numpy itself
+  /// stores nothing beside arrays.
+  public let attributes: [String: String]
+  /// What was skipped, and arrays in column-major or big-endian order.
+  public let notes: [String]
+  /// Arrays of pickled objects.
+  public let refusals: [TensorRefusal]
+  /// The file.
+  public let files: [String]
+
+  private let table: StoredTensorTable
+
+  /// Opens a file.
+  ///
+  /// - Parameters:
+  ///   - path: An `.npy` or `.npz` file.
+  ///   - rawType: What elements without a type are: ml_dtypes saves bfloat16 as two raw bytes.
+  /// - Throws: `FileError`, `NPYError` or `ArchiveError`.
+  public init(path: String, rawAs rawType: ElementType? = nil) throws {
+    try self.init(region: FileRegion(path: path), rawAs: rawType)
+  }
+
+  init(region: FileRegion, rawAs rawType: ElementType? = nil) throws {
+    files = [region.name]
+    var listing = NumpyListing(file: region.name, rawType: rawType)
+    if try ZipArchive.isArchive(region) {
+      format = "npz"
+      let archive = try ZipArchive(region: region)
+      for member in archive.members { try listing.add(member, of: archive) }
+      attributes = JSONScanner.strings(in: archive.comment)
+    } else {
+      format = "npy"
+      attributes = [:]
+      try listing.add(region)
+    }
+    table = listing.table
+    tensors = listing.table.tensors
+    refusals = listing.refusals
+    notes = listing.refusals.map(\.description) + listing.notes
+  }
+
+  /// The strings of the comment.
+  public var metadata: CheckpointMetadata { CheckpointMetadata(strings: attributes) }
+
+  /// Reads a range of elements; see `CheckpointReader`.
+  public func read(
+    _ elements: Range<Int>,
+    of tensor: TensorInfo,
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws {
+    try unsafe table.read(elements, of: tensor, into: buffer)
+  }
+}
+
+/// Arrays as they are found.
+private struct NumpyListing {
+  private(set) var table: StoredTensorTable
+  private(set) var notes: [String] = []
+  private(set) var refusals: [TensorRefusal] = []
+  private let rawType: ElementType?
+
+  private static let suffix = ".npy"
+
+  init(file: String, rawType: ElementType?) {
+    table = StoredTensorTable(file: file)
+    self.rawType = rawType
+  }
+
+  /// Adds a whole file.
+  mutating func add(_ region: FileRegion) throws {
+    let prefix = try region.bytes(0..<min(region.length, NPYHeader.longestPrefix))
+    let header = try NPYHeader(parsing: prefix, from: region.name, rawAs: rawType)
+    try header.check(fileByteCount: region.length, from: region.name)
+    try add(header, named: "array", in: .region(region), identity: "array", region.name)
+  }
+
+  /// Adds a member of an archive; only its header is read.
+  mutating func add(_ member: ZipArchive.Member, of archive: ZipArchive) throws {
+    guard !member.name.hasSuffix("/") else { return }
+    guard member.name.hasSuffix(NumpyListing.suffix) else {
+      notes.append("'\(member.name)' is no array: skipped")
+      return
+    }
+    let source = "\(archive.region.name): \(member.name)"
+    let prefix = try archive.prefix(of: member, count: NPYHeader.longestPrefix)
+    let name = String(member.name.dropLast(NumpyListing.suffix.count))
+    do {
+      let header = try NPYHeader(parsing: prefix, from: source, rawAs: rawType)
+      try header.check(fileByteCount: member.size, from: source)
+      try add(header, named: name, in: archive.place(of: member), identity: member.name, source)
+    } catch let error as NPYError where error.isWithoutMeaning {
+      notes.append("'\(name)' is skipped: \(error.reason)")
+    } catch let error as NPYError where error.isOfObjects || error.isOfOtherTypes {
+      refusals.append(TensorRefusal(name, error.reason))
+    }
+  }
+
+  private mutating func add(
+    _ header: NPYHeader,
+    named name: String,
+    in bytes: StorageBytes,
+    identity: String,
+    _ source: String
+  ) throws {
+    let offset = header.dataOffset
+    // The data start at any byte: the storage is the file from there on.
+    let data: StorageBytes =
+      switch bytes {
+      case .region(let region): .region(region.part(offset..<region.length, name: region.name))
+      case .memory(let bytes): .memory(Array(bytes.dropFirst(offset)))
+      case .packed(let unpack):
+        .packed {
+          let region = try unpack()
+          return region.part(min(offset, region.length)..<region.length, name: region.name)
+        }
+      }
+    var strides = StoredTensor.rowMajorStrides(of: header.shape)
+    if header.isFortranOrder {
+      let reversed = Shape(header.shape.dimensions.reversed())
+      strides = StoredTensor.rowMajorStrides(of: reversed).reversed()
+    }
+    guard
+      var stored = StoredTensor(
+        elementType: header.elementType,
+        shape: header.shape,
+        strides: strides,
+        offset: 0,
+        storageBytes: header.dataByteCount
+      )
+    else {
+      throw NPYError(source: source, place: "shape", reason: "\(header.shape) overflows")
+    }
+    stored.isBigEndian = header.isBigEndian
+    table.add(stored, named: name, in: data, identity: identity)
+  }
+}

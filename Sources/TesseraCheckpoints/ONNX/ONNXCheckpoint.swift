@@ -1,0 +1,66 @@
+import TesseraCore
+
+/// The weights of an ONNX model, without the graph around them: the initialisers of the graph, of the
+/// graphs inside of its nodes and of training, and the tensors in attributes of nodes and functions.
+///
+/// Read from the wire by the few fields that matter; a field of the wrong kind is refused. Data in other
+/// files are read where these lie in the model's folder.
+public struct ONNXCheckpoint: CheckpointReader {
+  /// Always `onnx`.
+  public let format = "onnx"
+  /// Every tensor; a Constant's name is its output's, an attribute's that of its node and its own.
+  public let tensors: [TensorInfo]
+  /// The producer, versions and `metadata_props`.
+  public let attributes: [String: String]
+  /// What was skipped or noticed: strings, fill values, tensors that share a name.
+  public let notes: [String]
+  /// Initialisers of types that have no place here.
+  public let refusals: [TensorRefusal]
+  /// The file.
+  public let files: [String]
+
+  private let table: StoredTensorTable
+
+  /// Opens a model.
+  ///
+  /// - Parameter path: The file.
+  /// - Throws: `FileError` or `CheckpointFormatError`.
+  public init(path: String) throws {
+    try self.init(region: FileRegion(path: path))
+  }
+
+  init(region: FileRegion) throws {
+    var model = ONNXModel(region)
+    try model.readAll()
+    files = [region.name]
+    table = model.table
+    tensors = model.table.tensors
+    attributes = model.attributes
+    refusals = model.refusals
+    notes = model.refusals.map(\.description) + model.notes
+  }
+
+  /// What the model says of itself, which only ONNX has a place for.
+  public var metadata: CheckpointMetadata {
+    CheckpointMetadata(
+      strings: attributes.filter { $0.key.hasPrefix("tessera.") },
+      others: attributes.keys.filter { !$0.hasPrefix("tessera.") }.sorted()
+    )
+  }
+
+  /// Whether a file starts as a model does: `ir_version`, then another field of its.
+  static func isONNX(_ start: [UInt8]) -> Bool {
+    guard start.count > 2, start[0] == 0x08, (1...0x7F).contains(start[1]) else { return false }
+    // producer_name, producer_version, domain, model_version, doc_string, graph, opset_import, …
+    return [0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72].contains(start[2])
+  }
+
+  /// Reads a range of elements; see `CheckpointReader`.
+  public func read(
+    _ elements: Range<Int>,
+    of tensor: TensorInfo,
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws {
+    try unsafe table.read(elements, of: tensor, into: buffer)
+  }
+}

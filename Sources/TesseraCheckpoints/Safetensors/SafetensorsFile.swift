@@ -1,0 +1,57 @@
+public import TesseraCore
+
+/// A safetensors file under construction; it appears under its name by ``commit()``.
+///
+/// Tensors may be written in any order and in any pieces; memory is the caller's buffer.
+public struct SafetensorsFile: ~Copyable {
+  /// Where each tensor lies.
+  public let layout: SafetensorsLayout
+  private let file: AtomicFile
+
+  /// Creates the file at its full size, with its header.
+  ///
+  /// - Parameters:
+  ///   - path: The final path.
+  ///   - layout: What it will hold.
+  ///   - inputs: Files that are being read; none of them may be the output.
+  /// - Throws: `FileError`, `SameFileError`.
+  public init(path: String, layout: SafetensorsLayout, reading inputs: [String] = []) throws {
+    var file = try AtomicFile(path: path, reading: inputs)
+    try file.reserve(byteCount: layout.fileSize)
+    try file.write(layout.header)
+    self.file = file
+    self.layout = layout
+  }
+
+  /// Writes bytes of one tensor.
+  ///
+  /// - Parameters:
+  ///   - bytes: Little-endian elements, row-major.
+  ///   - offset: Where they belong, in bytes from the tensor's start.
+  ///   - entry: One of the layout's entries.
+  /// - Throws: `FileError`.
+  public func write(
+    _ bytes: UnsafeRawBufferPointer,
+    at offset: Int,
+    of entry: SafetensorsLayout.Entry
+  ) throws(FileError) {
+    let start = entry.bytes.lowerBound + offset
+    precondition(offset >= 0 && start + bytes.count <= entry.bytes.upperBound, "inside its tensor")
+    try unsafe file.write(bytes, at: start)
+  }
+
+  /// Replaces the header by one of the same size, once its strings are known.
+  public mutating func replaceHeader(by other: SafetensorsLayout) throws(FileError) {
+    precondition(other.header.count == layout.header.count, "the data stay where they are")
+    let result = unsafe other.header.withUnsafeBytes { bytes in
+      Result { () throws(FileError) in try unsafe file.write(bytes, at: 0) }
+    }
+    try result.get()
+  }
+
+  /// Makes the file durable and gives it its name.
+  public consuming func commit() throws(FileError) { try file.commit() }
+
+  /// Hands the finished file to a set that appears together.
+  public consuming func finished() -> AtomicFile { file }
+}

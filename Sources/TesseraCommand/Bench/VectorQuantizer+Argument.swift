@@ -1,0 +1,4 @@
+public import ArgumentParser
+public import TesseraTokenizers
+
+extension VectorQuantizer.Rule: ExpressibleByArgument {}

@@ -1,0 +1,163 @@
+import ArgumentParser
+import Foundation
+import TesseraCore
+import TesseraDatasets
+import TesseraImages
+
+/// Writes what a network will see.
+struct PrepareCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "prepare",
+    abstract: "Decode, turn, resize and crop images as a tokenizer would, and write the pixels.",
+    discussion: """
+      Pixels equal Pillow's, bit for bit. Without flags the profile is the embedded tokenizer's: upright, \
+      bicubic:short=256, center:256x256. Files that cannot be read are listed in DIR/rejected.jsonl.
+
+      EXAMPLE: tessera prepare photos -o pixels --resize lanczos:short=512 --crop center:512x512 --as npy
+      """
+  )
+
+  /// What a picture is written as.
+  enum Encoding: String, ExpressibleByArgument, CaseIterable {
+    case png
+    case npy
+  }
+
+  @Argument(
+    help: "Folders, image files, lists (.txt, one path a line) and WebDataset archives (.tar).",
+    completion: .file()
+  )
+  var inputs: [String]
+
+  @Option(name: .shortAndLong, help: "The folder for the results.", completion: .directory)
+  var output: String
+
+  @Option(help: "png, or npy: uint8 [h, w, 3].")
+  var `as` = Encoding.png
+
+  @OptionGroup(title: "Preprocessing")
+  var preprocessing: PreprocessingOptions
+
+  @Option(help: "Images in flight; the number of processors by default.")
+  var workers = ProcessInfo.processInfo.activeProcessorCount
+
+  @Flag(help: "Exit with 1 where any input was rejected.")
+  var strict = false
+
+  @OptionGroup
+  var reporting: OutputOptions
+
+  func validate() throws {
+    guard workers > 0 else { throw ValidationError("--workers is a positive number") }
+  }
+
+  func run() async throws {
+    let found = try ImageInputs.collect(inputs)
+    for note in found.notes { reporting.note(note) }
+    let folder = try PictureFolder(output, verb: "prepare", identity: nil)
+    let kept = KeptFiles("prepare", of: found.inputs.count, in: output)
+    let preparation = Preparation(
+      profile: preprocessing.overriding(.tesseraF8),
+      limits: preprocessing.limits,
+      encoding: `as`
+    )
+    var progress = ProgressLine(
+      "prepare",
+      unit: "images",
+      total: found.inputs.count,
+      isQuiet: reporting.quiet
+    )
+    var done = 0
+    var rejections: [Rejection] = []
+    try await found.inputs.mapInOrder(width: workers, preparation.outcome) { outcome in
+      switch outcome {
+      case .prepared(let input, let file): try write(file, for: input, into: folder)
+      case .rejected(let rejection): rejections.append(rejection)
+      }
+      done += 1
+      kept.count(done)
+      progress.show(done)
+    }
+    let lines = try rejections.flatMap { try CanonicalJSON.line($0) }
+    var list = try folder.create(DatasetManifest.rejectedFileName)
+    try list.write(lines)
+    try list.commit()
+    try folder.finish()
+    try finish(inputs: done, rejections: rejections)
+  }
+
+  private func write(
+    _ file: [UInt8],
+    for input: ImageInput,
+    into folder: PictureFolder
+  ) throws {
+    // A job that writes into its own input folder must not replace a photograph.
+    let own: [String] =
+      switch input.location {
+      case .file(let root): ["\(root)/\(input.source)"]
+      case .path(let path): [path]
+      case .member, .refused: []
+      }
+    var result = try folder.create("\(input.key).\(`as`.rawValue)", reading: own)
+    try result.write(file)
+    try result.commit()
+  }
+
+  private func finish(inputs: Int, rejections: [Rejection]) throws {
+    for rejection in rejections { reporting.note("\(rejection.source): \(rejection.reason)") }
+    let samples = inputs - rejections.count
+    reporting.note(
+      "prepare: \(samples) of \(inputs) images written"
+        + (rejections.isEmpty ? "" : "; \(rejections.count) rejected, see \(output)/rejected.jsonl")
+    )
+    try reporting.report(
+      PrepareSummary(inputs: inputs, samples: samples, rejected: rejections.count)
+    )
+    if samples == 0 || (strict && !rejections.isEmpty) { throw ExitCode(1) }
+  }
+}
+
+/// What `prepare --json` prints.
+private struct PrepareSummary: Encodable {
+  let inputs: Int
+  let samples: Int
+  let rejected: Int
+}
+
+/// The way of one image: bytes, pixels, encoded result.
+private struct Preparation: Sendable {
+  enum Outcome: Sendable {
+    case prepared(ImageInput, [UInt8])
+    case rejected(Rejection)
+  }
+
+  let profile: Preprocessing
+  let limits: ImageLimits
+  let encoding: PrepareCommand.Encoding
+
+  @concurrent @Sendable
+  func outcome(of input: ImageInput) async throws -> Outcome {
+    var stage = Rejection.Stage.read
+    do {
+      let bytes = try input.bytes(maximumBytes: limits.bytes)
+      stage = .decode
+      let image = try LibraryCrash.naming(input.source, library: .image) {
+        try profile.image(from: bytes, limits: limits).image
+      }
+      return .prepared(input, try encoded(image))
+    } catch let error as any ClassifiedError {
+      if error.isMachineFault { throw error }
+      return .rejected(input.rejection(stage, error))
+    }
+  }
+
+  private func encoded(_ image: RGBImage) throws -> [UInt8] {
+    switch encoding {
+    case .png:
+      return try PNGFile.encode(image)
+    case .npy:
+      let shape: Shape = [image.height, image.width, 3]
+      return try NPYFile.encode(Tensor(elementType: .uint8, shape: shape, bytes: image.pixels))
+    }
+  }
+}

@@ -1,0 +1,213 @@
+import ArgumentParser
+import Foundation
+import TesseraDatasets
+import TesseraImages
+import TesseraTokenizers
+
+/// One run of `tokenize`: shards, their progress, and what is said at the end.
+struct TokenizeRun {
+  let folder: DatasetFolder
+  let workers: Int
+  let output: OutputOptions
+  /// The plan's tokenizer, where it is open already.
+  var tokenizer: ImageTokenizer?
+  private var written = 0
+  private var seconds = 0.0
+  private var times: StageTimes?
+
+  init(folder: DatasetFolder, workers: Int, output: OutputOptions) {
+    self.folder = folder
+    self.workers = workers
+    self.output = output
+  }
+
+  /// Runs every shard of a plan that is not done yet.
+  mutating func runAll(of plan: DatasetPlan) async throws {
+    try await run(Array(0..<plan.shardCount), of: plan)
+  }
+
+  /// Runs some shards of the plan in the folder.
+  mutating func run(_ selection: ShardSelection) async throws {
+    let plan: DatasetPlan
+    switch try folder.content() {
+    case .empty: throw DatasetFolderError.notPlanned(folder: folder.path)
+    case .complete:
+      try folder.checkFiles()
+      return output.note("\(folder.path): already complete")
+    case .planned(let found): plan = found
+    }
+    if let last = selection.ranges.last?.upperBound, last >= plan.shardCount {
+      throw DatasetFolderError.noSuchShard(
+        folder: folder.path,
+        shard: last,
+        count: plan.shardCount
+      )
+    }
+    let shards = selection.ranges.flatMap { Array($0) }
+    try await run(shards, of: plan)
+    output.note("\(folder.path): \(shards.count) shards done; --finish when all are")
+  }
+
+  private mutating func run(_ shards: [Int], of plan: DatasetPlan) async throws {
+    let tokenizer = try tokenizer ?? ImageTokenizer(opening: plan.tokenizer, for: .encoder)
+    let images = try ImageTokenization(settings: plan.settings, tokenizer: tokenizer)
+    let total = shards.reduce(0) { $0 + plan.inputCount(ofShard: $1) }
+    var line = ProgressLine("tokenize", unit: "images", total: total, isQuiet: output.quiet)
+    var done = 0
+    let kept = KeptShards(of: shards.count, in: folder.path)
+    for shard in shards {
+      if try folder.record(ofShard: shard) != nil {
+        done += plan.inputCount(ofShard: shard)
+        line.skip(plan.inputCount(ofShard: shard))
+        line.show(done)
+        kept.add()
+        continue
+      }
+      let before = done
+      let finished = try await folder.run(
+        shard: shard,
+        of: plan,
+        workers: workers,
+        sample: images.sample,
+        times: images.times
+      ) { _ in
+        done += 1
+        line.show(done)
+      }
+      kept.add()
+      written += finished.samples
+      done = before + plan.inputCount(ofShard: shard)
+    }
+    seconds = line.seconds
+    times = images.times
+  }
+
+  /// Says what was planned.
+  func report(_ plan: DatasetPlan) throws {
+    output.note("\(folder.path): planned \(plan.inputs) images in \(plan.shardCount) shards")
+    try output.report(PlanSummary(inputs: plan.inputs, shards: plan.shardCount, plan: plan.digest))
+  }
+
+  /// Says what the finished dataset holds; a failure where it holds nothing, or less than asked for.
+  func report(_ manifest: DatasetManifest, isStrict: Bool) throws {
+    let rejections = try RejectionSummary(folder: folder.path)
+    let summary = DatasetSummary(
+      manifest: manifest,
+      rejectedByStage: rejections.stages,
+      seconds: seconds,
+      written: written,
+      stages: shares
+    )
+    output.note("\(folder.path): \(summary.text)")
+    output.noteOmissions(of: manifest)
+    if written > 0 { output.note("  \(summary.speedText)") }
+    for line in rejections.lines { output.note("  rejected \(line)") }
+    try output.report(summary)
+    if manifest.samples == 0 {
+      StandardError.write(
+        "Error: \(folder.path): not one of \(manifest.rejected) inputs became a sample; "
+          + "see rejected.jsonl for the reasons\n"
+      )
+      throw ExitCode(1)
+    }
+    if isStrict, manifest.rejected > 0 {
+      StandardError.write(
+        "Error: \(folder.path): \(manifest.rejected) inputs were rejected, and --strict was given; "
+          + "see rejected.jsonl\n"
+      )
+      throw ExitCode(1)
+    }
+  }
+
+  /// The share of all tasks' time that each stage took.
+  private var shares: [String: Double] {
+    let seconds = (times?.durations ?? [:]).mapValues(\.seconds)
+    let total = seconds.values.reduce(0, +)
+    guard total > 0 else { return [:] }
+    return Dictionary(
+      uniqueKeysWithValues: BatchStage.allCases.map { ($0.rawValue, (seconds[$0] ?? 0) / total) }
+    )
+  }
+}
+
+/// `tokenize --plan-only --json`.
+private struct PlanSummary: Encodable {
+  let inputs: Int
+  let shards: Int
+  let plan: String
+}
+
+/// `tokenize --json`.
+private struct DatasetSummary: Encodable {
+  let inputs: Int
+  let samples: Int
+  let tokens: Int
+  let rejected: Int
+  let rejectedByStage: [String: Int]
+  let shards: Int
+  let seconds: Double
+  let written: Int
+  let imagesPerSecond: Double
+  let stages: [String: Double]
+
+  enum CodingKeys: String, CodingKey {
+    case inputs, samples, tokens, rejected, shards, seconds, written, stages
+    case rejectedByStage = "rejected_by_stage"
+    case imagesPerSecond = "images_per_second"
+  }
+
+  init(
+    manifest: DatasetManifest,
+    rejectedByStage: [String: Int],
+    seconds: Double,
+    written: Int,
+    stages: [String: Double]
+  ) {
+    inputs = manifest.samples + manifest.rejected
+    samples = manifest.samples
+    tokens = manifest.tokens
+    rejected = manifest.rejected
+    self.rejectedByStage = rejectedByStage
+    shards = manifest.shards.count
+    self.seconds = seconds
+    self.written = written
+    imagesPerSecond = seconds > 0 ? Double(written) / seconds : 0
+    self.stages = stages
+  }
+
+  var text: String {
+    var text = "\(samples) samples, \(tokens) tokens in \(shards) shards; \(rejected) rejected"
+    if rejected > 0 {
+      let stages = rejectedByStage.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
+      text += " (\(stages.joined(separator: ", ")))"
+    }
+    return text
+  }
+
+  var speedText: String {
+    let shares = BatchStage.allCases.map { stage in
+      "\(stage.rawValue) \(((stages[stage.rawValue] ?? 0) * 100).rounded(places: 1))%"
+    }
+    return "\(imagesPerSecond.rounded(places: 1)) images/s: \(shares.joined(separator: ", "))"
+  }
+}
+
+/// What `rejected.jsonl` says: how many a stage, and the first few lines.
+private struct RejectionSummary {
+  var stages: [String: Int] = [:]
+  var lines: [String] = []
+
+  /// How many lines are shown; all are in the file.
+  private static let shown = 5
+
+  init(folder: String) throws {
+    try RejectionList(folder: folder).forEach { rejection in
+      stages[rejection.stage.rawValue, default: 0] += 1
+      if lines.count < Self.shown {
+        lines.append("\(rejection.source): \(rejection.stage.rawValue): \(rejection.reason)")
+      } else if lines.count == Self.shown {
+        lines.append("… and more: \(folder)/\(DatasetManifest.rejectedFileName)")
+      }
+    }
+  }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import TesseraCore
+
+/// Standard output: the results that a program reads.
+///
+/// A result that cannot be written is an error.
+enum StandardOutput {
+  /// Writes text as it is.
+  ///
+  /// - Throws: `FileError` where the reader has gone, the disk is full or the stream is closed.
+  static func write(_ text: String) throws(FileError) {
+    let code = StandardStream.write(text, to: STDOUT_FILENO)
+    guard code == 0 else {
+      throw FileError(operation: "write the result", path: "standard output", code: code)
+    }
+  }
+
+  /// Writes a line.
+  ///
+  /// - Throws: As ``write(_:)``.
+  static func print(_ line: String) throws(FileError) { try write(line + "\n") }
+
+  /// Writes a value as a JSON document.
+  ///
+  /// - Throws: As ``write(_:)``, and where the value has no JSON form.
+  static func writeDocument(_ value: some Encodable) throws {
+    try write(String(decoding: try CanonicalJSON.document(value), as: UTF8.self))
+  }
+}
+
+/// Standard error: progress, summaries and errors, never data.
+///
+/// What it cannot take is lost, and the work goes on.
+enum StandardError {
+  /// Writes text as it is.
+  static func write(_ text: String) { _ = StandardStream.write(text, to: STDERR_FILENO) }
+}
+
+/// The three streams that a program starts with.
+enum StandardStream {
+  /// Makes failures of the streams errors of single writes, once at the start of the program.
+  ///
+  /// A reader that has gone is no signal. A stream that is closed is replaced by one that takes nothing:
+  /// the next file would get its number, and messages would be written into it.
+  static func prepare() {
+    signal(SIGPIPE, SIG_IGN)
+    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+      let folder = unsafe open("/", O_RDONLY | O_DIRECTORY)
+      if folder >= 0, folder != descriptor {
+        dup2(folder, descriptor)
+        close(folder)
+      }
+    }
+  }
+
+  /// Writes all of a text; returns 0, or the `errno` of the call that failed.
+  fileprivate static func write(_ text: String, to descriptor: Int32) -> Int32 {
+    var rest = Array(text.utf8)[...]
+    while !rest.isEmpty {
+      let count = unsafe rest.withUnsafeBytes { bytes in
+        unsafe Foundation.write(descriptor, bytes.baseAddress, bytes.count)
+      }
+      if count >= 0 {
+        rest = rest.dropFirst(count)
+      } else if errno == EAGAIN {
+        var wanted = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        unsafe poll(&wanted, 1, -1)
+      } else if errno != EINTR {
+        return errno
+      }
+    }
+    return 0
+  }
+}

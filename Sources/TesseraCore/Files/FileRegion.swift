@@ -1,0 +1,133 @@
+import CFiles
+import Foundation
+
+/// A run of bytes in an open file, readable from any task: a whole file, a member of an archive, or
+/// bytes in memory.
+package final class FileRegion: Sendable {
+  /// The open descriptor, closed with the last region that uses it.
+  private let file: Descriptor
+  /// The name for messages.
+  package let name: String
+  /// Where the run starts in the file, in bytes.
+  package let start: Int
+  /// How many bytes it takes.
+  package let length: Int
+
+  private init(file: Descriptor, name: String, start: Int, length: Int) {
+    self.file = file
+    self.name = name
+    self.start = start
+    self.length = length
+  }
+
+  /// Opens a whole regular file; a folder, pipe or device is refused.
+  package convenience init(path: String) throws(FileError) {
+    // Without O_NONBLOCK a pipe would wait here for its writer.
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard descriptor >= 0 else { throw FileError(operation: "open", path: path, code: errno) }
+    let file = Descriptor(descriptor)
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw FileError(operation: "look at", path: path, code: errno)
+    }
+    guard status.st_mode & S_IFMT == S_IFREG else {
+      let code = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL
+      throw FileError(operation: "read as a regular file", path: path, code: code)
+    }
+    self.init(file: file, name: path, start: 0, length: Int(status.st_size))
+  }
+
+  /// Keeps a copy of bytes in memory behind a descriptor.
+  package convenience init(bytes: [UInt8], name: String) throws(FileError) {
+    let descriptor = cfiles_memory_file()
+    guard descriptor >= 0 else {
+      throw FileError(operation: "hold in memory", path: name, code: errno)
+    }
+    let file = Descriptor(descriptor)
+    try file.append(bytes[...], name: name)
+    self.init(file: file, name: name, start: 0, length: bytes.count)
+  }
+
+  /// Fills a file that has no name and vanishes with the region; `fill` appends to it.
+  package convenience init(
+    temporaryFor name: String,
+    _ fill: (_ append: (ArraySlice<UInt8>) throws -> Void) throws -> Void
+  ) throws {
+    let folder = NSTemporaryDirectory()
+    var path = Array("\(folder)/tessera-XXXXXX".utf8CString)
+    let descriptor = unsafe mkstemp(&path)
+    guard descriptor >= 0 else {
+      throw FileError(operation: "make a temporary file in", path: folder, code: errno)
+    }
+    let file = Descriptor(descriptor)
+    unsafe unlink(path)
+    try fill { bytes in try file.append(bytes, name: folder) }
+    var status = stat()
+    guard unsafe fstat(descriptor, &status) == 0 else {
+      throw FileError(operation: "look at", path: folder, code: errno)
+    }
+    self.init(file: file, name: name, start: 0, length: Int(status.st_size))
+  }
+
+  /// A part of this region, which must lie inside.
+  package func part(_ range: Range<Int>, name: String) -> FileRegion {
+    precondition(range.lowerBound >= 0 && range.upperBound <= length, "a part lies inside")
+    return FileRegion(file: file, name: name, start: start + range.lowerBound, length: range.count)
+  }
+
+  /// The descriptor for a C library; valid as long as the region lives.
+  package var descriptor: Int32 { file.number }
+
+  /// Fills a buffer from `offset` on; the bytes must lie inside the region.
+  package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) {
+    precondition(offset >= 0 && buffer.count <= length - offset, "a read stays inside")
+    var done = 0
+    while done < buffer.count {
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      let position = off_t(start + offset + done)
+      let got = unsafe pread(file.number, rest.baseAddress, rest.count, position)
+      if got < 0, errno == EINTR { continue }
+      // Zero bytes: the file became shorter after it was opened.
+      guard got > 0 else {
+        throw FileError(operation: "read", path: name, code: got < 0 ? errno : EIO)
+      }
+      done += got
+    }
+  }
+
+  /// Reads a range of bytes, which must lie inside the region.
+  package func bytes(_ range: Range<Int>) throws(FileError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: range.count)
+    do {
+      try unsafe bytes.withUnsafeMutableBytes { buffer in
+        try unsafe read(at: range.lowerBound, into: buffer)
+      }
+    } catch let error as FileError {
+      throw error
+    } catch {
+      preconditionFailure("a read throws nothing else: \(error)")
+    }
+    return bytes
+  }
+}
+
+/// An open file descriptor, closed when nobody holds it any more.
+private final class Descriptor: Sendable {
+  let number: Int32
+
+  init(_ number: Int32) { self.number = number }
+
+  deinit { close(number) }
+
+  func append(_ bytes: ArraySlice<UInt8>, name: String) throws(FileError) {
+    var rest = bytes
+    while !rest.isEmpty {
+      let written = unsafe rest.withUnsafeBytes { bytes in
+        unsafe write(number, bytes.baseAddress, bytes.count)
+      }
+      if written < 0, errno == EINTR { continue }
+      guard written > 0 else { throw FileError(operation: "write", path: name, code: errno) }
+      rest = rest.dropFirst(written)
+    }
+  }
+}

@@ -1,0 +1,136 @@
+import CFiles
+import Foundation
+
+/// Folders that are written to: made, emptied, and their names made durable.
+public enum OutputFolder {
+  /// Makes a folder and those above it; one that is there stays as it is.
+  ///
+  /// - Parameters:
+  ///   - path: The folder.
+  ///   - isDurable: Whether a new folder's name is on the disk at the return; without it, the caller
+  ///     sees to that.
+  /// - Throws: `FileError`.
+  public static func make(_ path: String, isDurable: Bool = true) throws(FileError) {
+    if path.count > 1, path.hasSuffix("/") {
+      return try make(String(path.dropLast()), isDurable: isDurable)
+    }
+    func attempt() throws(FileError) -> Int32 {
+      guard unsafe mkdir(path, 0o777) == 0 else { return errno }
+      if isDurable { try synchronize(AtomicFile.folder(of: path)) }
+      return 0
+    }
+    var code = try attempt()
+    if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+      try make(String(path[..<slash]), isDurable: isDurable)
+      code = try attempt()
+    }
+    if code == 0 { return }
+    var status = stat()
+    if code == EEXIST, unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+      return
+    }
+    throw FileError(
+      operation: "create the folder",
+      path: path,
+      code: code == EEXIST ? ENOTDIR : code
+    )
+  }
+
+  /// Makes the names in a folder durable: they are the folder's data.
+  ///
+  /// - Throws: `FileError`.
+  package static func synchronize(_ folder: String) throws(FileError) {
+    let path = folder.isEmpty ? "/" : folder
+    let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      // A folder one may write but not list cannot be opened; the file itself is durable.
+      if errno == EACCES { return }
+      throw FileError(operation: "open the folder", path: path, code: errno)
+    }
+    // Some network file systems have no fsync for folders.
+    let code = fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno
+    try end(descriptor, code, "synchronize the folder", path)
+  }
+
+  /// Makes the bytes of a file durable that a library wrote and closed.
+  ///
+  /// - Throws: `FileError`.
+  package static func synchronizeFile(_ path: String) throws(FileError) {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileError(operation: "open", path: path, code: errno) }
+    try end(descriptor, fsync(descriptor) == 0 ? 0 : errno, "write", path)
+  }
+
+  private static func end(
+    _ descriptor: Int32,
+    _ code: Int32,
+    _ operation: String,
+    _ path: String
+  ) throws(FileError) {
+    let closed = close(descriptor) == 0 ? 0 : errno
+    let first = code != 0 ? code : closed
+    guard first == 0 else { throw FileError(operation: operation, path: path, code: first) }
+  }
+
+  /// Gives a file or folder another name, replacing a file of that name; durable once the folder is
+  /// synchronized.
+  ///
+  /// - Throws: `FileError`.
+  package static func rename(_ path: String, to target: String) throws(FileError) {
+    guard unsafe Foundation.rename(path, target) == 0 else {
+      throw FileError(operation: "rename", path: path, code: errno)
+    }
+  }
+
+  /// Removes a file, or a folder with all that it holds; nothing where there is none.
+  ///
+  /// Links are removed and not followed.
+  ///
+  /// - Throws: `FileError`.
+  package static func remove(_ path: String) throws(FileError) {
+    var status = stat()
+    guard unsafe lstat(path, &status) == 0 else {
+      if errno == ENOENT || errno == ENOTDIR { return }
+      throw FileError(operation: "look at", path: path, code: errno)
+    }
+    let isFolder = status.st_mode & S_IFMT == S_IFDIR
+    if isFolder {
+      for name in try FolderListing.names(of: path) { try remove("\(path)/\(name)") }
+    }
+    let code = unsafe isFolder ? rmdir(path) : unlink(path)
+    guard code == 0 || errno == ENOENT else {
+      throw FileError(operation: "remove", path: path, code: errno)
+    }
+  }
+}
+
+/// All that was written below a folder since this began, made durable at once.
+///
+/// For many small files: a call for each of a million would take hours.
+package final class FileSystemBarrier {
+  private let folder: String
+  /// Errors of writing count for a descriptor from its opening on; negative where that failed.
+  private let descriptor: Int32
+  private let code: Int32
+
+  /// Begins to watch the file system of a folder.
+  package init(_ folder: String) {
+    self.folder = folder
+    descriptor = unsafe open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    code = errno
+  }
+
+  deinit { if descriptor >= 0 { _ = close(descriptor) } }
+
+  /// Waits until everything is on the disk.
+  ///
+  /// - Throws: `FileError` where anything could not be written.
+  package func wait() throws(FileError) {
+    guard descriptor >= 0 else {
+      throw FileError(operation: "open the folder", path: folder, code: code)
+    }
+    guard cfiles_synchronize_all(descriptor) == 0 else {
+      throw FileError(operation: "write the files below", path: folder, code: errno)
+    }
+  }
+}

@@ -1,0 +1,169 @@
+import TesseraCore
+public import TesseraImages
+public import TesseraTokenizers
+
+/// The way back: codes of a sample to pixels, compared with the original where there is one.
+public struct DatasetDecoding: Sendable {
+  /// How a reconstruction compares with its original.
+  public enum Comparison: Sendable, Hashable {
+    /// No originals were named.
+    case none
+    /// The peak signal-to-noise ratio in decibels; infinity for equal pictures.
+    case decibels(Double)
+    /// There is no such file, or it cannot be read any more: the reason in one line.
+    case unavailable(String)
+  }
+
+  /// One sample decoded.
+  public struct Picture: Sendable {
+    /// The sample's key.
+    public let key: String
+    /// What the codes stand for.
+    public let reconstruction: RGBImage
+    /// What the encoder saw.
+    public let original: RGBImage?
+    /// How they compare.
+    public let comparison: Comparison
+  }
+
+  /// The most pixels of one reconstruction, as of one image that is read.
+  private static let mostPixels = ImageLimits.standard.pixels
+
+  private let settings: DatasetSettings
+  private let tokenizer: ImageTokenizer
+  private let preprocessing: Preprocessing
+  private let augmentation: Augmentation
+  private let crop: CropRule
+  private let originals: String?
+
+  /// Prepares for a dataset.
+  ///
+  /// - Parameters:
+  ///   - settings: What its manifest says.
+  ///   - tokenizer: The tokenizer that the settings name.
+  ///   - originals: The folder below which the sources lie, or nil to compare nothing.
+  /// - Throws: `TokenizerError` where the tokenizer is another one.
+  public init(
+    settings: DatasetSettings,
+    tokenizer: ImageTokenizer,
+    originals: String?
+  ) throws {
+    try settings.tokenizer.check(tokenizer)
+    self.settings = settings
+    self.tokenizer = tokenizer
+    self.originals = originals
+    let profile = try settings.preprocessing(as: Preprocessing.self)
+    augmentation = settings.augment.flatMap { Augmentation($0) } ?? .none
+    preprocessing = try augmentation.enlarging(profile)
+    crop = profile.crop
+  }
+
+  /// Decodes one sample; of several views the first.
+  ///
+  /// - Throws: `DatasetError` or `QuantizerError` where its codes are damaged.
+  @concurrent @Sendable
+  public func picture(of sample: CodedSample) async throws -> Picture {
+    let reconstruction = try tokenizer.decode(grid(of: sample))
+    guard originals != nil else {
+      return Picture(
+        key: sample.key,
+        reconstruction: reconstruction,
+        original: nil,
+        comparison: .none
+      )
+    }
+    do {
+      let original = try original(of: sample)
+      guard original.width == reconstruction.width, original.height == reconstruction.height else {
+        throw DatasetError(place: sample.key, reason: "the original has another size")
+      }
+      return Picture(
+        key: sample.key,
+        reconstruction: reconstruction,
+        original: original,
+        comparison: .decibels(reconstruction.peakSignalToNoise(against: original))
+      )
+    } catch let error as any ClassifiedError {
+      // An original that is not there is a finding; one that cannot be read now is none.
+      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
+      return Picture(
+        key: sample.key,
+        reconstruction: reconstruction,
+        original: nil,
+        comparison: .unavailable("\(error)")
+      )
+    }
+  }
+
+  /// The codes of a sample as the tokenizer gave them.
+  private func grid(of sample: CodedSample) throws -> CodeGrid {
+    let tensor = sample.codes
+    guard (1...3).contains(tensor.shape.rank), let values = tensor.unsignedElements else {
+      throw refusal(
+        of: sample,
+        "\(tensor.elementType.rawValue) \(tensor.shape) is no unsigned [h, w], [h, w, n] or [tokens]"
+      )
+    }
+    // Codes of a whole picture do not say the size of its grid.
+    let isViews = augmentation.count > 1
+    let extents =
+      tensor.shape.rank == 1 || isViews
+      ? try sample.describe().grid : Array(tensor.shape.dimensions.prefix(2))
+    // One factor at a time: a file may state any shape whose product fits its size.
+    let most = Self.mostPixels / (tokenizer.stride * tokenizer.stride)
+    guard extents.count == 2, extents[0] > 0, extents[1] > 0, !values.isEmpty,
+      extents[0] <= most, extents[1] <= most / extents[0]
+    else { throw refusal(of: sample, "a grid of \(extents) is too large or empty") }
+    let (height, width) = (extents[0], extents[1])
+    let codes = try values.map { try code($0, of: sample) }
+    guard isViews else {
+      return CodeGrid(height: height, width: width, shape: tensor.shape.dimensions, codes: codes)
+    }
+    let shape = try tokenizer.quantizer.codeShape(height: height, width: width)
+    let count = shape.reduce(1, *)
+    guard tensor.shape.rank == 2, tensor.shape[1] == count, codes.count >= count else {
+      throw refusal(of: sample, "\(tensor.shape) is not [views, \(count)]")
+    }
+    let first = Array(codes.prefix(count))
+    return CodeGrid(height: height, width: width, shape: shape, codes: first)
+  }
+
+  /// A stored code without the dataset's offset.
+  private func code(_ value: UInt64, of sample: CodedSample) throws -> UInt32 {
+    let offset = UInt64(settings.vocabularyOffset)
+    guard value >= offset, value - offset < UInt64(tokenizer.vocabularySize) else {
+      throw refusal(of: sample, "the code \(value) is outside the vocabulary")
+    }
+    return UInt32(value - offset)
+  }
+
+  private func refusal(of sample: CodedSample, _ reason: String) -> DatasetError {
+    DatasetError(place: "\(sample.key): codes", reason: reason)
+  }
+
+  private func original(of sample: CodedSample) throws -> RGBImage {
+    let description = try sample.describe()
+    let file = try SafePath.path(of: description.source, in: originals ?? "") { fault in
+      DatasetError(place: sample.key, reason: "its source \(fault)")
+    }
+    let bytes = try FileDigest.bytes(of: file, maximumBytes: ImageLimits.standard.bytes)
+    guard FileDigest.sha256(of: bytes) == description.sha256 else {
+      throw DatasetError(place: file, reason: "another file than the one that was tokenized")
+    }
+    let image = try LibraryCrash.naming(file, library: .image) {
+      try preprocessing.image(from: bytes).image
+    }
+    return augmentation.views(of: image, crop: crop)[0]
+  }
+}
+
+extension Tensor {
+  /// The elements of an unsigned tensor, or nil for another type.
+  var unsignedElements: [UInt64]? {
+    guard [.uint8, .uint16, .uint32, .uint64].contains(elementType) else { return nil }
+    let width = elementType.bitWidth / 8
+    return stride(from: 0, to: bytes.count, by: width).map { start in
+      bytes[start..<start + width].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+  }
+}

@@ -1,0 +1,110 @@
+import Foundation
+public import TesseraCore
+
+/// An output folder that takes files one by one: the pictures of `decode` and `prepare`.
+///
+/// Each appears complete. While a run is at work, or after it was killed, `.tessera` holds its lock and what
+/// the run was to make: the same run again goes on, writing every file anew, and another is refused.
+public final class PictureFolder {
+  /// The folder.
+  public let path: String
+  private let owner: FolderOwner
+  private var folders: Set<String> = []
+
+  private static let rememberedFolders = 1 << 16
+
+  /// Takes a folder.
+  ///
+  /// - Parameters:
+  ///   - path: The folder; made where there is none.
+  ///   - verb: What the run does.
+  ///   - identity: What it is to make, for a folder that must be new, empty or begun by the same run; nil
+  ///     where the files may stand beside others.
+  /// - Throws: `DatasetFolderError` where the folder holds anything else, `OutputInUseError`,
+  ///   `FileError`.
+  public init(_ path: String, verb: String, identity: String?) throws {
+    let folder = DatasetFolder(path)
+    self.path = folder.path
+    try Self.refuseDataset(in: folder, verb)
+    let isContinued = try Self.isContinued(folder, verb)
+    if identity != nil, !isContinued { try Self.refuseForeign(in: folder) }
+    owner = try FolderOwner(of: folder.path, verb: verb)
+    // Another run may have ended meanwhile.
+    try Self.refuseDataset(in: folder, verb)
+    let mark = "\(owner.work)/\(verb)"
+    if let identity {
+      let isMarked = try FileTree.exists(mark)
+      if !isContinued, !isMarked { try Self.refuseForeign(in: folder) }
+      if isMarked, try FileTree.read(mark) != Array(identity.utf8) {
+        throw DatasetFolderError.otherPlan(folder: folder.path, difference: "another \(verb)")
+      }
+    }
+    guard let identity else { return }
+    try owner.clear(keeping: [verb])
+    try FileTree.write(Array(identity.utf8), to: mark)
+    // Its mark tells the next run whose files these are.
+    Interruption.keep(owner.work)
+  }
+
+  /// The verbs whose unfinished work has a mark.
+  private static let marked = ["decode"]
+
+  /// The mark of such work in a folder, that of `verb` left out; nil where there is none.
+  static func mark(in folder: DatasetFolder, besides verb: String? = nil) throws -> String? {
+    let others = marked.filter { $0 != verb }
+    let found = try others.first { try FileTree.exists("\(folder.work)/\($0)") }
+    return found.map { "\(FolderOwner.workName)/\($0)" }
+  }
+
+  /// A dataset, one that is planned, and what another verb began stay as they are.
+  private static func refuseDataset(in folder: DatasetFolder, _ verb: String) throws {
+    var entry = try mark(in: folder, besides: verb)
+    if try FileTree.exists(folder.manifestPath) { entry = DatasetManifest.fileName }
+    if try FileTree.exists(folder.planFolder) { entry = "\(FolderOwner.workName)/plan" }
+    if let entry { throw DatasetFolderError.foreign(folder: folder.path, entry: entry) }
+  }
+
+  /// Whether a run of this verb was at work: it left its mark or, killed at its very end, nothing but its lock.
+  private static func isContinued(_ folder: DatasetFolder, _ verb: String) throws -> Bool {
+    if try FileTree.exists("\(folder.work)/\(verb)") { return true }
+    guard try FileTree.exists(folder.work) else { return false }
+    let names = try FileTree.entries(of: folder.work)
+    guard names == ["lock"] else { return names.isEmpty }
+    return try FileTree.read("\(folder.work)/lock") == Array(verb.utf8)
+  }
+
+  private static func refuseForeign(in folder: DatasetFolder) throws {
+    let expected = ["lost+found", FolderOwner.workName]
+    let names = try FileTree.entries(of: folder.path).filter { !expected.contains($0) }
+    if let entry = names.min() {
+      throw DatasetFolderError.foreign(folder: folder.path, entry: entry)
+    }
+  }
+
+  /// Starts a file; its name may hold folders that are not there yet.
+  ///
+  /// - Parameters:
+  ///   - name: The file's path below the folder.
+  ///   - inputs: Files that must not be replaced.
+  /// - Returns: The file, empty.
+  /// - Throws: `FileError`, `SameFileError`, `DatasetError` where the name leaves the folder.
+  public func create(_ name: String, reading inputs: [String] = []) throws -> AtomicFile {
+    let file = try SafePath.path(of: name, in: path) { fault in
+      DatasetError(place: path, reason: "the picture '\(name.prefix(200))' \(fault)")
+    }
+    if let slash = file.lastIndex(of: "/") {
+      let folder = String(file[..<slash])
+      if !folders.contains(folder) {
+        try OutputFolder.make(folder)
+        if folders.count == Self.rememberedFolders { folders.removeAll() }
+        folders.insert(folder)
+      }
+    }
+    return try AtomicFile(path: file, reading: inputs)
+  }
+
+  /// Ends the run: nothing hidden is left.
+  ///
+  /// - Throws: `FileError`.
+  public func finish() throws(FileError) { try owner.finish() }
+}

@@ -1,0 +1,129 @@
+public import TesseraCore
+
+/// One layout of a dataset being written into a stage.
+public protocol DatasetWriter {
+  /// Appends a sample, whose cells fit the table that the writer was made for.
+  mutating func append(_ row: DatasetRow) throws
+
+  /// Writes what is left and the indices; nothing may be appended after it.
+  mutating func finish() throws
+}
+
+/// Why a layout cannot hold a dataset, or one of its samples.
+public struct DatasetWriterError: ClassifiedError, Hashable {
+  /// The layout.
+  public let format: DatasetFormat
+  /// The sample and the column, or empty for the whole dataset.
+  public let place: String
+  /// What does not fit, and what to do.
+  public let reason: String
+  /// A number beyond a type, or a mismatch.
+  public let kind: FailureKind
+
+  /// Creates an error.
+  public init(
+    format: DatasetFormat,
+    place: String = "",
+    reason: String,
+    kind: FailureKind = .mismatch
+  ) {
+    self.format = format
+    self.place = place
+    self.reason = reason
+    self.kind = kind
+  }
+
+  /// Layout, place and reason on one line.
+  public var description: String {
+    place.isEmpty
+      ? "\(format.rawValue): \(reason)" : "\(format.rawValue): \(place): \(reason)"
+  }
+}
+
+/// The columns of a table as a layout stores them: names and types.
+struct StoredTable {
+  /// One stored column.
+  struct Column {
+    /// Its index in the table.
+    let index: Int
+    /// The column of the table.
+    let column: DatasetColumn
+    /// The name in the files.
+    let name: String
+    /// The type in the files.
+    let type: ColumnType
+
+    /// The type of the stored elements; uint8 for text.
+    var elementType: ElementType { type.elementType ?? .uint8 }
+    /// The bytes of a stored element.
+    var width: Int { elementType.bitWidth / 8 }
+  }
+
+  let format: DatasetFormat
+  let table: DatasetTable
+  let columns: [Column]
+
+  /// Lays out a table.
+  init(_ table: DatasetTable, format: DatasetFormat, renames: [String: String]) throws {
+    self.format = format
+    self.table = table
+    columns = table.columns.enumerated().map { index, column in
+      let type: ColumnType =
+        switch column.type {
+        case .array(let type): .array(format.storedType(of: type))
+        case .text, .json: column.type
+        }
+      let name = renames[column.name] ?? column.name
+      return Column(index: index, column: column, name: name, type: type)
+    }
+  }
+
+  /// The bytes of a cell in the stored type.
+  ///
+  /// - Throws: `DatasetWriterError` for a number that the type cannot hold.
+  func bytes(of row: DatasetRow, _ column: Column) throws(DatasetWriterError) -> [UInt8] {
+    let cell = row.cells[column.index]
+    guard let source = column.column.type.elementType, let target = column.type.elementType else {
+      return cell.bytes
+    }
+    return try convert(cell.bytes, source, target, row.key, column.name)
+  }
+
+  /// Changes the type of numbers of a sample.
+  func convert(
+    _ bytes: [UInt8],
+    _ source: ElementType,
+    _ target: ElementType,
+    _ key: String,
+    _ column: String
+  ) throws(DatasetWriterError) -> [UInt8] {
+    do {
+      return try ElementConversion.convert(bytes, from: source, to: target)
+    } catch {
+      throw DatasetWriterError(
+        format: format,
+        place: "\(key): \(column)",
+        reason: "\(error.value) does not fit the \(target.rawValue) that this layout stores",
+        kind: .numericLimit
+      )
+    }
+  }
+
+  /// Refuses the first column of numbers that the layout has no type for.
+  func check(_ holds: (ElementType) -> Bool) throws(DatasetWriterError) {
+    for column in columns {
+      guard let type = column.type.elementType, !holds(type) else { continue }
+      throw refusal("no type for \(type.rawValue) ('\(column.name)'); leave it out by --columns")
+    }
+  }
+
+  /// An error about the whole dataset.
+  func refusal(_ reason: String) -> DatasetWriterError {
+    DatasetWriterError(format: format, reason: reason)
+  }
+
+  /// The number of tokens of a sample.
+  func tokens(of row: DatasetRow) -> Int {
+    table.tokenColumn.flatMap { row.cells[$0].shape.elementCount } ?? 0
+  }
+}

@@ -1,0 +1,139 @@
+import TesseraCore
+
+extension TokenDataset {
+  /// The layout that the manifest names.
+  ///
+  /// - Throws: ``DatasetError`` for a name of no layout.
+  public func format() throws -> DatasetFormat {
+    guard let format = DatasetFormat(rawValue: manifest.settings.format) else {
+      throw DatasetError(
+        place: "\(path)/\(DatasetManifest.fileName)",
+        reason: "'\(manifest.settings.format)' is no layout that this version reads"
+      )
+    }
+    return format
+  }
+
+  /// The samples with all their columns, whatever the layout: as many as the manifest says, their keys
+  /// checked.
+  ///
+  /// - Throws: `FileError`, ``DatasetError`` where the files are damaged.
+  public func rows() throws -> any DatasetRows {
+    CheckedRows(try storedRows(), samples: manifest.samples, place: path)
+  }
+
+  private func storedRows() throws -> any DatasetRows {
+    let format = try format()
+    if format == .webdataset { return try WebDatasetRows(self) }
+    guard let layout = manifest.layout else {
+      throw DatasetError(
+        place: "\(path)/\(DatasetManifest.fileName)",
+        reason: "it lacks the layout of '\(format.rawValue)'"
+      )
+    }
+    return switch format {
+    case .webdataset: try WebDatasetRows(self)
+    case .jsonl: try JSONLinesRows(self, layout)
+    case .npy: try NPYFolderRows(self, layout)
+    case .nanogpt, .llmc, .datatrove: try TokenStreamRows(self, layout, format: format)
+    case .litdata: try LitdataRows(self, layout)
+    case .parquet: try ParquetRows(self, layout)
+    case .llamagen, .fourM: try ImageFolderRows(self, layout, format: format)
+    case .arrow: try ArrowRows(self, layout)
+    case .hdf5: try HDF5DatasetRows(self, layout)
+    case .mds: MosaicRows(self, layout)
+    case .tfrecord: try TFRecordRows(self, layout)
+    case .arrayrecord: try ArrayRecordRows(self, layout)
+    case .megatron: try MegatronRows(self, layout)
+    case .safetensors: try SafetensorsRows(self, layout)
+    }
+  }
+}
+
+extension DatasetFormat {
+  /// The columns of a table that have no place in this layout.
+  public func omitted(from table: DatasetTable) -> [String] {
+    switch self {
+    case .safetensors, .megatron, .nanogpt, .llmc, .datatrove:
+      guard let layout = FlatLayout(table) else { return [] }
+      var omitted = layout.omitted(of: table)
+      if self != .safetensors, self != .megatron {
+        // Ids alone, and datatrove's mask of the loss.
+        if let positions = layout.positions { omitted.append(positions.column) }
+        omitted += layout.aligned.filter {
+          self != .datatrove || table.columns[$0].name != "loss_mask"
+        }
+      }
+      return omitted.map { table.columns[$0].name }
+    case .llamagen, .fourM:
+      guard let layout = ImageFolderLayout.layout(of: table) else { return [] }
+      return layout.omitted(of: table).map { table.columns[$0].name }
+    default: return []
+    }
+  }
+}
+
+/// Rows whose keys can be names of files, each once, and that are as many as a manifest says: a file
+/// that was cut between two of its samples looks whole.
+struct CheckedRows: DatasetRows {
+  var table: DatasetTable { source.table }
+  private let source: any DatasetRows
+  private let samples: Int
+  private let place: String
+  private let mostKeysInMemory: Int
+
+  init(
+    _ source: any DatasetRows,
+    samples: Int,
+    place: String,
+    mostKeysInMemory: Int = 1 << 20
+  ) {
+    self.source = source
+    self.samples = samples
+    self.place = place
+    self.mostKeysInMemory = mostKeysInMemory
+  }
+
+  func forEach(_ body: (DatasetRow) throws -> Void) throws {
+    var count = 0
+    var ledger = KeyLedger(mostInMemory: mostKeysInMemory)
+    try source.forEach { row in
+      count += 1
+      guard count <= samples else {
+        let reason = "its files hold more samples than the \(samples) of the manifest"
+        throw DatasetError(place: place, reason: reason)
+      }
+      if let fault = SafePath.fault(ofKey: row.key) { throw refusal(row.key, count, fault) }
+      guard try ledger.insert(row.key) else {
+        throw refusal(row.key, count, "is that of a sample before it")
+      }
+      try body(row)
+    }
+    if let digest = try ledger.repeated() { try refuseLast(of: digest) }
+    guard count == samples else {
+      throw DatasetError(
+        place: place,
+        reason: "its files hold \(count) samples where the manifest says \(samples)"
+      )
+    }
+  }
+
+  private func refusal(_ key: String, _ number: Int, _ fault: String) -> DatasetError {
+    DatasetError(
+      place: "\(place): sample \(number)",
+      reason: "the key '\(key.prefix(80))' \(fault); keys are relative paths of printable ASCII "
+        + "without dots, each once: make the dataset again"
+    )
+  }
+
+  /// Reads on to where a key is met for the second time.
+  private func refuseLast(of digest: KeyLedger.Digest) throws {
+    var (number, met) = (0, 0)
+    try source.forEach { row in
+      number += 1
+      guard KeyLedger.Digest(of: row.key) == digest else { return }
+      met += 1
+      if met == 2 { throw refusal(row.key, number, "is that of a sample before it") }
+    }
+  }
+}

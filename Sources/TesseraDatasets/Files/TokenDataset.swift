@@ -1,0 +1,148 @@
+import Foundation
+public import TesseraCore
+
+/// A dataset as `tokenize` wrote it, read back a shard at a time.
+public struct TokenDataset: Sendable {
+  /// The folder's path as the user gave it.
+  public let path: String
+  /// What `dataset.json` says.
+  public let manifest: DatasetManifest
+
+  /// Opens the dataset in a folder.
+  ///
+  /// - Throws: `FileError` where there is none, ``DatasetError`` where its manifest is damaged.
+  public init(path: String) throws {
+    self.path = path
+    let file = "\(path)/\(DatasetManifest.fileName)"
+    do {
+      manifest = try ManifestFile.read(DatasetManifest.self, at: file)
+    } catch let error as FileError where [ENOENT, ENOTDIR].contains(error.code) {
+      guard FileManager.default.fileExists(atPath: path) else {
+        throw FileError(operation: "find", path: path, code: ENOENT)
+      }
+      throw DatasetError(
+        place: path,
+        reason: "no finished dataset of Tessera's (\(DatasetManifest.fileName) is missing): name "
+          + "the folder that tokenize or export wrote; files of other programs are not read"
+      )
+    }
+    guard Set(manifest.shards.map(\.name)).count == manifest.shards.count else {
+      throw DatasetError(place: file, reason: "it lists a shard twice")
+    }
+  }
+
+  /// The path of a file in the dataset's folder.
+  ///
+  /// - Throws: ``DatasetError`` where the name, or a link of that name, leaves the folder.
+  package func file(_ name: String) throws -> String {
+    try Self.file(name, in: path)
+  }
+
+  /// The path of a file in a dataset's folder; errors as ``file(_:)``.
+  static func file(_ name: String, in folder: String) throws -> String {
+    try SafePath.path(of: name, in: folder) { fault in
+      DatasetError(place: folder, reason: "the file '\(name.prefix(200))' \(fault)")
+    }
+  }
+
+  /// The samples of one shard, in order; their data are read when asked for.
+  ///
+  /// - Parameter shard: One of the manifest's.
+  /// - Returns: As many samples as the manifest says.
+  /// - Throws: `FileError`, or ``DatasetError`` where the shard is damaged.
+  public func samples(of shard: DatasetShard) throws -> [DatasetSample] {
+    let file = try self.file(shard.name)
+    guard manifest.settings.format == DatasetFormat.webdataset.rawValue else {
+      throw DatasetError(
+        place: path,
+        reason: "its layout is \(manifest.settings.format); export it to webdataset first"
+      )
+    }
+    let region = try FileRegion(path: file)
+    var samples: [DatasetSample] = []
+    for member in try TarMembers(path: file).members {
+      guard member.isRegular, let (key, column) = Self.split(member.name) else {
+        throw DatasetError(place: file, reason: "member '\(member.name)' belongs to no sample")
+      }
+      if samples.last?.key != key { samples.append(DatasetSample(key: key, file: region)) }
+      let range = member.offset..<member.offset + member.size
+      guard samples[samples.count - 1].add(column, range) else {
+        throw DatasetError(place: file, reason: "member '\(member.name)' stands there twice")
+      }
+    }
+    guard samples.count == shard.samples else {
+      throw DatasetError(
+        place: file,
+        reason: "\(samples.count) samples where the manifest says \(shard.samples)"
+      )
+    }
+    return samples
+  }
+
+  /// Splits a member's name at the first dot behind the last slash, as `webdataset` does.
+  static func split(_ name: String) -> (key: String, column: String)? {
+    // Bytes, not characters: this runs for every member of a dataset.
+    let bytes = name.utf8
+    let start = bytes.lastIndex(of: UInt8(ascii: "/")).map { bytes.index(after: $0) }
+    let file = bytes[(start ?? bytes.startIndex)...]
+    guard let dot = file.firstIndex(of: UInt8(ascii: ".")), dot != file.startIndex else {
+      return nil
+    }
+    let (key, column) = (String(name[..<dot]), String(name[bytes.index(after: dot)...]))
+    return SafePath.isInside(key) && !column.isEmpty ? (key, column) : nil
+  }
+}
+
+/// One sample of a shard: its key and where its members are.
+public struct DatasetSample: Sendable {
+  /// The name of the sample.
+  public let key: String
+  private let file: FileRegion
+  private var members: [String: Range<Int>] = [:]
+
+  /// The most bytes of one member that are read.
+  static let longestMember = 1 << 28
+
+  init(key: String, file: FileRegion) {
+    self.key = key
+    self.file = file
+  }
+
+  /// Takes a member in; false where its column is there already.
+  fileprivate mutating func add(_ column: String, _ range: Range<Int>) -> Bool {
+    members.updateValue(range, forKey: column) == nil
+  }
+
+  /// The extensions of the sample's members, sorted.
+  public var columns: [String] { members.keys.sorted() }
+
+  /// The bytes of one member.
+  ///
+  /// - Throws: `FileError`, or ``DatasetError`` where there is no such member or it is too large.
+  public func bytes(of column: String) throws -> [UInt8] {
+    guard let range = members[column] else {
+      throw DatasetError(place: "\(file.name): \(key)", reason: "it has no .\(column)")
+    }
+    guard range.count <= Self.longestMember else {
+      throw DatasetError(
+        place: "\(file.name): \(key).\(column)",
+        reason: "\(range.count) bytes are more than the \(Self.longestMember) allowed"
+      )
+    }
+    return try file.bytes(range)
+  }
+
+  /// The array of one member that is an `.npy`.
+  public func tensor(_ column: String) throws -> Tensor {
+    try NPYFile.decode(bytes(of: column), from: "\(file.name): \(key).\(column)")
+  }
+
+  /// What the dataset says of the image.
+  public func description() throws -> SampleDescription {
+    try ManifestFile.decode(
+      SampleDescription.self,
+      from: bytes(of: "json"),
+      of: "\(file.name): \(key).json"
+    )
+  }
+}

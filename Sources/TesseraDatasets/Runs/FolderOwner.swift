@@ -1,0 +1,127 @@
+import Foundation
+public import TesseraCore
+
+/// The one run that works in an output folder: it holds the lock on `.tessera/lock`.
+///
+/// The system drops the lock with the process, so a killed run blocks nobody; the file that it left is
+/// taken over. On a network mount the lock counts for all machines where the mount has locks; where it
+/// has none, nothing keeps two runs apart.
+public final class FolderOwner {
+  /// The folder for what is not complete, inside of the output folder.
+  public let work: String
+
+  private let folder: String
+  private var descriptor: Int32
+
+  private var path: String { "\(work)/lock" }
+
+  /// The name of the folder inside of the output folder.
+  public static let workName = ".tessera"
+
+  /// Makes the output folder, where there is none, and takes its lock.
+  ///
+  /// - Parameters:
+  ///   - folder: The output folder.
+  ///   - verb: What this run does, for the message to others.
+  ///   - waits: Whether to wait for another run of the same verb: it makes the same result.
+  /// - Throws: `OutputInUseError` where another run has it, `FileError`.
+  public init(of folder: String, verb: String, waits: Bool = false) throws {
+    self.folder = folder
+    work = "\(folder)/\(Self.workName)"
+    descriptor = -1
+    let path = path
+    while descriptor < 0 {
+      try OutputFolder.make(work)
+      try refuseLink()
+      let opened = unsafe open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o666)
+      if opened < 0, errno == ENOENT { continue }
+      guard opened >= 0 else {
+        throw FileError(operation: "create the file", path: path, code: errno)
+      }
+      do {
+        // Its owner may have removed it between the two calls.
+        if try take(opened, verb, waits: waits) { descriptor = opened } else { _ = close(opened) }
+      } catch {
+        _ = close(opened)
+        throw error
+      }
+    }
+    Interruption.add(path)
+    Interruption.add(scaffold: work)
+  }
+
+  /// All in the hidden folder is removed at the end: it must be the folder of that name itself.
+  private func refuseLink() throws {
+    var status = stat()
+    guard unsafe lstat(work, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
+    throw DatasetFolderError.foreign(folder: folder, entry: "\(Self.workName) as a link")
+  }
+
+  private func take(_ opened: Int32, _ verb: String, waits: Bool) throws -> Bool {
+    while flock(opened, LOCK_EX | LOCK_NB) != 0 {
+      if errno == EINTR { continue }
+      // A file system without locks.
+      guard errno == EWOULDBLOCK else { break }
+      let holder = Self.text(of: opened)
+      guard waits, holder == verb else { throw OutputInUseError(output: folder, verb: holder) }
+      _ = flock(opened, LOCK_EX)
+    }
+    var (open, named) = (stat(), stat())
+    guard unsafe fstat(opened, &open) == 0 else {
+      throw FileError(operation: "look at", path: path, code: errno)
+    }
+    guard unsafe lstat(path, &named) == 0, named.st_ino == open.st_ino else { return false }
+    guard ftruncate(opened, 0) == 0,
+      unsafe pwrite(opened, verb, verb.utf8.count, 0) == verb.utf8.count
+    else { throw FileError(operation: "write", path: path, code: errno) }
+    return true
+  }
+
+  /// What the owner does; nil where it has not said so yet.
+  private static func text(of descriptor: Int32) -> String? {
+    var bytes = [UInt8](repeating: 0, count: 32)
+    let count = unsafe pread(descriptor, &bytes, bytes.count, 0)
+    return count > 0 ? String(decoding: bytes.prefix(count), as: UTF8.self) : nil
+  }
+
+  /// Removes all that is not complete, apart from the lock.
+  ///
+  /// - Parameter names: What stays.
+  /// - Throws: `FileError`.
+  func clear(keeping names: Set<String> = []) throws(FileError) {
+    for name in try FolderListing.names(of: work) where name != "lock" && !names.contains(name) {
+      try OutputFolder.remove("\(work)/\(name)")
+    }
+  }
+
+  /// Gives the folder back: what is complete stays, and nothing hidden; once.
+  ///
+  /// - Throws: `FileError` where something hidden cannot be removed.
+  public func finish() throws(FileError) {
+    guard descriptor >= 0 else { return }
+    try Interruption.protect { () throws(FileError) in
+      try clear()
+      try OutputFolder.remove(path)
+      forget()
+      // Another run may be waiting in it.
+      guard unsafe rmdir(work) == 0 || [ENOENT, ENOTEMPTY, EEXIST].contains(errno) else {
+        throw FileError(operation: "remove", path: work, code: errno)
+      }
+      try OutputFolder.synchronize(folder)
+    }
+  }
+
+  private func forget() {
+    Interruption.keep(path)
+    Interruption.keep(work)
+    if descriptor >= 0 { _ = close(descriptor) }
+    descriptor = -1
+  }
+
+  deinit {
+    guard descriptor >= 0 else { return }
+    _ = unsafe unlink(path)
+    forget()
+    _ = unsafe rmdir(work)
+  }
+}

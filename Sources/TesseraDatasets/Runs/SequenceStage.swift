@@ -1,0 +1,163 @@
+import Foundation
+internal import Synchronization
+import TesseraCore
+public import TesseraImages
+public import TesseraSequences
+
+/// The step from samples to sequences: a layout, a text tokenizer, and documents where images do not
+/// each stand alone.
+public struct SequenceStage: Sendable {
+  /// What the manifest records.
+  public let settings: SequenceSettings
+  let layout: SequenceLayout
+  let tokenizer: TextTokenizer?
+  let vocabulary: VocabularyMap?
+  let documents: DocumentFile?
+  let scheme: PositionScheme?
+  let packing: SequencePacking
+  let imageFirst: Bool
+
+  /// What a user names to get sequences.
+  public struct Request: Sendable {
+    /// The layout.
+    public var layout: SequenceLayout
+    /// The text tokenizer's file.
+    public var textTokenizer: String?
+    /// The file with the ids of token names, a model's `config.json`.
+    public var vocabularyMap: String?
+    /// How documents share rows.
+    public var packing: SequencePacking
+    /// The most tokens of a row.
+    public var length: Int?
+    /// Whether images stand in front of their captions.
+    public var imageFirst: Bool
+    /// The scheme of the position ids, or `none`.
+    public var positions: String
+    /// The file of documents.
+    public var documents: String?
+
+    /// Creates a request.
+    public init(
+      layout: SequenceLayout,
+      textTokenizer: String? = nil,
+      vocabularyMap: String? = nil,
+      packing: SequencePacking = .none,
+      length: Int? = nil,
+      imageFirst: Bool = false,
+      positions: String = "none",
+      documents: String? = nil
+    ) {
+      self.layout = layout
+      self.textTokenizer = textTokenizer
+      self.vocabularyMap = vocabularyMap
+      self.packing = packing
+      self.length = length
+      self.imageFirst = imageFirst
+      self.positions = positions
+      self.documents = documents
+    }
+  }
+
+  /// Opens what a request names.
+  ///
+  /// - Throws: `TextTokenizerError`, `DatasetError`, `SequenceError`, `FileError`.
+  public init(_ request: Request) throws {
+    layout = request.layout
+    tokenizer = try request.textTokenizer.map { try TextTokenizer(opening: $0) }
+    vocabulary = try request.vocabularyMap.map { try VocabularyMap(path: $0) }
+    documents = try request.documents.map { try DocumentFile(path: $0) }
+    packing = request.packing
+    imageFirst = request.imageFirst
+    scheme = try PositionScheme.Name(rawValue: request.positions).map { try PositionScheme($0) }
+    settings = try SequenceSettings(
+      layout: layout,
+      textTokenizer: tokenizer?.sha256,
+      vocabularyMap: vocabulary?.sha256,
+      pack: packing.rawValue,
+      length: request.length,
+      order: imageFirst ? "image-first" : "caption-first",
+      positions: request.positions,
+      documents: documents?.sha256
+    )
+  }
+
+  /// Opens what a plan names again.
+  ///
+  /// - Parameters:
+  ///   - settings: What the plan fixed.
+  ///   - files: The files that the plan names.
+  /// - Throws: As ``init(_:)``, and `DatasetError` where a file is no longer the one of the plan.
+  public init(settings: SequenceSettings, files: SequenceFiles) throws {
+    try self.init(
+      Request(
+        layout: settings.layout(as: SequenceLayout.self),
+        textTokenizer: files.textTokenizer,
+        vocabularyMap: files.vocabularyMap,
+        packing: SequencePacking(rawValue: settings.pack) ?? .none,
+        length: settings.length,
+        imageFirst: settings.order == "image-first",
+        positions: settings.positions,
+        documents: files.documents
+      )
+    )
+    guard self.settings == settings else {
+      throw DatasetError(
+        place: files.textTokenizer ?? files.vocabularyMap ?? files.documents ?? "the plan",
+        reason: "the text tokenizer, its map or the documents changed since the plan was made"
+      )
+    }
+  }
+
+  /// The rows of sequences.
+  ///
+  /// - Parameters:
+  ///   - source: Samples with codes, and captions where texts are written.
+  ///   - manifest: What the dataset says of them.
+  ///   - seed: The order of the documents; nil for that of the source.
+  ///   - rejected: Takes the documents that are left out.
+  /// - Returns: Rows with the columns of sequences.
+  /// - Throws: `SequenceError` or `DatasetError` where the layout does not fit.
+  public func rows(
+    of source: any DatasetRows,
+    _ manifest: DatasetManifest,
+    seed: UInt64?,
+    rejected: RejectedDocuments
+  ) throws -> any DatasetRows {
+    try SequenceRows(self, source: source, manifest, seed: seed, rejected: rejected)
+  }
+}
+
+/// The files that sequences are made with beside the images, by path.
+public struct SequenceFiles: Codable, Hashable, Sendable {
+  /// The text tokenizer's file.
+  public var textTokenizer: String?
+  /// The file with the ids of token names.
+  public var vocabularyMap: String?
+  /// The file of documents.
+  public var documents: String?
+
+  /// Names files.
+  public init(
+    textTokenizer: String? = nil,
+    vocabularyMap: String? = nil,
+    documents: String? = nil
+  ) {
+    self.textTokenizer = textTokenizer
+    self.vocabularyMap = vocabularyMap
+    self.documents = documents
+  }
+}
+
+/// The documents that became no sequence.
+public final class RejectedDocuments: Sendable {
+  private let list = Mutex<[Rejection]>([])
+
+  /// Creates an empty list.
+  public init() {}
+
+  /// The rejections in order.
+  public var rejections: [Rejection] { list.withLock { $0 } }
+
+  func start() { list.withLock { $0.removeAll() } }
+  func add(_ rejection: Rejection) { list.withLock { $0.append(rejection) } }
+}

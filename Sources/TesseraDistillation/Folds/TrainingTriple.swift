@@ -1,0 +1,212 @@
+public import TesseraCheckpoints
+import TesseraCore
+public import TesseraRules
+
+/// The three networks with which score identity distillation begins: teacher, fake score and generator,
+/// all of them the teacher (Zhou et al., arXiv 2404.04057).
+public struct TrainingTriple: Sendable {
+  /// Which of the three.
+  public enum Role: String, Sendable, Hashable, CaseIterable, Codable {
+    /// The score of the data: never trained.
+    case teacher
+    /// The score of what the generator makes: trained by denoising.
+    case fakeScore = "fake_score"
+    /// G(z) = D(σ z; σ): trained by the loss, and what is kept.
+    case generator
+  }
+
+  /// The numbers of the loss, as the published runs have them.
+  public struct Constants: Sendable, Hashable, Codable {
+    /// The generator's noise level.
+    public var sigmaInit: Double
+    /// The standard deviation of the data in EDM's preconditioning.
+    public var sigmaData: Double
+    /// The weight of ‖difference of the scores‖² in the loss.
+    public var alpha: Double
+    /// The largest time of a noise level, of 1000.
+    public var tMax: Double
+    /// The noise level of time 0.
+    public let sigmaMin: Double
+    /// The noise level of time 1000.
+    public let sigmaMax: Double
+    /// The exponent between them.
+    public let rho: Double
+
+    private enum CodingKeys: String, CodingKey {
+      case alpha, rho
+      case sigmaInit = "sigma_init"
+      case sigmaData = "sigma_data"
+      case tMax = "t_max"
+      case sigmaMin = "sigma_min"
+      case sigmaMax = "sigma_max"
+    }
+
+    /// Constants of a run.
+    ///
+    /// - Throws: `FoldError` where one of them is not positive, or `tMax` beyond 1000.
+    public init(
+      sigmaInit: Double,
+      sigmaData: Double,
+      alpha: Double,
+      tMax: Double
+    ) throws(FoldError) {
+      let values = [
+        ("sigma_init", sigmaInit), ("sigma_data", sigmaData), ("alpha", alpha), ("t_max", tMax),
+      ]
+      for (name, value) in values where value <= 0 || !value.isFinite {
+        throw FoldError(tensor: "", cause: "\(name) \(value) is not positive", kind: .numericLimit)
+      }
+      guard tMax <= 1000 else {
+        throw FoldError(tensor: "", cause: "t_max \(tMax) is beyond 1000", kind: .numericLimit)
+      }
+      self.sigmaInit = sigmaInit
+      self.sigmaData = sigmaData
+      self.alpha = alpha
+      self.tMax = tMax
+      (sigmaMin, sigmaMax, rho) = (0.002, 80, 7)
+    }
+  }
+
+  /// A file of the triple.
+  public struct File: Sendable, Hashable, Codable {
+    /// What it is for.
+    public let role: Role
+    /// Its name in the folder.
+    public let file: String
+    /// The SHA-256 of its bytes.
+    public let sha256: String
+  }
+
+  /// What stands in `triple.json` (`schemas/triple.schema.json`).
+  public struct Manifest: Sendable, Hashable, Codable {
+    /// `sid`.
+    public let method: String
+    /// The three files.
+    public let networks: [File]
+    /// The numbers of the loss.
+    public let constants: Constants
+    /// The loss in these numbers, for whoever reads the file.
+    public let loss: String
+    /// The architecture: `song` or `dhariwal`.
+    public let architecture: String
+    /// Tensors of each network.
+    public let tensors: Int
+    /// Their elements.
+    public let parameters: Int
+    /// An estimate of what training holds in float32: three networks and an average, two gradients
+    /// and two states of Adam; activations come on top.
+    public let trainingBytes: Int
+    /// The teacher's file.
+    public let source: String
+    /// The version of the program.
+    public let toolVersion: String
+
+    private enum CodingKeys: String, CodingKey {
+      case method, networks, constants, loss, architecture, tensors, parameters, source
+      case trainingBytes = "training_bytes"
+      case toolVersion = "tool_version"
+    }
+  }
+
+  /// The manifest's name in the folder.
+  public static let manifestName = "triple.json"
+  /// Bytes of float32 a parameter: weights of teacher, fake score, generator and its average; gradient
+  /// and two moments of two.
+  private static let trainingBytesPerParameter = 4 * 4 + 2 * 3 * 4
+
+  private let base: any CheckpointReader
+  private let constants: Constants
+  private let architecture: String
+  private let toolVersion: String
+
+  /// Prepares the triple of a teacher.
+  ///
+  /// - Parameters:
+  ///   - base: The teacher's weights alone, under EDM's names.
+  ///   - constants: The numbers of the loss.
+  ///   - toolVersion: The version of the program.
+  /// - Throws: `FoldError` where the network is none of EDM's.
+  public init(
+    of base: any CheckpointReader,
+    constants: Constants,
+    toolVersion: String
+  ) throws {
+    let network = try NoiseConditionedNetwork(base)
+    architecture = network.architecture == .song ? "song" : "dhariwal"
+    self.base = base
+    self.constants = constants
+    self.toolVersion = toolVersion
+  }
+
+  /// The bytes of the three files' data.
+  public var byteCount: Int {
+    let size = base.tensors.reduce(0) { sum, tensor in
+      let bytes = tensor.shape.elementCount.flatMap { tensor.elementType.byteCount(elements: $0) }
+      return sum.addingReportingOverflow(bytes ?? 0).partialValue
+    }
+    return size.multipliedReportingOverflow(by: Role.allCases.count).partialValue
+  }
+
+  /// Writes `teacher.safetensors`, `fake_score.safetensors`, `generator.safetensors` and, last, the
+  /// manifest.
+  ///
+  /// - Parameters:
+  ///   - folder: Where they go; it exists.
+  ///   - progress: Is told how many bytes of data have been written.
+  /// - Returns: The manifest.
+  /// - Throws: What reading and writing throw.
+  public func write(
+    to folder: String,
+    progress: @Sendable (Int) -> Void = { _ in }
+  ) async throws -> Manifest {
+    var networks: [File] = []
+    for (index, role) in Role.allCases.enumerated() {
+      let name = "\(role.rawValue).safetensors"
+      let labelled = try ComputedCheckpoint(
+        base,
+        computing: [],
+        attributes: [
+          "tessera.distill.role": role.rawValue, "tessera.distill.method": "sid",
+          "tessera.distill.sigma_init": "\(constants.sigmaInit)",
+          "tessera.distill.sigma_data": "\(constants.sigmaData)",
+        ]
+      )
+      let conversion = CheckpointConversion(
+        of: labelled,
+        sourceFiles: base.files,
+        plan: try ConversionPlan([], of: labelled, configuration: nil, settings: [:]),
+        toolVersion: toolVersion
+      )
+      let done = byteCount / Role.allCases.count * index
+      _ = try await conversion.write(to: "\(folder)/\(name)") { progress(done + $0) }
+      let hash = try FileDigest.sha256(of: "\(folder)/\(name)")
+      networks.append(File(role: role, file: name, sha256: hash))
+    }
+    let manifest = manifest(of: networks)
+    var file = try AtomicFile(path: "\(folder)/\(Self.manifestName)", reading: base.files)
+    try file.write(Array(try CanonicalJSON.document(manifest)))
+    try file.commit()
+    return manifest
+  }
+
+  private func manifest(of networks: [File]) -> Manifest {
+    let parameters = base.tensors.reduce(0) {
+      $0.addingReportingOverflow($1.shape.elementCount ?? 0).partialValue
+    }
+    return Manifest(
+      method: "sid",
+      networks: networks,
+      constants: constants,
+      loss: "s = D_teacher(x_t; sigma) - D_fake(x_t; sigma); w = mean |x - D_teacher(x_t; sigma)|; "
+        + "loss = sum s (D_teacher(x_t; sigma) - x - alpha s) / w; "
+        + "x = generator(sigma_init z; sigma_init), x_t = x + sigma noise",
+      architecture: architecture,
+      tensors: base.tensors.count,
+      parameters: parameters,
+      trainingBytes: parameters.multipliedReportingOverflow(by: Self.trainingBytesPerParameter)
+        .partialValue,
+      source: base.files.first?.split(separator: "/").last.map(String.init) ?? "",
+      toolVersion: toolVersion
+    )
+  }
+}

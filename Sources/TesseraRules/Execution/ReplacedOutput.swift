@@ -1,0 +1,48 @@
+import Foundation
+import TesseraCheckpoints
+public import TesseraCore
+
+/// The rule for files that stand where a conversion writes: what an earlier one wrote is replaced,
+/// anybody else's only where the user says so.
+public enum ReplacedOutput {
+  /// Makes sure that a file of others is not lost where one is written.
+  ///
+  /// - Throws: `ReplacementError`.
+  public static func check(_ file: String) throws(ReplacementError) {
+    try check([file], companions: [])
+  }
+
+  /// Makes sure that nothing of others is lost.
+  ///
+  /// - Parameters:
+  ///   - files: The checkpoint's files and its index.
+  ///   - companions: Files beside them, which belong to whoever wrote those.
+  /// - Throws: `ReplacementError`.
+  static func check(_ files: [String], companions: [String]) throws(ReplacementError) {
+    let present = files.filter { FileManager.default.fileExists(atPath: $0) }
+    if let other = present.first(where: { !isOwn($0) }) { throw ReplacementError(path: other) }
+    guard present.isEmpty else { return }
+    let beside = companions.first { FileManager.default.fileExists(atPath: $0) }
+    if let beside { throw ReplacementError(path: beside) }
+  }
+
+  /// Whether a file says that this program wrote it.
+  private static func isOwn(_ path: String) -> Bool {
+    guard let checkpoint = try? Checkpoint.open(path) else { return false }
+    return checkpoint.attributes.keys.contains { $0.hasPrefix("tessera.") }
+  }
+}
+
+/// Why a file is not written: another one stands there that no conversion wrote.
+public struct ReplacementError: ClassifiedError, Hashable {
+  /// The file that stands there.
+  public let path: String
+
+  /// Always a mismatch between what is there and what would be.
+  public var kind: FailureKind { .mismatch }
+
+  /// One line with the remedy.
+  public var description: String {
+    "\(path): exists, and no conversion wrote it; name another output, or replace it with --force"
+  }
+}

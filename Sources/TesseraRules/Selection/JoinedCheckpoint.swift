@@ -1,0 +1,92 @@
+public import TesseraCheckpoints
+
+/// A checkpoint with tensors of another one beside its own, as if it were one file.
+///
+/// What is added has names of its own, so that a plan can tell both apart.
+public struct JoinedCheckpoint: CheckpointReader {
+  /// A tensor of another checkpoint under the name that it has here.
+  struct Addition: Sendable {
+    let name: String
+    let tensor: TensorInfo
+    let checkpoint: any CheckpointReader
+    /// Is asked before the first elements are read.
+    let check: @Sendable () throws -> Void
+
+    init(
+      name: String,
+      tensor: TensorInfo,
+      checkpoint: any CheckpointReader,
+      check: @escaping @Sendable () throws -> Void = {}
+    ) {
+      self.name = name
+      self.tensor = tensor
+      self.checkpoint = checkpoint
+      self.check = check
+    }
+
+    /// What the joined checkpoint says of it.
+    var info: TensorInfo {
+      TensorInfo(name: name, elementType: tensor.elementType, shape: tensor.shape)
+    }
+  }
+
+  /// The tensors of the first checkpoint; added ones follow where they are listed.
+  public let tensors: [TensorInfo]
+  /// The files of both.
+  public let files: [String]
+  private let base: any CheckpointReader
+  private let additions: [String: Addition]
+
+  /// Joins checkpoints.
+  ///
+  /// - Parameters:
+  ///   - base: The first one, whose format and attributes the whole has.
+  ///   - additions: What is added; the names differ from those of `base`.
+  ///   - isListing: Whether `tensors` lists what is added. Otherwise only who knows a name reads it.
+  init(_ base: any CheckpointReader, with additions: [Addition], isListing: Bool) {
+    self.base = base
+    self.additions = Dictionary(additions.map { ($0.name, $0) }) { first, _ in first }
+    tensors = base.tensors + (isListing ? additions.map(\.info) : [])
+    var files = base.files
+    for file in additions.flatMap(\.checkpoint.files) where !files.contains(file) {
+      files.append(file)
+    }
+    self.files = files
+  }
+
+  /// The first checkpoint's format.
+  public var format: String { base.format }
+  /// The first checkpoint's attributes.
+  public var attributes: [String: String] { base.attributes }
+  /// The first checkpoint's notes.
+  public var notes: [String] { base.notes }
+  /// The first checkpoint's refusals.
+  public var refusals: [TensorRefusal] { base.refusals }
+  /// The first checkpoint's metadata.
+  public var metadata: CheckpointMetadata { base.metadata }
+
+  /// Reads elements of a tensor of either.
+  ///
+  /// - Throws: What the checkpoint that holds it throws.
+  public func read(
+    _ elements: Range<Int>,
+    of tensor: TensorInfo,
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws {
+    guard let addition = additions[tensor.name] else {
+      return try unsafe base.read(elements, of: tensor, into: buffer)
+    }
+    if elements.lowerBound == 0 { try addition.check() }
+    try unsafe addition.checkpoint.read(elements, of: addition.tensor, into: buffer)
+  }
+}
+
+extension JoinedCheckpoint: FileRunProviding {
+  /// Where a tensor of the first checkpoint lies; what is added is checked and so passes through here.
+  package func fileRun(of tensor: TensorInfo) -> FileRun? {
+    guard additions[tensor.name] == nil, let providing = base as? any FileRunProviding else {
+      return nil
+    }
+    return providing.fileRun(of: tensor)
+  }
+}

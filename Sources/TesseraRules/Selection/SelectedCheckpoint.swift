@@ -1,0 +1,112 @@
+public import TesseraCheckpoints
+
+/// A part of a checkpoint under other names, as if it were one of its own.
+public struct SelectedCheckpoint: CheckpointReader {
+  /// The tensors that are selected, under their new names.
+  public let tensors: [TensorInfo]
+  /// What the checkpoint says, and what was selected.
+  public let notes: [String]
+  /// What the selection leaves out.
+  public let dropped: [DroppedTensor]
+  /// The checkpoint's refusals that are not left out.
+  public let refusals: [TensorRefusal]
+  private let checkpoint: any CheckpointReader
+  private let stored: [String: TensorInfo]
+
+  /// Selects from a checkpoint.
+  ///
+  /// - Throws: `SelectionError` where the choice is ambiguous or fits nothing; `PlanError` where two
+  ///   tensors would have one name.
+  public init(_ selection: TensorSelection, of checkpoint: any CheckpointReader) throws {
+    let rules = try selection.rules(for: checkpoint.tensors, unreadable: checkpoint.refusals)
+    var stored: [String: TensorInfo] = [:]
+    var names: [String: String] = [:]
+    for rule in rules.rules {
+      guard let source = rule.sources.first, let name = rule.targets.first else { continue }
+      names[source.name] = name
+      guard stored.updateValue(source, forKey: name) == nil else {
+        throw PlanError(tensor: name, cause: "two tensors have this name after --pick and --strip")
+      }
+    }
+    var firsts: [String: String] = [:]
+    var tensors: [TensorInfo] = []
+    for tensor in checkpoint.tensors {
+      guard let name = names[tensor.name] else { continue }
+      let storage = tensor.aliasOf ?? tensor.name
+      tensors.append(
+        TensorInfo(
+          name: name,
+          elementType: tensor.elementType,
+          shape: tensor.shape,
+          // The first that is selected stands for the storage, wherever that was named first.
+          aliasOf: firsts[storage]
+        )
+      )
+      if firsts[storage] == nil { firsts[storage] = name }
+    }
+    self.tensors = tensors
+    // What is left out is no loss that nobody asked for.
+    let left = Set(rules.dropped.map(\.name))
+    refusals = checkpoint.refusals.filter { $0.name.isEmpty || !left.contains($0.name) }
+    notes = checkpoint.notes + rules.notes
+    dropped = rules.dropped
+    self.checkpoint = checkpoint
+    self.stored = stored
+  }
+
+  /// The checkpoint's format.
+  public var format: String { checkpoint.format }
+  /// The checkpoint's attributes.
+  public var attributes: [String: String] { checkpoint.attributes }
+  /// The checkpoint's metadata.
+  public var metadata: CheckpointMetadata { checkpoint.metadata }
+  /// The checkpoint's files.
+  public var files: [String] { checkpoint.files }
+
+  /// Reads elements of a tensor that is selected.
+  ///
+  /// - Throws: What the checkpoint throws.
+  public func read(
+    _ elements: Range<Int>,
+    of tensor: TensorInfo,
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws {
+    guard let source = stored[tensor.name] else {
+      preconditionFailure("'\(tensor.name)' is no tensor of this selection")
+    }
+    try unsafe checkpoint.read(elements, of: source, into: buffer)
+  }
+}
+
+extension ConversionPlan {
+  /// The plan with tensors named as dropped that it does not know of.
+  public func naming(dropped: [DroppedTensor]) -> ConversionPlan {
+    var plan = self
+    plan.dropped = dropped + plan.dropped
+    return plan
+  }
+
+  /// The plan with one more note, if there is one.
+  public func noting(_ note: String?) -> ConversionPlan {
+    var plan = self
+    plan.notes += [note].compactMap { $0 }
+    return plan
+  }
+}
+
+extension SelectedCheckpoint: FileRunProviding {
+  /// Where a tensor lies, if the checkpoint can say it.
+  package func fileRun(of tensor: TensorInfo) -> FileRun? {
+    guard let providing = checkpoint as? any FileRunProviding else { return nil }
+    return stored[tensor.name].flatMap { providing.fileRun(of: $0) }
+  }
+}
+
+extension SelectedCheckpoint: AttributeCopying {
+  /// What the checkpoint's attributes become under the new names.
+  package var attributeCopy: HDF5AttributeCopy? {
+    let copy = (checkpoint as? any AttributeCopying)?.attributeCopy
+    let names = Dictionary(stored.map { ($0.value.name, $0.key) }) { first, _ in first }
+    return copy?.selecting(names, of: Set(checkpoint.tensors.map(\.name)))
+  }
+}

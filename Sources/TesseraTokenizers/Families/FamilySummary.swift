@@ -1,0 +1,66 @@
+import TesseraCheckpoints
+public import TesseraImages
+
+/// What is said of a family: `tokenizers`, `schemas/tokenizers.schema.json`.
+public struct FamilySummary: Encodable, Hashable, Sendable {
+  /// A way to prepare pictures.
+  public struct Profile: Encodable, Hashable, Sendable {
+    /// What stands behind the `@` of a tokenizer's name; `original` is the default.
+    public let name: String
+    /// Whose it is.
+    public let source: String
+    /// The rules.
+    public let preprocessing: Preprocessing
+  }
+
+  /// What stands before the colon of `FAMILY:FILE`.
+  public let family: TokenizerFamily
+  /// The checkpoints that are accepted.
+  public let checkpoints: String
+  /// The spellings of names that are looked for.
+  public let spellings: [String]
+  /// How latents become codes.
+  public let quantizer: String
+  /// The weights that are taken where a checkpoint has two sets: `raw` or `ema`.
+  public let weights: String
+  /// The licence of code and weights, as published.
+  public let licence: String
+  /// The ways to prepare pictures, the authors' own first.
+  public let profiles: [Profile]
+  /// What a user must know; empty where there is nothing.
+  public let remark: String
+
+  /// What is said of a family.
+  public init(_ family: TokenizerFamily) {
+    let entry = FamilyEntry.entry(of: family)
+    self.family = family
+    checkpoints = entry.checkpoints
+    spellings = entry.spellings.map(\.name)
+    quantizer = entry.quantizer.text
+    weights = entry.prefersAveraged ? "ema" : "raw"
+    licence = entry.licence
+    profiles = entry.profiles.map {
+      Profile(name: $0.name, source: $0.source, preprocessing: $0.preprocessing)
+    }
+    remark = entry.remark
+  }
+}
+
+extension FamilyEntry.QuantizerRule {
+  /// The rule in a few words.
+  fileprivate var text: String {
+    switch self {
+    case .codebook(.l2, _): "vq: the nearest row (squared distance)"
+    case .codebook(.cosine, _): "vq: the largest cosine"
+    case .codebook(.dot, _): "vq: the largest product"
+    case .codebook(.logits, _), .logits: "the largest logit"
+    case .bits(.little): "lfq: signs, dimension 0 is the lowest bit"
+    case .bits(.big): "lfq: signs, dimension 0 is the highest bit"
+    case .finiteScalar(let variant, let levels):
+      "fsq \(variant.rawValue): "
+        + levels.sorted { $0.key < $1.key }
+        .map { $0.value.map(String.init).joined(separator: ".") }.joined(separator: ", ")
+    case .multiScale: "multi-scale residual vq: the nearest row (squared distance)"
+    }
+  }
+}

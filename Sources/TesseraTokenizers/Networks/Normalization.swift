@@ -1,0 +1,95 @@
+import TesseraCore
+
+/// GroupNorm over one image, with biased variance; `name` stands before `.weight` and `.bias`.
+public struct GroupNormalization: Hashable, Sendable {
+  /// Where gain and bias come from.
+  public enum Modulation: Hashable, Sendable {
+    /// The checkpoint: one value a channel.
+    case none
+    /// Two linear maps of the condition's statistics replace them: the gain of its deviations, the bias
+    /// of its means (MAGVIT-2's adaptive group norm).
+    case adaptive(gain: Convolution, bias: Convolution, epsilon: Double)
+    /// After those of the checkpoint, two 1x1 convolutions of the condition, taken from the nearest
+    /// position, multiply and add (MoVQ's spatial norm).
+    case spatial(factor: Convolution, term: Convolution)
+  }
+
+  /// What the parameters' names begin with.
+  public let name: String
+  /// The number of channels.
+  public let channels: Int
+  /// The number of groups, which divides the channels.
+  public let groups: Int
+  /// What is added to the variance.
+  public let epsilon: Double
+  /// Whether x * sigmoid(x) follows.
+  public let activates: Bool
+  /// Whether channel c belongs to group c mod `groups` rather than to a run of channels (Su's Keras net).
+  public let isInterleaved: Bool
+  /// Where gain and bias come from.
+  public let modulation: Modulation
+
+  /// Creates a normalization; 32 groups and 1e-6 are what taming-transformers and its heirs use.
+  public init(
+    _ name: String,
+    _ channels: Int,
+    groups: Int = 32,
+    epsilon: Double = 1e-6,
+    activates: Bool = true,
+    isInterleaved: Bool = false,
+    modulation: Modulation = .none
+  ) {
+    self.name = name
+    self.channels = channels
+    self.groups = groups
+    self.epsilon = epsilon
+    self.activates = activates
+    self.isInterleaved = isInterleaved
+    self.modulation = modulation
+  }
+
+  /// The convolutions of the condition.
+  public var convolutions: [Convolution] {
+    switch modulation {
+    case .none: []
+    case .adaptive(let gain, let bias, _): [gain, bias]
+    case .spatial(let factor, let term): [factor, term]
+    }
+  }
+
+  /// Gain and bias of the checkpoint, [channels] each.
+  public var parameters: [NetworkParameter] {
+    if case .adaptive = modulation { return [] }
+    return [
+      NetworkParameter(name: "\(name).weight", shape: [channels]),
+      NetworkParameter(name: "\(name).bias", shape: [channels]),
+    ]
+  }
+}
+
+/// A gain and a bias for each channel: a BatchNorm in evaluation, folded.
+///
+/// `name` stands before `.weight` and `.bias`.
+public struct ChannelScaling: Hashable, Sendable {
+  /// What the parameters' names begin with.
+  public let name: String
+  /// The number of channels.
+  public let channels: Int
+  /// Whether x * sigmoid(x) follows.
+  public let activates: Bool
+
+  /// Creates a scaling.
+  public init(_ name: String, _ channels: Int, activates: Bool = true) {
+    self.name = name
+    self.channels = channels
+    self.activates = activates
+  }
+
+  /// Gain and bias, [channels] each.
+  public var parameters: [NetworkParameter] {
+    [
+      NetworkParameter(name: "\(name).weight", shape: [channels]),
+      NetworkParameter(name: "\(name).bias", shape: [channels]),
+    ]
+  }
+}

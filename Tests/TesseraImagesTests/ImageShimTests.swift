@@ -1,0 +1,162 @@
+import Fixtures
+import Foundation
+import TesseraImages
+import Testing
+
+/// Small and damaged inputs for the C targets; runs under AddressSanitizer too.
+@Suite struct ImageShimTests {
+  private let jpeg: [UInt8]
+  private let png: [UInt8]
+
+  init() throws {
+    jpeg = try Fixtures.bytes("photos/home.jpg")
+    png = Self.smallPNG
+  }
+
+  /// A 3 x 2 picture, written by Pillow.
+  private static let smallPNG: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAE0lEQVR4nGNkZGKGABZOTk4ICwACxABLZ3bIWgAAAABJRU5ErkJggg=="
+    ) ?? Data()
+  )
+
+  @Test func `sound files are read`() throws {
+    let photograph = try ImageDecoder().decode(jpeg)
+    #expect(photograph.size == ImageSize(width: 512, height: 384))
+    #expect(photograph.image.pixels.count == 512 * 384 * 3)
+  }
+
+  @Test(arguments: ResamplingFilter.allCases, [1, 3, 47, 61, 700])
+  func `resampling reads no byte outside of the picture`(filter: ResamplingFilter, side: Int) throws
+  {
+    // At the far edge windows are cut; under AddressSanitizer a load too far ends the test.
+    for size in [ImageSize(width: side, height: 5), ImageSize(width: 5, height: side)] {
+      for bytes in [jpeg, png] {
+        let image = try Preprocessing(resize: .exact(filter, size)).image(from: bytes).image
+        #expect(image.width == size.width && image.height == size.height)
+      }
+    }
+  }
+
+  @Test(arguments: [0, 1, 2, 3, 20, 100, 300, 900, 5000, 20_000, 30_000])
+  func `a cut JPEG is an error, or keeps its rows where that is allowed`(count: Int) throws {
+    let cut = Array(jpeg.prefix(count))
+    #expect(throws: ImageError.self) { try ImageDecoder().decode(cut) }
+    #expect(throws: ImageError.self) { try Preprocessing.tesseraF8.image(from: cut) }
+    guard count >= 5000 else { return }
+    let partial = try ImageDecoder(truncation: .partialRows).decode(cut)
+    let whole = try ImageDecoder().decode(jpeg)
+    #expect(partial.size == whole.size)
+    #expect(partial.image.pixels.prefix(512 * 3) == whole.image.pixels.prefix(512 * 3))
+  }
+
+  @Test func `rows below the crop are missed too when they are missing`() throws {
+    // The crop needs the top rows alone; what is cut off lies below.
+    let profile = Preprocessing(
+      resize: .exact(.bicubic, ImageSize(width: 512, height: 383)),
+      crop: .center(ImageSize(width: 16, height: 16), .floor)
+    )
+    _ = try profile.image(from: jpeg)
+    #expect(throws: ImageError.self) { try profile.image(from: Array(jpeg.dropLast(2000))) }
+  }
+
+  @Test func `a JPEG with any byte of its head damaged ends as a picture or an error`() {
+    for place in 2..<700 {
+      var damaged = jpeg
+      damaged[place] ^= 0xFF
+      do {
+        let decoded = try ImageDecoder(limits: ImageLimits(pixels: 1 << 20)).decode(damaged)
+        #expect(decoded.size.pixels <= 1 << 20)
+      } catch {
+        #expect(!error.description.isEmpty && !error.description.contains("\n"))
+      }
+    }
+  }
+
+  /// Pixels (11, 101, 250) with alpha 77 and (7, 8, 9) with alpha 0, written by Pillow.
+  private static let transparentPNG: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAYAAAD0In+KAAAAEUlEQVR4nGPgTv3ly87ByQAACscB0AJoXoAAAAAASUVORK5CYII="
+    ) ?? Data()
+  )
+
+  /// Pixels (1, 2, 3) and (7, 8, 9), of which the second color is the transparent one.
+  private static let keyedPNG: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAIAAAB7QOjdAAAABnRSTlMABwAIAAmrSTKdAAAAD0lEQVR4nGNkZGJmY2MDAABOABpfzJMgAAAAAElFTkSuQmCC"
+    ) ?? Data()
+  )
+
+  @Test(arguments: [
+    (AlphaRule.drop, [11, 101, 250, 7, 8, 9] as [UInt8], [1, 2, 3, 7, 8, 9] as [UInt8]),
+    (.onWhite, [181, 208, 253, 255, 255, 255], [1, 2, 3, 7, 8, 9]),
+    (.composited, [181, 208, 253, 255, 255, 255], [1, 2, 3, 255, 255, 255]),
+  ])
+  func `transparency is dropped, cut or rounded on white`(
+    rule: AlphaRule,
+    transparent: [UInt8],
+    keyed: [UInt8]
+  ) throws {
+    let decoder = ImageDecoder(alpha: rule)
+    #expect(try decoder.decode(Self.transparentPNG).image.pixels == transparent)
+    #expect(try decoder.decode(Self.keyedPNG).image.pixels == keyed)
+  }
+
+  @Test func `a cut PNG is an error`() {
+    #expect(throws: Never.self) { try ImageDecoder().decode(png) }
+    // The end chunk may be missing, as for Pillow; nothing before it.
+    for count in 0..<(png.count - 20) {
+      #expect(throws: ImageError.self) { try ImageDecoder().decode(Array(png.prefix(count))) }
+    }
+  }
+
+  @Test func `a PNG with a damaged byte is an error`() {
+    for place in 8..<(png.count - 12) {
+      var damaged = png
+      damaged[place] ^= 0x10
+      #expect(throws: ImageError.self, "byte \(place)") { try ImageDecoder().decode(damaged) }
+    }
+  }
+
+  @Test func `a PNG that claims too many pixels is refused by its header`() {
+    var bomb = png
+    bomb[16] = 0x7F  // the width's first byte: 2,130,706,435 columns
+    #expect(throws: ImageError.self) { try ImageDecoder().decode(bomb) }
+  }
+
+  @Test(arguments: [
+    ("GIF89a", "GIF"), ("RIFF\0\0\0\0WEBPVP8 ", "WebP"), ("BM\0\0", "BMP"),
+    ("hello, world", "neither JPEG nor PNG"),
+  ])
+  func `another format is named`(content: String, name: String) {
+    let error = #expect(throws: ImageError.self) { try ImageDecoder().decode(Array(content.utf8)) }
+    #expect(error?.cause == .unsupported)
+    #expect(error?.detail.contains(name) == true)
+  }
+
+  @Test func `damaged Exif data leave the picture upright`() throws {
+    // An Exif segment right behind the start of image, cut and damaged in every way.
+    let tiff: [UInt8] = [
+      0x4D, 0x4D, 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0,
+    ]
+    func photograph(_ exif: [UInt8]) -> [UInt8] {
+      let segment = Array("Exif\0\0".utf8) + exif
+      let length = segment.count + 2
+      return jpeg.prefix(2) + [0xFF, 0xE1, UInt8(length >> 8), UInt8(length & 255)] + segment
+        + jpeg.dropFirst(2)
+    }
+    #expect(try ImageDecoder().header(of: photograph(tiff)).orientation == .turnedRight)
+    for count in 0..<18 {
+      let cut = photograph(Array(tiff.prefix(count)))
+      #expect(try ImageDecoder().header(of: cut).orientation == .upright)
+    }
+    for place in tiff.indices {
+      var damaged = tiff
+      damaged[place] = 0xFF
+      #expect(throws: Never.self) { try ImageDecoder().header(of: photograph(damaged)) }
+    }
+  }
+}
