@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "CFiles.h"
@@ -15,5 +14,3 @@ void cfiles_start_writing(int file, int64_t offset, int64_t count) {
 }
 
 int cfiles_synchronize_all(int file) { return syncfs(file); }
-
-int cfiles_memory_file(void) { return memfd_create("checkpoint", MFD_CLOEXEC); }

@@ -5,13 +5,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <string.h>
 #include <unistd.h>
 #if H5_VERSION_GE(1, 13, 0)
 #include <H5FDdevelop.h>
 #endif
 
 typedef struct {
+  const unsigned char *memory;  // NULL where the bytes are in a file
   int descriptor;
   uint64_t start;
   uint64_t length;
@@ -83,6 +84,10 @@ static herr_t read_region(
   if (address == HADDR_UNDEF || address > from->length || size > from->length - address) return -1;
   unsigned char *next = buffer;
   uint64_t offset = from->start + address;
+  if (from->memory != NULL) {
+    memcpy(buffer, from->memory + offset, size);
+    return 0;
+  }
   while (size > 0) {
     ssize_t got = pread(from->descriptor, next, size, (off_t)offset);
     if (got < 0 && errno == EINTR) continue;
@@ -123,14 +128,14 @@ static const H5FD_class_t driver_class = {
     .fl_map = H5FD_FLMAP_DICHOTOMY,
 };
 
-hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length) {
-  if (length > maximum_address || start > maximum_address - length) return H5I_INVALID_HID;
+static hid_t open_wanted(region wanted) {
+  uint64_t length = wanted.length;
+  if (length > maximum_address || wanted.start > maximum_address - length) return H5I_INVALID_HID;
   if (driver < 0) {
     if (H5PLset_loading_state(0) < 0) return H5I_INVALID_HID;
     driver = H5FDregister(&driver_class);
     if (driver < 0) return H5I_INVALID_HID;
   }
-  region wanted = {descriptor, start, length};
   chdf5_watch_file_of(length);
   hid_t access = H5Pcreate(H5P_FILE_ACCESS);
   if (access < 0) return access;
@@ -141,4 +146,12 @@ hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length) {
   }
   chdf5_close_keeping_failure(access);
   return file;
+}
+
+hid_t chdf5_open(int descriptor, uint64_t start, uint64_t length) {
+  return open_wanted((region){NULL, descriptor, start, length});
+}
+
+hid_t chdf5_open_memory(const void *bytes, uint64_t length) {
+  return open_wanted((region){bytes, -1, 0, length});
 }

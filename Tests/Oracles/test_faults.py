@@ -30,6 +30,7 @@ CHECKPOINTS = {
     "pt": ["out.pt"],
     "gguf": ["out.gguf"],
     "folder": ["model/"],
+    "exact": ["out.safetensors", "--dtype", "bf16", "--keep-exact"],
 }
 
 
@@ -122,6 +123,17 @@ def test_convert(harness, checkpoint, kind):
         return ["convert", source, "-o", f"{folder}/{name}", *options]
 
     passes(harness(f"convert-{kind}", arguments, again=["--force"]))
+
+
+def test_quantize_with_margins(harness, tmp_path):
+    np.save(tmp_path / "latents.npy", np.random.default_rng(5).standard_normal((64, 4)).astype(np.float32))
+    (tmp_path / "fsq.json").write_text('{"kind": "fsq", "variant": "atanh", "levels": [8, 5, 5, 5]}')
+
+    def arguments(folder):
+        files = ["-o", folder / "codes.npy", "--margins", folder / "margins.npy"]
+        return ["quantize", tmp_path / "latents.npy", "--quantizer", tmp_path / "fsq.json", *files]
+
+    passes(harness("quantize-margins", arguments))
 
 
 def test_convert_to_a_graph(harness, tokenizer):

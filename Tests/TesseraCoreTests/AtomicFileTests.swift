@@ -100,8 +100,8 @@ import Testing
   }
 
   @Test func `runs that write the same bytes may share an output`() throws {
-    var first = try AtomicFile(path: output, isShared: true)
-    var second = try AtomicFile(path: output, isShared: true)
+    var first = try AtomicFile(inDataset: output, isShared: true)
+    var second = try AtomicFile(inDataset: output, isShared: true)
     try first.write([5])
     try second.write([5])
     try first.commit()

@@ -29,22 +29,26 @@ import Testing
   /// Converts to bfloat16 and keeps what that rounds.
   private func convert() async throws {
     let plan = try plan(source, .bfloat16)
-    let conversion = CheckpointConversion(
+    var conversion = CheckpointConversion(
       of: source,
       sourceFiles: source.files,
       plan: plan,
       toolVersion: "test"
     )
-    _ = try await conversion.write(to: result)
-    let rounded = ExactOriginals.rounded(by: plan) { $0.reversibility == .exact }
-    #expect(rounded == ["x": ["x"]])
-    let path = try await ExactOriginals.write(
-      rounded,
-      of: source,
-      beside: result,
-      toolVersion: "test"
-    )
-    #expect(path == ExactOriginals.path(beside: result))
+    conversion.rounded = ExactOriginals.rounded(by: plan) { $0.reversibility == .exact }
+    #expect(conversion.rounded == ["x": ["x"]])
+    let files = try await conversion.write(to: result)
+    #expect(files.all == [result, ExactOriginals.path(beside: result)])
+  }
+
+  @Test func `where one of the two cannot appear, neither does`() async throws {
+    let kept = ExactOriginals.path(beside: result)
+    var other = try AtomicFile(path: kept)
+    try other.write([1])
+    await #expect(throws: OutputInUseError.self) { try await convert() }
+    #expect(!folder.names.contains("out.safetensors"))
+    try other.commit()
+    #expect(Set(folder.names) == ["in.safetensors", "out.safetensors.exact.safetensors"])
   }
 
   @Test func `what was rounded comes back where its type does, and only there`() async throws {

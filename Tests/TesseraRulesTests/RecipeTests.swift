@@ -74,7 +74,7 @@ import Testing
       plan: forward,
       toolVersion: "test"
     ).write(to: path, format: .pytorch)
-    let middle = try Checkpoint.open(try #require(files.first))
+    let middle = try Checkpoint.open(files.result)
     let back = try plan(recipe.inverted(), middle, sizes)
     let result = "\(there.path)/back.safetensors"
     _ = try await CheckpointConversion(

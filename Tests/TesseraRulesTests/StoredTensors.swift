@@ -54,7 +54,7 @@ struct StoredTensors {
       toolVersion: "test"
     )
     let path = "\(folder.path)/out.safetensors"
-    let files = try await conversion.write(to: path, shardByteLimit: shardByteLimit)
+    let files = try await conversion.write(to: path, shardByteLimit: shardByteLimit).all
     return try SafetensorsCheckpoint(path: try #require(files.last))
   }
 }

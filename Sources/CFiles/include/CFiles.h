@@ -13,6 +13,3 @@ void cfiles_start_writing(int file, int64_t offset, int64_t count);
 // Writes out all of the file system that holds an open file or folder. 0, or -1 with errno set where anything
 // written since it was opened could not be stored.
 int cfiles_synchronize_all(int file);
-
-// A new file in memory without a name. Its descriptor, or -1 with errno set.
-int cfiles_memory_file(void);

@@ -27,6 +27,9 @@ void chdf5_unwatch(void);
 // Says how long an opened file is: calls may take longer with longer ones.
 void chdf5_watch_file_of(uint64_t bytes);
 
+// Opens an HDF5 file that lies in memory, as chdf5_open; the bytes must outlive the file.
+hid_t chdf5_open_memory(const void *bytes, uint64_t length);
+
 // The kind of a link in a group.
 typedef enum {
   CHDF5_HARD_LINK = 0,

@@ -20,9 +20,15 @@ public struct CheckpointFile: ~Copyable {
   ///   - path: The final path.
   ///   - layout: What it will hold.
   ///   - inputs: Files that are being read; none of them may be the output.
+  ///   - claim: As for `AtomicFile`.
   /// - Throws: `FileError`, `SameFileError`, `CheckpointWriterError`.
-  public init(path: String, layout: any CheckpointLayout, reading inputs: [String] = []) throws {
-    var file = try AtomicFile(path: path, reading: inputs)
+  public init(
+    path: String,
+    layout: any CheckpointLayout,
+    reading inputs: [String] = [],
+    claiming claim: String? = nil
+  ) throws {
+    var file = try AtomicFile(path: path, reading: inputs, claiming: claim)
     entries = try layout.begin(&file)
     self.file = file
     self.layout = layout
@@ -97,6 +103,34 @@ public struct CheckpointFile: ~Copyable {
     precondition(offset >= 0 && start + bytes.count <= range.upperBound, "inside its tensor")
     try unsafe file.write(bytes, at: start)
     if !checksums.isEmpty { unsafe checksums[index].add(bytes, at: offset) }
+  }
+
+  /// Reads a tensor that has been written, as a reader of the file gives its elements.
+  ///
+  /// - Parameters:
+  ///   - index: The place of the tensor in `entries`.
+  ///   - body: Is given the bytes piece by piece, in order.
+  /// - Throws: `FileError`.
+  package func read(
+    _ index: Int,
+    _ body: (UnsafeRawBufferPointer) -> Void
+  ) throws(FileError) {
+    let entry = entries[index]
+    // A whole number of blocks, and of any type's elements.
+    let size = entry.encoding == .q8_0 ? QuantizedBlock.size << 15 : 1 << 20
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 64)
+    defer { unsafe buffer.deallocate() }
+    for offset in stride(from: entry.bytes.lowerBound, to: entry.bytes.upperBound, by: size) {
+      let count = min(size, entry.bytes.upperBound - offset)
+      let piece = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+      try unsafe file.read(at: offset, into: piece)
+      switch entry.encoding {
+      case .plain: unsafe body(UnsafeRawBufferPointer(piece))
+      case .q8_0:
+        let floats = unsafe GGUFValues.floats(ofQ8: [UInt8](piece))
+        unsafe floats.withUnsafeBytes { unsafe body($0) }
+      }
+    }
   }
 
   /// Completes the file, makes it durable and gives it its name.

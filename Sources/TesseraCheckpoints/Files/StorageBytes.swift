@@ -23,7 +23,7 @@ final class UnpackedStorages: Sendable {
     let unpack: () throws -> FileRegion
     switch bytes {
     case .region(let region): return region
-    case .memory(let bytes): unpack = { try FileRegion(bytes: bytes, name: identity) }
+    case .memory(let bytes): unpack = { FileRegion(bytes: bytes, name: identity) }
     case .packed(let closure): unpack = closure
     }
     return try recent.withLock { recent in

@@ -164,3 +164,11 @@ struct GGUFBlocks {
     }
   }
 }
+
+/// The values of blocks, for those who write them.
+package enum GGUFValues {
+  /// The float32 values of whole blocks of Q8_0, as a reader of the file gives them.
+  package static func floats(ofQ8 blocks: [UInt8]) -> [Float] {
+    GGUFBlocks(type: .q8_0, bytes: blocks).floats()
+  }
+}

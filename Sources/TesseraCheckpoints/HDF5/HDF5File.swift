@@ -24,8 +24,7 @@ final class HDF5File: Sendable {
       throw HDF5Error(file: region.name, place: "", cause: cause)
     }
     let (identifier, catalog) = try HDF5.perform(on: region.name) { () throws(HDF5Error) in
-      let descriptor = region.descriptor
-      let identifier = chdf5_open(descriptor, UInt64(region.start), UInt64(region.length))
+      let identifier = region.openedAsHDF5()
       guard identifier >= 0 else {
         throw HDF5Error.afterFailure(to: "open it as HDF5", file: region.name)
       }

@@ -259,7 +259,7 @@ struct TorchTensorReader {
     switch bytes {
     case .region(let region):
       return try TorchLegacyFile(region: region).onlyStorage(named: "bytes \(region.start)")
-    case .memory(let bytes): unpack = { try FileRegion(bytes: bytes, name: name) }
+    case .memory(let bytes): unpack = { FileRegion(bytes: bytes, name: name) }
     case .packed(let closure): unpack = closure
     }
     // Open only while it is looked at: a pickle may hold more of them than files can be open.

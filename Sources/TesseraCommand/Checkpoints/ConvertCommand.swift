@@ -163,10 +163,18 @@ struct ConvertCommand: AsyncParsableCommand {
     }
     guard let output else { return }
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
-    let files = try await write(prepared, of: source, to: output, progress)
+    let conversion = try conversion(prepared, of: source, to: output)
+    let files = try await conversion.write(
+      to: try outputPath(output, from: source),
+      format: outputFormat,
+      shardByteLimit: shardSize?.bytes,
+      quantized: prepared.quantized,
+      progress: progress.show
+    )
     let summary = ConversionReport(
       prepared,
       files: files,
+      companions: conversion.companions,
       merged: source.merged,
       seconds: progress.seconds
     )
@@ -174,13 +182,12 @@ struct ConvertCommand: AsyncParsableCommand {
     try report.report(summary)
   }
 
-  /// Writes the result and what belongs beside it; returns the paths of all files.
-  private func write(
+  /// The conversion with what belongs beside its result.
+  private func conversion(
     _ prepared: PreparedConversion,
     of source: SourceCheckpoint,
-    to output: String,
-    _ progress: ByteProgress
-  ) async throws -> [String] {
+    to output: String
+  ) throws -> CheckpointConversion {
     let path = try outputPath(output, from: source)
     var conversion = prepared.conversion(
       of: source,
@@ -193,24 +200,8 @@ struct ConvertCommand: AsyncParsableCommand {
     if let generator = source.generator {
       conversion.companions.append(try generator.goldenFile(beside: path))
     }
-    let rounded = keepExact ? prepared.rounded : [:]
-    if !rounded.isEmpty { conversion.additionalMetadata = ExactOriginals.link(from: path) }
-    let files = try await conversion.write(
-      to: path,
-      format: outputFormat,
-      shardByteLimit: shardSize?.bytes,
-      quantized: prepared.quantized,
-      progress: progress.show
-    )
-    guard !rounded.isEmpty else { return files }
-    let kept = try await ExactOriginals.write(
-      rounded,
-      of: source.checkpoint,
-      beside: files.first { $0.hasSuffix(".index.json") } ?? path,
-      toolVersion: Tessera.version,
-      isReplacingOthers: force
-    )
-    return files + [kept]
+    if keepExact { conversion.rounded = prepared.rounded }
+    return conversion
   }
 
   /// Plans: selection, layout, types, ties, in this order.
@@ -264,16 +255,18 @@ struct ConvertCommand: AsyncParsableCommand {
   private func note(on folder: ModelFolder?) -> String? {
     guard let folder else { return nil }
     if output.map(ConvertCommand.isFolder) ?? true { return folder.note }
-    let names = folder.companions.map(\.name) + folder.leftOut
-    return ModelFolder.list(names.sorted()).map {
+    let carried = ModelFolder.list(folder.companions.map(\.name)).map {
       "of the folder, the weights alone are in the file; an output that is a folder takes along what "
         + "belongs to the model: \($0)"
     }
+    let notes = [carried, folder.note].compactMap(\.self)
+    return notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
   /// The file to write; a folder that is named with a slash is made.
   private func outputPath(_ output: String, from source: SourceCheckpoint) throws -> String {
     guard ConvertCommand.isFolder(output) else { return output }
+    try OutputFolder.refuseDataset(around: output)
     try OutputFolder.make(output)
     return (output.hasSuffix("/") ? output : "\(output)/") + usualName(for: source)
   }

@@ -110,17 +110,33 @@ struct ConversionReport: Encodable {
   let dropped: [PlanReport.Dropped]
   let merged: [AdapterMerge.Module]
   let notes: [String]
+  /// What stands where, in words.
+  private let outcome: [String]
+
+  private enum CodingKeys: String, CodingKey {
+    case recipe, files, tensors, bytes, seconds, dropped, merged, notes
+  }
 
   init(
     _ prepared: PreparedConversion,
-    files: [String],
+    files: ConvertedFiles,
+    companions: [CompanionFile],
     merged: [AdapterMerge.Module],
     seconds: Double
   ) {
     let plan = prepared.plan
     self.merged = merged
     recipe = plan.recipe
-    self.files = files
+    self.files = files.all
+    let copied = companions.filter { if case .file = $0.content { true } else { false } }
+    let made = companions.filter { if case .file = $0.content { false } else { true } }
+    outcome = [
+      files.index.map { _ in "\(files.weights.count) shards and their index \(files.result)" }
+        ?? files.result,
+      ModelFolder.list(copied.map(\.name)).map { "copied along from the model's folder: \($0)" },
+      ModelFolder.list(made.map(\.name)).map { "written beside it: \($0)" },
+      files.originals.map { "what was rounded is kept as it was in \($0)" },
+    ].compactMap(\.self)
     tensors = plan.outputs.count
     bytes = prepared.byteCount
     self.seconds = seconds
@@ -133,7 +149,7 @@ struct ConversionReport: Encodable {
     let megabytes = (Double(bytes) / 1e6).rounded(places: 1)
     let summary =
       "\(tensors) tensors, \(megabytes) MB in \(seconds.rounded(places: 2)) s: "
-      + (files.last ?? "")
+      + outcome.joined(separator: "; ")
     let reasons = Dictionary(grouping: dropped, by: \.reason).sorted { $0.key < $1.key }
     let losses = reasons.map { reason, tensors in
       "dropped: \(tensors.count) tensors, \(reason): \(tensors[0].name)"

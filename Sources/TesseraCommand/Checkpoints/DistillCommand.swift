@@ -71,6 +71,7 @@ struct DistillTripleCommand: AsyncParsableCommand {
       constants: constants,
       toolVersion: Tessera.version
     )
+    try OutputFolder.refuseDataset(around: output)
     try OutputFolder.make(output)
     let progress = ByteProgress("distill", bytes: triple.byteCount, isQuiet: report.quiet)
     let manifest = try await triple.write(to: output, progress: progress.show)

@@ -80,7 +80,24 @@ struct QuantizeCommand: AsyncParsableCommand {
     if margins != nil, inverse || !reindex.isEmpty {
       throw ValidationError("--margins belongs to latents")
     }
+    try checkOutputs()
     if digits, !reindex.isEmpty { throw ValidationError("--reindex takes codes, not --digits") }
+  }
+
+  /// Refuses one file under two flags.
+  private func checkOutputs() throws {
+    var named = [(flag: "-o", path: output)]
+    if let margins { named.append(("--margins", margins)) }
+    for step in reindex {
+      if let path = ReindexRun.list(collectedBy: step) { named.append(("--reindex \(step)", path)) }
+    }
+    for (index, later) in named.enumerated() {
+      for earlier in named[..<index] where OutputFolder.isSameFile(earlier.path, later.path) {
+        throw ValidationError(
+          "\(earlier.flag) and \(later.flag) both name the file '\(later.path)'; name two files"
+        )
+      }
+    }
   }
 
   func run() async throws {

@@ -59,7 +59,7 @@ struct ReindexRun {
   ) throws -> [CodeReindexing.Step] {
     var parsed: [CodeReindexing.Step] = []
     for step in steps {
-      guard let path = step.value(of: "collect") else {
+      guard let path = Self.list(collectedBy: step) else {
         if let step = try parse(step, &named) { parsed.append(step) }
         continue
       }
@@ -75,6 +75,9 @@ struct ReindexRun {
     }
     return parsed
   }
+
+  /// The file in which a step collects a list; nil for other steps.
+  static func list(collectedBy step: String) -> String? { step.value(of: "collect") }
 
   /// The file's codes, a block at a time, with the place of each block's first.
   private func forEachBlock(of count: Int, _ body: ([UInt64], Int) throws -> Void) throws {

@@ -24,12 +24,26 @@ public struct AtomicFile: ~Copyable {
   /// - Parameters:
   ///   - path: Where the file will be.
   ///   - inputs: Files that this run reads; none of them may be the output.
-  ///   - isShared: Whether several runs may write this file at once, each of them the same bytes.
+  ///   - claim: The name that stands for the output in all its forms, such as one file or an index of
+  ///     several: of two runs at once with one claim the second is refused. The file's own without it.
   /// - Throws: `SameFileError` where `path` is one of the inputs, `FileError` where the folder is
   ///   missing or not writable, or `path` is something other than a regular file,
-  ///   ``OutputInUseError`` where another run is writing it.
-  public init(path: String, reading inputs: [String] = [], isShared: Bool = false) throws {
+  ///   ``OutputInUseError`` where another run is writing it, ``DatasetPlaceError`` where it lies in a
+  ///   dataset.
+  public init(path: String, reading inputs: [String] = [], claiming claim: String? = nil) throws {
     try AtomicFile.checkTarget(path, inputs: inputs)
+    self.init(path: path, try PartialFile(for: path, claiming: claim, isShared: false))
+  }
+
+  /// Creates the partial file of a run that makes or owns the dataset in which `path` lies.
+  ///
+  /// - Parameters:
+  ///   - path: Where the file will be.
+  ///   - inputs: Files that this run reads; none of them may be the output.
+  ///   - isShared: Whether several runs may write this file at once, each of them the same bytes.
+  /// - Throws: As ``init(path:reading:claiming:)``, wherever the file lies.
+  package init(inDataset path: String, reading inputs: [String] = [], isShared: Bool) throws {
+    try AtomicFile.checkFile(path, inputs: inputs)
     self.init(path: path, try PartialFile(for: path, isShared: isShared))
   }
 
@@ -147,8 +161,21 @@ public struct AtomicFile: ~Copyable {
 }
 
 extension AtomicFile {
-  /// Refuses an output that is an input, or no regular file.
+  /// Removes what killed runs left in a folder of outputs; what others are writing stays.
+  ///
+  /// - Throws: `FileError`.
+  package static func removeAbandoned(in folder: String) throws(FileError) {
+    try PartialFile.removeAbandoned(in: folder)
+  }
+
+  /// Refuses an output that is an input, no regular file, or in a dataset.
   package static func checkTarget(_ path: String, inputs: [String]) throws {
+    try checkFile(path, inputs: inputs)
+    try OutputFolder.refuseDataset(around: path)
+  }
+
+  /// Refuses an output that is an input, or no regular file.
+  private static func checkFile(_ path: String, inputs: [String]) throws {
     var target = stat()
     guard unsafe stat(path, &target) == 0 else { return }
     guard target.st_mode & S_IFMT != S_IFDIR else {

@@ -1,4 +1,3 @@
-import CFiles
 import Foundation
 
 /// A run of bytes in an open file, readable from any task: a whole file, a member of an archive, or
@@ -37,15 +36,9 @@ package final class FileRegion: Sendable {
     self.init(file: file, name: path, start: 0, length: Int(status.st_size))
   }
 
-  /// Keeps a copy of bytes in memory behind a descriptor.
-  package convenience init(bytes: [UInt8], name: String) throws(FileError) {
-    let descriptor = cfiles_memory_file()
-    guard descriptor >= 0 else {
-      throw FileError(operation: "hold in memory", path: name, code: errno)
-    }
-    let file = Descriptor(descriptor)
-    try file.append(bytes[...], name: name)
-    self.init(file: file, name: name, start: 0, length: bytes.count)
+  /// Keeps a copy of bytes in memory: no file, to which limits on the size of files would apply.
+  package convenience init(bytes: [UInt8], name: String) {
+    self.init(file: Descriptor(memory: bytes), name: name, start: 0, length: bytes.count)
   }
 
   /// Fills a file that has no name and vanishes with the region; `fill` appends to it.
@@ -75,8 +68,13 @@ package final class FileRegion: Sendable {
     return FileRegion(file: file, name: name, start: start + range.lowerBound, length: range.count)
   }
 
-  /// The descriptor for a C library; valid as long as the region lives.
+  /// The descriptor for the system; valid as long as the region lives, negative for bytes in memory.
   package var descriptor: Int32 { file.number }
+
+  /// The region's bytes where they lie in memory, nil where they lie in a file; valid as long as the region lives.
+  package var memory: UnsafeRawBufferPointer? {
+    unsafe file.memory.map { unsafe UnsafeRawBufferPointer(rebasing: $0[start..<start + length]) }
+  }
 
   /// Fills a buffer from `offset` on; the bytes must lie inside the region.
   package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) {
@@ -84,6 +82,12 @@ package final class FileRegion: Sendable {
     var done = 0
     while done < buffer.count {
       let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      if let memory = unsafe file.memory {
+        let first = start + offset
+        return unsafe rest.copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: memory[first..<first + rest.count])
+        )
+      }
       let position = off_t(start + offset + done)
       let got = unsafe pread(file.number, rest.baseAddress, rest.count, position)
       if got < 0, errno == EINTR { continue }
@@ -111,13 +115,28 @@ package final class FileRegion: Sendable {
   }
 }
 
-/// An open file descriptor, closed when nobody holds it any more.
-private final class Descriptor: Sendable {
+/// An open file descriptor, or bytes in memory in its place, until nobody holds it any more.
+@safe private final class Descriptor: Sendable {
   let number: Int32
+  /// Written to by nobody after `init`.
+  nonisolated(unsafe) let memory: UnsafeRawBufferPointer?
 
-  init(_ number: Int32) { self.number = number }
+  init(_ number: Int32) {
+    self.number = number
+    unsafe memory = nil
+  }
 
-  deinit { close(number) }
+  init(memory bytes: [UInt8]) {
+    number = -1
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
+    unsafe copy.copyBytes(from: bytes)
+    unsafe memory = UnsafeRawBufferPointer(copy)
+  }
+
+  deinit {
+    unsafe memory?.deallocate()
+    if number >= 0 { close(number) }
+  }
 
   func append(_ bytes: ArraySlice<UInt8>, name: String) throws(FileError) {
     var rest = bytes

@@ -48,7 +48,7 @@ package enum FileTree {
 
   /// Writes a whole file: it appears complete or not at all.
   package static func write(_ bytes: [UInt8], to path: String) throws {
-    var file = try AtomicFile(path: path, isShared: true)
+    var file = try AtomicFile(inDataset: path, isShared: true)
     try file.write(bytes)
     try file.commit()
   }

@@ -17,15 +17,23 @@ struct PartialFile: ~Copyable {
 
   /// The beginning of every name.
   static let prefix = ".partial-"
+  /// The hexadecimal digits behind it.
+  private static let digits = 16
+  /// How often, and with what pause in microseconds, a lock is asked for: a run that looks for what killed
+  /// ones left holds it for a moment.
+  private static let attempts = (count: 5, pause: UInt32(10_000))
 
   /// Creates the file beside the output, or takes over a killed run's.
   ///
   /// - Parameters:
   ///   - output: The final path.
+  ///   - claim: The name in the output's folder that stands for all of what is made, where the output is
+  ///     one of its forms; no two runs hold one claim. The output's own name without it.
   ///   - isShared: Whether several runs may make this output at once, all with the same bytes.
   /// - Throws: `FileError`; ``OutputInUseError`` where another run is making this output.
-  init(for output: String, isShared: Bool) throws {
-    let name = FileDigest.sha256(of: Array(AtomicFile.name(of: output).utf8)).prefix(16)
+  init(for output: String, claiming claim: String? = nil, isShared: Bool) throws {
+    let claim = claim ?? AtomicFile.name(of: output)
+    let name = FileDigest.sha256(of: Array(claim.utf8)).prefix(Self.digits)
     var path = AtomicFile.folder(of: output) + "/" + Self.prefix + name
     if isShared { path += "-" + String(UInt64.random(in: 0...UInt64.max), radix: 16) }
     let target = path
@@ -64,9 +72,13 @@ struct PartialFile: ~Copyable {
 
   /// Locks and empties the file; false where it no longer has this name.
   private static func take(_ descriptor: Int32, _ path: String, _ output: String) throws -> Bool {
+    var attempt = 1
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
-      if errno == EWOULDBLOCK { throw OutputInUseError(output: output, verb: nil) }
-      if errno != EINTR { break }
+      if errno == EINTR { continue }
+      guard errno == EWOULDBLOCK else { break }
+      guard attempt < attempts.count else { throw OutputInUseError(output: output, verb: nil) }
+      attempt += 1
+      usleep(attempts.pause)
     }
     var (open, named) = (stat(), stat())
     guard unsafe fstat(descriptor, &open) == 0 else {
@@ -106,5 +118,48 @@ struct PartialFile: ~Copyable {
       Interruption.keep(path)
     }
     if isOpen { _ = Foundation.close(descriptor) }
+  }
+}
+
+extension PartialFile {
+  /// Removes what killed runs left in a folder, whichever output it was for.
+  ///
+  /// A lock that is free says that the owner is gone; where a file system has no locks, all stay.
+  ///
+  /// - Throws: `FileError` where the folder cannot be listed, or a file not removed.
+  static func removeAbandoned(in folder: String) throws(FileError) {
+    let folder = folder.isEmpty ? "/" : folder
+    let names: [String]
+    do throws(FileError) {
+      names = try FolderListing.names(of: folder)
+    } catch {
+      // A folder that is not there yet, or that one may write and not list.
+      if [ENOENT, EACCES].contains(error.code) { return }
+      throw error
+    }
+    for name in names where isOwned(name) { try removeIfAbandoned("\(folder)/\(name)") }
+  }
+
+  /// Whether a name is that of a file with an owner; shared ones have more digits, and no lock.
+  private static func isOwned(_ name: String) -> Bool {
+    let digits = name.dropFirst(prefix.count)
+    return name.hasPrefix(prefix) && digits.utf8.count == Self.digits
+      && digits.allSatisfy(\.isHexDigit)
+  }
+
+  private static func removeIfAbandoned(_ path: String) throws(FileError) {
+    let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
+    let descriptor = unsafe Foundation.open(path, flags)
+    // Another run's, which has ended meanwhile, or another user's.
+    guard descriptor >= 0 else { return }
+    defer { _ = Foundation.close(descriptor) }
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else { return }
+    var (open, named) = (stat(), stat())
+    guard unsafe fstat(descriptor, &open) == 0, open.st_mode & S_IFMT == S_IFREG,
+      unsafe lstat(path, &named) == 0, named.st_ino == open.st_ino
+    else { return }
+    guard unsafe unlink(path) == 0 || errno == ENOENT else {
+      throw FileError(operation: "remove what a killed run left", path: path, code: errno)
+    }
   }
 }

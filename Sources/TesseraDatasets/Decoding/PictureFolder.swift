@@ -100,7 +100,7 @@ public final class PictureFolder {
         folders.insert(folder)
       }
     }
-    return try AtomicFile(path: file, reading: inputs)
+    return try AtomicFile(inDataset: file, reading: inputs, isShared: false)
   }
 
   /// Ends the run: nothing hidden is left.

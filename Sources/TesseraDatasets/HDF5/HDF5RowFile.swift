@@ -131,8 +131,8 @@ final class HDF5RowReader {
 
   init(path: String) throws {
     region = try FileRegion(path: path)
-    let (descriptor, length) = (region.descriptor, UInt64(region.length))
-    file = HDF5.perform(on: path) { chdf5_open(descriptor, 0, length) }
+    let region = region
+    file = HDF5.perform(on: path) { region.openedAsHDF5() }
     guard file >= 0 else { throw failure() }
   }
 

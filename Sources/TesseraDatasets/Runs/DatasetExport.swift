@@ -134,7 +134,10 @@ public struct DatasetExport {
     and documents: [Rejection],
     into stage: DatasetStage
   ) throws {
-    var list = try AtomicFile(path: "\(stage.folder)/\(DatasetManifest.rejectedFileName)")
+    var list = try AtomicFile(
+      inDataset: "\(stage.folder)/\(DatasetManifest.rejectedFileName)",
+      isShared: false
+    )
     var rejected = 0
     try RejectionList(folder: dataset.path).forEach { rejection in
       try list.write(try CanonicalJSON.line(rejection))

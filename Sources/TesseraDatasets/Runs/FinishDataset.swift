@@ -75,7 +75,10 @@ extension DatasetFolder {
     var shards: [DatasetShard] = []
     var files: [DatasetFile] = []
     var indexed: [WebDatasetIndex.Shard] = []
-    var list = try AtomicFile(path: "\(folder)/\(DatasetManifest.rejectedFileName)")
+    var list = try AtomicFile(
+      inDataset: "\(folder)/\(DatasetManifest.rejectedFileName)",
+      isShared: false
+    )
     for index in 0..<plan.shardCount {
       let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
       for rejection in record.rejections { try list.write(try CanonicalJSON.line(rejection)) }

@@ -27,7 +27,7 @@ public struct WebDatasetShard: ~Copyable {
   public init(name: String, in folder: String) throws {
     self.name = name
     // Another worker may run the same shard, with the same bytes.
-    file = try AtomicFile(path: "\(folder)/\(name)", isShared: true)
+    file = try AtomicFile(inDataset: "\(folder)/\(name)", isShared: true)
   }
 
   /// Appends one sample.

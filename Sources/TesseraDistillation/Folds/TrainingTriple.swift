@@ -148,7 +148,7 @@ public struct TrainingTriple: Sendable {
   }
 
   /// Writes `teacher.safetensors`, `fake_score.safetensors`, `generator.safetensors` and, last, the
-  /// manifest.
+  /// manifest; all of them appear at once.
   ///
   /// - Parameters:
   ///   - folder: Where they go; it exists.
@@ -159,9 +159,15 @@ public struct TrainingTriple: Sendable {
     to folder: String,
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> Manifest {
+    // It makes the others count: another run to the same folder is refused from the start.
+    var file = try AtomicFile(path: "\(folder)/\(Self.manifestName)", reading: base.files)
+    var set = AtomicFileSet()
+    var obsolete: [String] = []
     var networks: [File] = []
     for (index, role) in Role.allCases.enumerated() {
       let name = "\(role.rawValue).safetensors"
+      let path = "\(folder)/\(name)"
+      let older = OlderOutput(of: path, format: .safetensors)
       let labelled = try ComputedCheckpoint(
         base,
         computing: [],
@@ -178,14 +184,21 @@ public struct TrainingTriple: Sendable {
         toolVersion: toolVersion
       )
       let done = byteCount / Role.allCases.count * index
-      _ = try await conversion.write(to: "\(folder)/\(name)") { progress(done + $0) }
-      let hash = try FileDigest.sha256(of: "\(folder)/\(name)")
+      let network = try await conversion.file(
+        of: conversion.tensors(in: .safetensors),
+        at: path,
+        claiming: older.claim,
+        CheckpointFilling(conversion, .safetensors, [])
+      ) { progress(done + $0) }
+      let hash = try FileDigest.sha256(of: network.partialPath)
+      try set.add(network)
+      obsolete += try older.files(besides: [path])
       networks.append(File(role: role, file: name, sha256: hash))
     }
     let manifest = manifest(of: networks)
-    var file = try AtomicFile(path: "\(folder)/\(Self.manifestName)", reading: base.files)
     try file.write(Array(try CanonicalJSON.document(manifest)))
-    try file.commit()
+    for old in obsolete { try AtomicFile.checkTarget(old, inputs: base.files) }
+    try set.commit(with: file, replacing: obsolete)
     return manifest
   }
 

@@ -115,7 +115,7 @@ private struct SpilledBytes: ~Copyable {
   ///   - path: The output.
   /// - Throws: `FileError`.
   init(_ name: String, besides path: String) throws {
-    file = try AtomicFile(path: "\(path).\(name)")
+    file = try AtomicFile(path: path, claiming: "\(AtomicFile.name(of: path)).\(name)")
   }
 
   mutating func append<Element: TensorElement>(_ elements: [Element]) throws(FileError) {

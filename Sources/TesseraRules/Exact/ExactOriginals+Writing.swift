@@ -23,35 +23,37 @@ extension ExactOriginals {
     return results
   }
 
-  /// Writes the originals beside a result that has been written.
+  /// The entry in a result's metadata that names the file of its originals.
+  public static func link(from result: String) -> [String: String] {
+    [linkKey: (path(beside: result) as NSString).lastPathComponent]
+  }
+}
+
+/// The file of what a conversion rounds, with all its data; its header waits for the hashes of the results.
+struct OriginalsFile {
+  private let conversion: CheckpointConversion
+  /// What the source says beside its tensors.
+  private let strings: [String: String]
+  private let rounded: [String: [String]]
+  private let file: OpenShard
+
+  /// Copies the originals.
   ///
   /// - Parameters:
-  ///   - rounded: What `rounded(by:isExact:)` found.
-  ///   - source: What was converted.
-  ///   - result: The result's file, or the index of its shards.
+  ///   - rounded: What `ExactOriginals.rounded(by:isExact:)` found.
+  ///   - source: What is converted.
+  ///   - path: Where the file will be.
   ///   - toolVersion: The version of the program.
-  ///   - isReplacingOthers: Whether a file that no conversion wrote is replaced.
-  /// - Returns: The path of the file.
-  /// - Throws: The readers' errors, `FileError`, `CheckpointWriterError`.
-  public static func write(
+  /// - Throws: The readers' errors, `FileError`, `CheckpointWriterError`, `OutputInUseError`.
+  init(
     _ rounded: [String: [String]],
     of source: any CheckpointReader,
-    beside result: String,
-    toolVersion: String,
-    isReplacingOthers: Bool = true
-  ) async throws -> String {
-    let written = try Checkpoint.open(result)
-    let present = Dictionary(written.tensors.map { ($0.name, $0) }) { first, _ in first }
-    var hashes: [String: String] = [:]
-    for name in rounded.values.joined() where hashes[name] == nil {
-      hashes[name] = try present[name].map { try written.sha256(of: $0) }
-    }
-    let results = rounded.mapValues { names in
-      Dictionary(names.compactMap { name in hashes[name].map { (name, $0) } }) { first, _ in first }
-    }
+    at path: String,
+    toolVersion: String
+  ) throws {
     var rules = ConversionRules(recipe: "exact-originals/1")
     for tensor in source.tensors {
-      if results[tensor.name]?.isEmpty == false {
+      if rounded[tensor.name] != nil {
         rules.rules.append(ConversionRule(tensor, to: tensor.name))
       } else {
         rules.dropped.append(DroppedTensor(name: tensor.name, reason: "not rounded"))
@@ -66,16 +68,35 @@ extension ExactOriginals {
       toolVersion: toolVersion
     )
     conversion.isHashingSource = false
-    conversion.isReplacingOthers = isReplacingOthers
-    let text = try CanonicalJSON.line(results).dropLast()
-    conversion.additionalMetadata[key] = String(decoding: text, as: UTF8.self)
-    let path = path(beside: result)
-    _ = try await conversion.write(to: path)
-    return path
+    conversion.additionalMetadata = try Self.results(of: rounded, hashes: [:])
+    let filling = CheckpointFilling(conversion, .safetensors, [])
+    let tensors = conversion.tensors(in: .safetensors)
+    file = OpenShard(try filling.file(of: tensors, at: path) { _ in })
+    self.conversion = conversion
+    strings = filling.kept.strings
+    self.rounded = rounded
   }
 
-  /// The entry in a result's metadata that names the file of its originals.
-  public static func link(from result: String) -> [String: String] {
-    [linkKey: (path(beside: result) as NSString).lastPathComponent]
+  /// Completes the file, once.
+  ///
+  /// - Parameter hashes: The SHA-256 of each result.
+  /// - Returns: The file, for a set that appears together.
+  /// - Throws: `FileError`, `CheckpointWriterError`.
+  func finished(hashes: [String: String]) throws -> AtomicFile {
+    var conversion = conversion
+    conversion.additionalMetadata = try Self.results(of: rounded, hashes: hashes)
+    return try file.finished(metadata: conversion.metadata(strings, sourceHash: ""))
+  }
+
+  /// The entry that names the results; text of the same length stands for hashes that are not known yet.
+  private static func results(
+    of rounded: [String: [String]],
+    hashes: [String: String]
+  ) throws -> [String: String] {
+    let results = rounded.mapValues { names in
+      Dictionary(names.map { ($0, hashes[$0] ?? SourceHash.placeholder) }) { first, _ in first }
+    }
+    let text = try CanonicalJSON.line(results).dropLast()
+    return [ExactOriginals.key: String(decoding: text, as: UTF8.self)]
   }
 }

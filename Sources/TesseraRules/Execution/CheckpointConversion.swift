@@ -24,6 +24,9 @@ public struct CheckpointConversion: Sendable {
   public var isReplacingOthers = true
   /// Files that appear beside the result.
   public var companions: [CompanionFile] = []
+  /// The tensors of the source that are kept as they are beside the result, each with the results made of
+  /// it: see `ExactOriginals.rounded(by:isExact:)`.
+  public var rounded: [String: [String]] = [:]
 
   /// Prepares a conversion.
   ///
@@ -84,66 +87,92 @@ public struct CheckpointConversion: Sendable {
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The paths of the files.
   /// - Throws: The reader's errors, `FileError`, `SameFileError`, `CheckpointWriterError`,
-  ///   `ReplacementError`.
+  ///   `ReplacementError`, `OutputInUseError`, `DatasetPlaceError`.
   @concurrent public func write(
     to path: String,
     format: CheckpointFormat = .safetensors,
     shardByteLimit: Int? = nil,
     quantized: Set<String> = [],
     progress: @Sendable (Int) -> Void = { _ in }
-  ) async throws -> [String] {
+  ) async throws -> ConvertedFiles {
     let sharding = SafetensorsSharding(tensors(in: format), byteLimit: shardByteLimit)
-    let indexPath = sharding.indexPath(under: path)
-    let files = sharding.shards.indices.map { sharding.path(of: $0, under: path) }
-    let beside = companionPaths(besides: path)
-    let all = files + (indexPath.map { [$0] } ?? []) + beside
-    let obsolete = try OlderOutput(of: path, format: format).files(besides: all)
-    for file in all { try AtomicFile.checkTarget(file, inputs: sourceFiles) }
-    if !isReplacingOthers {
-      let own = files + [indexPath].compactMap { $0 } + obsolete
-      try ReplacedOutput.check(own, companions: beside)
+    let files = ConvertedFiles(of: self, sharding, under: path)
+    // Before the work, and again once no other run can make this output.
+    _ = try obsolete(besides: files, path, format)
+    for folder in files.folders { try AtomicFile.removeAbandoned(in: folder) }
+    var conversion = self
+    if files.originals != nil {
+      conversion.additionalMetadata.merge(ExactOriginals.link(from: files.result)) { $1 }
     }
-    let filling = Filling(self, format, quantized)
-    if let indexPath {
-      try await write(sharding, under: path, indexPath, filling, obsolete, progress)
+    let filling = CheckpointFilling(conversion, format, quantized)
+    let claim = OlderOutput(of: path, format: format).claim
+    var index: AtomicFile?
+    if let path = files.index {
+      // It stands for all of them: another run to the same name is refused from the start.
+      index = try AtomicFile(path: path, reading: sourceFiles, claiming: claim)
+    }
+    let originals = try files.originals.map { path in
+      try OriginalsFile(rounded, of: checkpoint, at: path, toolVersion: toolVersion)
+    }
+    var set = AtomicFileSet()
+    let last: AtomicFile
+    if var file = index.take() {
+      try await conversion.add(sharding, under: path, filling, to: &set, progress)
+      try file.write(Array(sharding.index(under: path).utf8))
+      last = file
     } else {
-      try await write(sharding.shards[0], to: path, filling, obsolete, progress)
+      let tensors = sharding.shards[0]
+      last = try await conversion.file(of: tensors, at: path, claiming: claim, filling, progress)
     }
-    Interruption.explain { "'\(indexPath ?? path)' is complete" }
-    return all
+    try addCompanions(besides: path, to: &set)
+    if let originals { try set.add(originals.finished(hashes: filling.hashes)) }
+    let obsolete = try obsolete(besides: files, path, format)
+    try set.commit(with: last, replacing: obsolete)
+    Interruption.explain { "'\(files.result)' is complete" }
+    return files
   }
 
-  /// Writes one file and what stands beside it; the file appears last.
-  private func write(
-    _ tensors: [TensorInfo],
-    to path: String,
-    _ filling: Filling,
-    _ obsolete: [String],
+  /// Makes sure that the files may be written.
+  ///
+  /// - Returns: What is left of older results of this name, which the new one replaces.
+  private func obsolete(
+    besides files: ConvertedFiles,
+    _ path: String,
+    _ format: CheckpointFormat
+  ) throws -> [String] {
+    let obsolete = try OlderOutput(of: path, format: format).files(besides: files.all)
+    for file in files.all + obsolete { try AtomicFile.checkTarget(file, inputs: sourceFiles) }
+    guard !isReplacingOthers else { return obsolete }
+    let own = files.weights + [files.index].compactMap(\.self) + obsolete
+    try ReplacedOutput.check(own, companions: files.companions)
+    if let originals = files.originals { try ReplacedOutput.check(originals) }
+    return obsolete
+  }
+
+  /// One file with everything in it, for a set that appears together.
+  func file(
+    of tensors: [TensorInfo],
+    at path: String,
+    claiming claim: String? = nil,
+    _ filling: CheckpointFilling,
     _ progress: (Int) -> Void
-  ) async throws {
+  ) async throws -> AtomicFile {
     // One core hashes the source while another copies; the header waits for the hash.
     async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
-    var set = AtomicFileSet()
-    let file = try filling.file(of: tensors, at: path, progress)
-    try addCompanions(besides: path, to: &set)
+    let file = try filling.file(of: tensors, at: path, claiming: claim, progress)
     let final = metadata(filling.kept.strings, sourceHash: try await sourceHash)
-    let finished = try file.finished(metadata: final)
-    try set.commit(with: finished, replacing: obsolete)
+    return try file.finished(metadata: final)
   }
 
-  /// Writes several shards and what stands beside them; their index appears last.
-  private func write(
+  /// Writes the shards.
+  private func add(
     _ sharding: SafetensorsSharding,
     under path: String,
-    _ indexPath: String,
-    _ filling: Filling,
-    _ obsolete: [String],
+    _ filling: CheckpointFilling,
+    to set: inout AtomicFileSet,
     _ progress: (Int) -> Void
   ) async throws {
-    // The index stands for all of them: another run to the same name is refused from the start.
-    var index = try AtomicFile(path: indexPath, reading: sourceFiles)
     async let sourceHash = SourceHash.sha256(of: isHashingSource ? sourceFiles : [])
-    var set = AtomicFileSet()
     var open: [OpenShard] = []
     var finished = 0
     for (number, tensors) in sharding.shards.enumerated() {
@@ -158,72 +187,6 @@ public struct CheckpointConversion: Sendable {
       let final = metadata(filling.kept.strings, sourceHash: try await sourceHash)
       try set.add(shard.finished(metadata: final))
     }
-    try addCompanions(besides: path, to: &set)
-    try index.write(Array(sharding.index(under: path).utf8))
-    try set.commit(with: index, replacing: obsolete)
-  }
-
-  /// Makes and fills the files of one run.
-  private final class Filling {
-    private let conversion: CheckpointConversion
-    private let format: CheckpointFormat
-    /// What the source says beside its tensors.
-    let kept: MetadataTransfer
-    private let outputs: [String: ConversionPlan.Output]
-    private let buffers: TransferBuffers
-    private var done = 0
-
-    init(
-      _ conversion: CheckpointConversion,
-      _ format: CheckpointFormat,
-      _ quantized: Set<String>
-    ) {
-      self.conversion = conversion
-      self.format = format
-      let plan = conversion.plan
-      kept = MetadataTransfer(
-        from: conversion.checkpoint,
-        plan,
-        to: format,
-        quantized: quantized
-      )
-      outputs = Dictionary(uniqueKeysWithValues: plan.outputs.map { ($0.tensor.name, $0) })
-      buffers = TransferBuffers(reading: conversion.checkpoint)
-    }
-
-    /// A file with all its data, whose header waits for the hash of the source.
-    func file(
-      of tensors: [TensorInfo],
-      at path: String,
-      _ progress: (Int) -> Void
-    ) throws -> CheckpointFile {
-      let layout = try format.layout(
-        of: tensors,
-        metadata: conversion.metadata(kept.strings, sourceHash: SourceHash.placeholder),
-        gguf: kept.gguf,
-        kerasNames: conversion.plan.kerasNames,
-        attributes: conversion.attributes(of: tensors, in: format)
-      )
-      var file = try CheckpointFile(path: path, layout: layout, reading: conversion.sourceFiles)
-      try conversion.fill(&file, with: outputs, buffers) { count in
-        done += count
-        progress(done)
-      }
-      return file
-    }
-  }
-
-  private func fill(
-    _ shard: inout CheckpointFile,
-    with outputs: [String: ConversionPlan.Output],
-    _ buffers: borrowing TransferBuffers,
-    _ progress: (Int) -> Void
-  ) throws {
-    for index in shard.entries.indices {
-      let tensor = shard.entries[index].tensor
-      guard let output = outputs[tensor.name], tensor.aliasOf == nil else { continue }
-      try fill(index, of: &shard, with: output, buffers, progress)
-    }
   }
 
   private func addCompanions(besides path: String, to set: inout AtomicFileSet) throws {
@@ -235,112 +198,10 @@ public struct CheckpointConversion: Sendable {
       try set.add(file)
     }
   }
-
-  private func companionPaths(besides path: String) -> [String] {
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    return companions.map { folder + $0.name }
-  }
-
-  /// What an HDF5 file takes over of another one's groups and attributes.
-  private func attributes(
-    of tensors: [TensorInfo],
-    in format: CheckpointFormat
-  ) -> HDF5AttributeCopy? {
-    guard format == .hdf5 || format == .kerasWeights, !plan.isChange else { return nil }
-    return (checkpoint as? any AttributeCopying)?.attributeCopy
-  }
-
-  /// The tensors of the result; where the format has aliases, ties are such.
-  private func tensors(in format: CheckpointFormat) -> [TensorInfo] {
-    let isKeeping = areTiesKept && format.holdsAliases
-    let originals = isKeeping ? Dictionary(ties.map { ($0.name, $0.original) }) { $1 } : [:]
-    return plan.outputs.map { output in
-      TensorInfo(
-        name: output.tensor.name,
-        elementType: output.tensor.elementType,
-        shape: output.tensor.shape,
-        aliasOf: originals[output.tensor.name]
-      )
-    }
-  }
-
-  private func fill(
-    _ index: Int,
-    of file: inout CheckpointFile,
-    with output: ConversionPlan.Output,
-    _ buffers: borrowing TransferBuffers,
-    _ progress: (Int) -> Void
-  ) throws {
-    switch output.content {
-    case .constant(let value):
-      let type = output.tensor.elementType
-      let count = output.tensor.shape.elementCount ?? 0
-      try unsafe buffers.fill(value.bytes(as: type), count: count) { bytes, offset in
-        try unsafe file.write(bytes, at: offset, of: index)
-      }
-      progress(output.byteCount)
-    case .expression(let expression):
-      let encoding = file.entries[index].encoding
-      if encoding != .plain, output.streaming != .bytes || expression.cutsBlocks(of: encoding) {
-        return try fillWhole(index, of: &file, with: expression, buffers, progress)
-      }
-      if try copyDirectly(expression, to: index, of: &file, progress) { return }
-      try unsafe buffers.perform(expression) { bytes, offset in
-        try unsafe file.write(bytes, at: offset, of: index)
-        progress(bytes.count)
-      }
-    }
-  }
-}
-
-extension CheckpointConversion {
-  /// Puts a tensor together in memory: tiles do not come in whole blocks.
-  private func fillWhole(
-    _ index: Int,
-    of file: inout CheckpointFile,
-    with expression: TensorExpression,
-    _ buffers: borrowing TransferBuffers,
-    _ progress: (Int) -> Void
-  ) throws {
-    let whole = try buffers.whole(expression, progress)
-    try unsafe whole.withUnsafeBytes { bytes in
-      // Blocks of 32 floats: a piece is a whole number of them.
-      for start in stride(from: 0, to: bytes.count, by: TransferBuffers.pieceSize) {
-        let end = min(start + TransferBuffers.pieceSize, bytes.count)
-        let piece = unsafe UnsafeRawBufferPointer(rebasing: bytes[start..<end])
-        try unsafe file.write(piece, at: start, of: index)
-      }
-    }
-  }
-}
-
-extension TensorExpression {
-  /// Whether a part begins inside of a block of the encoding.
-  func cutsBlocks(of encoding: CheckpointEncoding) -> Bool {
-    TensorTransfer.all(of: self).contains { part in
-      encoding.byteCount(elements: part.outputOffset, of: elementType) == nil
-    }
-  }
-}
-
-/// A file with all its data, whose header waits.
-private final class OpenShard {
-  /// How many are open at a time: far fewer than any system's limit of open files.
-  static let most = 64
-
-  private var file: CheckpointFile?
-
-  init(_ file: consuming CheckpointFile) { self.file = consume file }
-
-  /// Completes the file, once.
-  func finished(metadata: [String: String]) throws -> AtomicFile {
-    guard let file = file.take() else { preconditionFailure("a shard is finished once") }
-    return try file.finished(metadata: metadata)
-  }
 }
 
 /// The hash of a checkpoint's files.
-private enum SourceHash {
+enum SourceHash {
   /// Text as long as a hash.
   static let placeholder = String(repeating: "0", count: 64)
 
