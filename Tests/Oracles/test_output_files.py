@@ -195,7 +195,7 @@ def test_shards_of_a_run_killed_while_it_replaced_them_are_removed(program, tess
     weights(memory / "new.safetensors", 50, 3)
     out = memory / "out"
     code = None
-    for at in range(1, 250, 5):
+    for at in range(1, 1000, 13):
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
         target = out / "model.safetensors"
@@ -259,7 +259,7 @@ def made(tessera, tmp_path_factory):
         Image.fromarray(pixels).save(folder / "images" / f"{number}.png")
     tessera("tokenize", folder / "images", "-o", folder / "finished", "--quiet", *TINY)
     tessera("tokenize", folder / "images", "-o", folder / "planned", "--plan-only", "--quiet", *TINY)
-    tessera("export", folder / "finished", "-o", folder / "exported", "--format", "4m", "--quiet")
+    tessera("export", folder / "finished", "-o", folder / "exported", "--format", "npy", "--quiet")
     return folder
 
 
@@ -330,7 +330,7 @@ def test_a_file_beyond_the_limit_is_named_as_the_user_named_it(program, arrays, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("verb", ["tokenize", "decode", "export"])
+@pytest.mark.parametrize("verb", ["tokenize", "export"])
 def test_the_embedded_tokenizer_needs_no_file(program, made, tmp_path, verb):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
@@ -338,7 +338,6 @@ def test_the_embedded_tokenizer_needs_no_file(program, made, tmp_path, verb):
     out = tmp_path / "out"
     line = {
         "tokenize": ["tokenize", made / "images", "-o", out, *TINY],
-        "decode": ["decode", made / "finished", "-o", out],
         "export": ["export", made / "finished", "-o", out, "--format", "hdf5"],
     }[verb]
     result = subprocess.run([program, *map(str, line), "--quiet"], capture_output=True, text=True, preexec_fn=limit)
