@@ -141,7 +141,43 @@ def test_verify_finds_every_change(tessera, source, exported, layout, tmp_path):
     names_them(tessera, copy, [*extra, "a-link"])
     for name in [*extra, "a-link"]:
         (copy / name).unlink()
+    # Folders in which nothing is any more are too much, too.
+    left = {path for path in copy.rglob("*") if path.is_dir()} - {copy / path.relative_to(folder) for path in folder.rglob("*") if path.is_dir()}
+    names_them(tessera, copy, [f"{path.relative_to(copy)}/: " for path in left if not any(path.iterdir())])
+    for path in sorted(left, reverse=True):
+        path.rmdir()
     tessera("verify", copy, "--quiet")
+
+
+@pytest.mark.parametrize("layout", ["tokenize", "npy", "parquet"])
+def test_verify_says_what_became_of_the_manifest(tessera, source, exported, layout, tmp_path):
+    """Missing is a mismatch, as for every other file; what cannot be understood, or leads elsewhere, is malformed."""
+    folder = source if layout == "tokenize" else exported(layout)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    manifest = copy / "dataset.json"
+    whole = manifest.read_bytes()
+    manifest.unlink()
+    names_them(tessera, copy, ["dataset.json"])
+    manifest.symlink_to(tmp_path / "nowhere")
+    names_them(tessera, copy, ["dataset.json"])
+    for place, code in ((tmp_path / "elsewhere.json", 3), (copy / "inside.json", 4), (copy / "shards" / "deep.json", 4)):
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(whole)
+        manifest.unlink()
+        manifest.symlink_to(place)
+        names_them(tessera, copy, ["dataset.json", *([] if code == 3 else [place.name])], (code,))
+        place.unlink()
+    manifest.unlink()
+    for damage in (b"", whole[: len(whole) // 2], b"[]", b"{}", whole.replace(b'"samples"', b'"simples"'), b"\0" * 100):
+        manifest.write_bytes(damage)
+        names_them(tessera, copy, ["dataset.json"], (3,))
+    for name in ("rejected.jsonl", "dataset.json"):
+        (copy / name).unlink()
+    for path in copy.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert "no finished dataset" in tessera("verify", copy, code=3).stderr
+    tessera("verify", tmp_path / "nowhere", code=6)
 
 
 def test_verify_needs_the_list_of_loose_files(tessera, exported, tmp_path):

@@ -23,8 +23,10 @@ struct VerifyCommand: AsyncParsableCommand {
       of themselves: GGUF's keys, texts of safetensors, .npz and .pt, attributes of HDF5.
 
       With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json and \
-      files.jsonl say, no other file lies there, and the totals agree. With --originals, samples spread over the dataset are encoded again and must \
-      have the same codes. Exit code 4 where anything differs.
+      files.jsonl say, no other file and no empty folder lies there, and the totals agree. With --originals, samples spread \
+      over the dataset are encoded again and must have the same codes. Exit code 4 where anything differs, is \
+      missing (dataset.json, too) or too much; 3 where the folder is no dataset's, or dataset.json cannot be \
+      understood, since nothing can be compared then.
       """
   )
 

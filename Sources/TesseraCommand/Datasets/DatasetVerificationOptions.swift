@@ -32,14 +32,7 @@ struct DatasetVerificationOptions: ParsableArguments {
   ///
   /// - Throws: `ExitCode` of a mismatch where anything differs.
   func verify(_ folder: String, _ output: OutputOptions) async throws {
-    let manifest = "\(folder)/\(DatasetManifest.fileName)"
-    guard FileManager.default.fileExists(atPath: manifest) else {
-      throw CheckpointError(
-        path: folder,
-        cause:
-          "no finished dataset (\(DatasetManifest.fileName) is missing); two checkpoints are two arguments"
-      )
-    }
+    try refuseUnfinished(folder)
     let dataset = try TokenDataset(path: folder)
     let verification = DatasetVerification(of: dataset)
     var report = DatasetVerificationReport(dataset.manifest)
@@ -51,6 +44,34 @@ struct DatasetVerificationOptions: ParsableArguments {
     if !report.verified { throw ExitCode(FailureKind.mismatch.rawValue) }
   }
 
+  /// A dataset without its manifest lacks a file, as one without a shard does; other folders are no datasets.
+  private func refuseUnfinished(_ folder: String) throws {
+    let manifest = "\(folder)/\(DatasetManifest.fileName)"
+    if FileManager.default.fileExists(atPath: manifest) { return }
+    guard FileManager.default.fileExists(atPath: folder) else {
+      throw FileError(operation: "find", path: folder, code: ENOENT)
+    }
+    let left = Self.tracesOfDatasets.first {
+      FileManager.default.fileExists(atPath: "\(folder)/\($0)")
+    }
+    guard let left else {
+      throw CheckpointError(
+        path: folder,
+        cause:
+          "no finished dataset (\(DatasetManifest.fileName) is missing); two checkpoints are two arguments"
+      )
+    }
+    throw LostManifestError(folder: folder, left: left)
+  }
+
+  /// What one of the files that a list names counts for progress, at most: the list may claim anything.
+  private static let largestSmallFile = 1 << 28
+
+  /// What only the folder of a dataset, finished or not, holds.
+  private static let tracesOfDatasets = [
+    FolderOwner.workName, DatasetManifest.rejectedFileName, "files.jsonl", "shards",
+  ]
+
   /// Reads every file that the dataset names, and looks for others.
   private func check(
     _ verification: DatasetVerification,
@@ -60,7 +81,7 @@ struct DatasetVerificationOptions: ParsableArguments {
   ) throws {
     let files = verification.files
     var bytes = files.reduce(0) { $0 + $1.bytes }
-    _ = try verification.forEachListed { bytes += min($0.bytes, 1 << 40) }
+    _ = try verification.forEachListed { bytes += min($0.bytes, Self.largestSmallFile) }
     let progress = ByteProgress("verify", bytes: bytes, isQuiet: output.quiet)
     var done = 0
     for file in files {
@@ -70,7 +91,7 @@ struct DatasetVerificationOptions: ParsableArguments {
     }
     let fault = try verification.forEachListed { file in
       report.add(listed: file, try verification.problem(of: file))
-      done += file.bytes
+      done += min(file.bytes, Self.largestSmallFile)
       progress.show(done)
     }
     if let fault { report.problems.append(fault) }
@@ -122,6 +143,19 @@ struct DatasetVerificationOptions: ParsableArguments {
   }
 }
 
+/// A dataset whose manifest is missing.
+private struct LostManifestError: ClassifiedError {
+  let folder: String
+  /// What shows that there was, or is to be, a dataset.
+  let left: String
+
+  var kind: FailureKind { .mismatch }
+  var description: String {
+    "\(folder)/\(DatasetManifest.fileName): missing, beside '\(left)': no finished dataset; copy it again as a "
+      + "whole, or make it again"
+  }
+}
+
 /// What `verify DATASET` reports: `schemas/verify-dataset.schema.json` states the JSON.
 struct DatasetVerificationReport: Encodable {
   struct File: Encodable {
@@ -138,7 +172,7 @@ struct DatasetVerificationReport: Encodable {
   private(set) var files: [File] = []
   /// The small files that a list of the dataset's names; those among `files` that differ.
   private(set) var listed = 0
-  /// Files that nothing names, the first of them.
+  /// Files, and folders that are empty, that nothing names, the first of them.
   private(set) var unlisted: [String] = []
   private var unlistedCount = 0
   private var ownFiles = 0
@@ -188,7 +222,9 @@ struct DatasetVerificationReport: Encodable {
   var lines: [String] {
     let damaged = files.compactMap { file in file.problem.map { "\(file.name): \($0)" } }
     let again = encoded.map { ", \($0) samples encoded again" } ?? ""
-    let extra = unlisted.map { "\($0): the dataset names no such file; remove it" }
+    let extra = unlisted.map { name in
+      "\(name): the dataset names no such \(name.hasSuffix("/") ? "folder" : "file"); remove it"
+    }
     let more = unlistedCount - unlisted.count
     let rest = more > 0 ? ["… and \(more) more files that the dataset does not name"] : []
     let sum = "\(ownFiles + listed) files, \(samples) samples, \(tokens) tokens\(again)"

@@ -95,6 +95,15 @@ package enum SafePath {
     try path(of: name, in: (file as NSString).deletingLastPathComponent, refusal: refusal)
   }
 
+  /// Whether a path is a link to another one in the same folder, or below it.
+  package static func isLinkInside(_ path: String) -> Bool {
+    let url = path as NSString
+    guard let root = resolved(url.deletingLastPathComponent), let real = resolved(path) else {
+      return false
+    }
+    return real != "\(root)/\(url.lastPathComponent)" && real.hasPrefix("\(root)/")
+  }
+
   private static func resolved(_ path: String) -> String? {
     guard let real = unsafe realpath(path, nil) else { return nil }
     defer { unsafe free(real) }

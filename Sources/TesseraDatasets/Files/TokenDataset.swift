@@ -13,7 +13,7 @@ public struct TokenDataset: Sendable {
   /// - Throws: `FileError` where there is none, ``DatasetError`` where its manifest is damaged.
   public init(path: String) throws {
     self.path = path
-    let file = "\(path)/\(DatasetManifest.fileName)"
+    let file = try Self.file(DatasetManifest.fileName, in: path)
     do {
       manifest = try ManifestFile.read(DatasetManifest.self, at: file)
     } catch let error as FileError where [ENOENT, ENOTDIR].contains(error.code) {

@@ -1,25 +1,27 @@
 import Foundation
 import TesseraCore
 
-/// The files that lie in a dataset's folder, whoever put them there.
+/// What lies in a dataset's folder, whoever put it there.
 struct DatasetTree {
   let folder: String
 
   /// What a file system puts into its root.
   private static let system = "lost+found"
 
-  /// Hands over the path of everything below the folder that is no folder itself.
+  /// Hands over the path of everything below the folder that is no folder itself, and of each folder in
+  /// which nothing is, with a slash at its end.
   ///
   /// - Throws: `FileError`, and what `body` throws.
-  func forEachFile(_ body: (String) throws -> Void) throws { try forEachFile(below: "", body) }
+  func forEachEntry(_ body: (String) throws -> Void) throws { try forEachEntry(below: "", body) }
 
-  private func forEachFile(below prefix: String, _ body: (String) throws -> Void) throws {
+  private func forEachEntry(below prefix: String, _ body: (String) throws -> Void) throws {
     let path = prefix.isEmpty ? folder : "\(folder)/\(prefix.dropLast())"
     guard let stream = unsafe opendir(path) else {
       throw FileError(operation: "list the folder", path: path, code: errno)
     }
     defer { unsafe closedir(stream) }
     var folders: [String] = []
+    var isEmpty = true
     while true {
       errno = 0
       guard let entry = unsafe readdir(stream) else {
@@ -34,6 +36,7 @@ struct DatasetTree {
         }
       }
       if name == "." || name == ".." || prefix + name == Self.system { continue }
+      isEmpty = false
       var status = stat()
       guard unsafe lstat("\(path)/\(name)", &status) == 0 else {
         throw FileError(operation: "look at", path: "\(path)/\(name)", code: errno)
@@ -44,6 +47,7 @@ struct DatasetTree {
         try body(prefix + name)
       }
     }
-    for name in folders { try forEachFile(below: "\(prefix)\(name)/", body) }
+    if isEmpty, !prefix.isEmpty { try body(prefix) }
+    for name in folders { try forEachEntry(below: "\(prefix)\(name)/", body) }
   }
 }

@@ -25,7 +25,8 @@ public struct DatasetVerification: Sendable {
     return try Self.problem { try DatasetFileList(folder: dataset.path).forEach(body) }
   }
 
-  /// Every file in the folder that nothing names.
+  /// Every file in the folder that nothing names, and every empty folder, its name with a slash at its end,
+  /// in which none is to be.
   ///
   /// Memory is bounded: digests of the names that are known are compared with what lies there, a part of
   /// them at a time.
@@ -40,9 +41,19 @@ public struct DatasetVerification: Sendable {
       func isOfPass(_ name: String) -> Bool {
         name.utf8.reduce(UInt(5381)) { $0 &* 33 &+ UInt($1) } % UInt(passes) == UInt(pass)
       }
-      var known = Set(own.filter(isOfPass))
-      _ = try forEachListed { if isOfPass($0.name) { known.insert($0.name) } }
-      try DatasetTree(folder: dataset.path).forEachFile { name in
+      var known: Set<String> = []
+      func insert(_ name: String) {
+        if isOfPass(name) { known.insert(name) }
+        // Without its files, their folder is empty: they are missing, it is not too much.
+        var folder = name[...]
+        while let slash = folder.lastIndex(of: "/") {
+          if isOfPass(String(folder[...slash])) { known.insert(String(folder[...slash])) }
+          folder = folder[..<slash]
+        }
+      }
+      own.forEach(insert)
+      _ = try forEachListed { insert($0.name) }
+      try DatasetTree(folder: dataset.path).forEachEntry { name in
         if isOfPass(name), !known.contains(name) { try body(name) }
       }
     }
@@ -106,6 +117,9 @@ public struct DatasetVerification: Sendable {
       compare("lines of \(DatasetManifest.rejectedFileName)", rejected, manifest.rejected)
     }
     let file = "\(dataset.path)/\(DatasetManifest.fileName)"
+    if SafePath.isLinkInside(file) {
+      found.append("\(DatasetManifest.fileName): a link to another file of the folder")
+    }
     let bytes = try FileDigest.bytes(of: file, maximumBytes: ReadLimit.manifest)
     if !DatasetManifest.isIntact(bytes) {
       found.append(
