@@ -7,6 +7,8 @@ struct ArrowRows: DatasetRows {
 
   private static let longestHead = 1 << 26
   private static let largestBody = 1 << 34
+  /// Kinds of messages; those of dictionaries are none of ours.
+  private static let (schema, batch): (UInt8, UInt8) = (1, 3)
 
   init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
@@ -30,7 +32,11 @@ struct ArrowRows: DatasetRows {
           length <= file.length - start - size, let header = message?.table(2)
         else { throw DatasetError(place: "\(path): byte \(start)", reason: "a damaged message") }
         let region = file.part(start + size..<start + size + length, name: path)
-        if message?.byte(1) == 3 { try forEach(of: header, in: region, body) }
+        switch message?.byte(1) {
+        case Self.schema: break
+        case Self.batch: try forEach(of: header, in: region, body)
+        default: throw DatasetError(place: "\(path): byte \(start)", reason: "no rows or schema")
+        }
         position = start + size + length
       }
     }
@@ -43,6 +49,9 @@ struct ArrowRows: DatasetRows {
   ) throws {
     let damage = DatasetError(place: body.name, reason: "a damaged batch of rows")
     guard let rows = batch.long(0), let places = batch.pairs(2), rows >= 0 else { throw damage }
+    guard batch.table(3) == nil else {
+      throw DatasetError(place: body.name, reason: "a compressed batch of rows")
+    }
     var next = 0
     // Buffers that share bytes would make many columns of a few.
     guard places.allSatisfy({ $0.1 >= 0 }),

@@ -63,16 +63,20 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     shards = try container.decode([DatasetShard].self, forKey: .shards)
     layout = try container.decodeIfPresent(DatasetLayout.self, forKey: .layout)
     files = try container.decodeIfPresent([DatasetFile].self, forKey: .files) ?? []
-    for total in [\DatasetShard.samples, \.tokens, \.bytes] {
-      // No sum of them, wherever it is made, leaves its type.
-      guard shards.reduce(0.0, { $0 + Double($1[keyPath: total]) }) <= 0x1p56 else {
-        throw DecodingError.dataCorruptedError(
-          forKey: .shards,
-          in: container,
-          debugDescription: "their sum is beyond 2^56"
-        )
-      }
+    // No sum of them, wherever it is made, leaves its type.
+    func check(_ key: CodingKeys, _ counts: [Int]) throws {
+      guard counts.reduce(0.0, { $0 + Double($1) }) > 0x1p56 else { return }
+      throw DecodingError.dataCorruptedError(
+        forKey: key,
+        in: container,
+        debugDescription: "their sum is beyond 2^56"
+      )
     }
+    for total in [\DatasetShard.samples, \.tokens, \.bytes] {
+      try check(.shards, shards.map { $0[keyPath: total] })
+    }
+    try check(.layout, layout?.files.map(\.bytes) ?? [])
+    try check(.files, files.map(\.bytes))
     // A manifest may come from anywhere: it is checked once, here.
     if let fault = settings.fault ?? layout?.fault.map({ "layout.\($0)" }) {
       throw DecodingError.dataCorrupted(

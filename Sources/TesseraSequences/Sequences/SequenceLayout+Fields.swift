@@ -28,6 +28,9 @@ extension SequenceLayout.Size {
         decoder
       )
     }
+    guard (text ?? token ?? "").utf8.count <= SequenceLayout.longestName else {
+      throw SequenceLayout.fault("size is too long", decoder)
+    }
     guard (-1 << 31...1 << 31).contains(base ?? 0), (1...1 << 31).contains(divisor ?? 1),
       (0...18).contains(digits ?? 0)
     else {

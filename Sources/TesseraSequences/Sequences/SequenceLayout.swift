@@ -14,7 +14,11 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
       if let id = try? container.decode(Int.self) {
         self = .id(id)
       } else {
-        self = .name(try container.decode(String.self))
+        let name = try container.decode(String.self)
+        guard name.utf8.count <= SequenceLayout.longestName else {
+          throw SequenceLayout.fault("the name of a token has \(name.utf8.count) bytes", decoder)
+        }
+        self = .name(name)
       }
     }
 
@@ -94,9 +98,14 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
         let inner = try fields.superDecoder(forKey: .names)
         try SequenceLayout.check(inner, known: ["prefix", "suffix", "letters"])
         let names = try inner.container(keyedBy: Key.self)
+        let prefix = try names.decode(String.self, forKey: .prefix)
+        let suffix = try names.decode(String.self, forKey: .suffix)
+        guard prefix.utf8.count + suffix.utf8.count <= SequenceLayout.longestName else {
+          throw SequenceLayout.fault("prefix and suffix are too long", inner)
+        }
         self = .names(
-          prefix: try names.decode(String.self, forKey: .prefix),
-          suffix: try names.decode(String.self, forKey: .suffix),
+          prefix: prefix,
+          suffix: suffix,
           letters: try names.decodeIfPresent(Bool.self, forKey: .letters) ?? false
         )
       } else {
@@ -190,6 +199,11 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     case vocabularySize = "vocabulary_size"
   }
 
+  /// The most tokens of one part, which stand in every document: what a file costs grows with them.
+  static let mostTokens = 4096
+  /// The most bytes of the name of a token, or of what names and sizes are made of.
+  static let longestName = 4096
+
   /// Creates a layout of codes alone.
   public init(name: String, codes: Codes) {
     self.name = name
@@ -201,7 +215,11 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     try Self.check(decoder, known: CodingKeys.allCases.map(\.rawValue))
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     func tokens(_ key: CodingKeys) throws -> [Token] {
-      try fields.decodeIfPresent([Token].self, forKey: key) ?? []
+      let tokens = try fields.decodeIfPresent([Token].self, forKey: key) ?? []
+      guard tokens.count <= Self.mostTokens else {
+        throw Self.fault("\(key.stringValue) has \(tokens.count) tokens", decoder)
+      }
+      return tokens
     }
     name = try fields.decode(String.self, forKey: .name)
     codes = try fields.decode(Codes.self, forKey: .codes)
