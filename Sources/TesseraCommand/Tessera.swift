@@ -53,8 +53,9 @@ struct Tessera: AsyncParsableCommand {
   private static func end(for error: any Error) -> Never {
     // A signal that takes files away is the cause of what failed then.
     Interruption.yieldToSignal()
+    Interruption.removeScaffolds()
     if let error = error as? any ClassifiedError {
-      StandardError.write("Error: \(error.description.oneLine)\n")
+      StandardError.write("Error: \(error.description.shortened.oneLine)\n")
       exit(withError: ExitCode(error.kind.rawValue))
     }
     let text = fullMessage(for: error)
@@ -95,6 +96,13 @@ extension Tessera {
 }
 
 extension String {
+  /// The text without its middle where it is longer than anybody reads: a file's names may have any length.
+  fileprivate var shortened: String {
+    let (head, tail) = (6000, 2000)
+    guard utf8.count > 2 * (head + tail), unicodeScalars.count > head + tail else { return self }
+    return "\(String(unicodeScalars.prefix(head)))…\(String(unicodeScalars.suffix(tail)))"
+  }
+
   /// The text with control characters escaped: names from a file stay on one line and steer no
   /// terminal.
   var oneLine: String {

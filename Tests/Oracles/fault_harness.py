@@ -129,6 +129,9 @@ class Harness:
                 yield f"exit {result.returncode} where it was killed"
         elif result.returncode != 6 or result.stderr.count("\n") != 1 or not result.stderr.startswith("Error: "):
             yield f"exit {result.returncode}: {result.stderr[-300:]!r}"
+        # What is not removed since that failed is no fault of its own.
+        elif fault.calls != "unlink" and (left := [path.name for path in self.folder.iterdir() if is_empty(path)]):
+            yield f"exit {result.returncode} and an empty folder: {left}"
         if self.refuses_complete and found == expected:
             return
         again = self.run(more=self.again)
@@ -136,6 +139,12 @@ class Harness:
             yield f"the run after it: exit {again.returncode}: {again.stderr[-300:]!r}"
         elif tree(self.folder) != expected:
             yield f"the run after it: {difference(tree(self.folder), expected)}"
+        elif left := [str(path) for path in self.folder.rglob("*") if is_empty(path)]:
+            yield f"the run after it leaves empty folders: {left}"
+
+
+def is_empty(path):
+    return path.is_dir() and not any(path.iterdir())
 
 
 def difference(found, expected):

@@ -105,6 +105,40 @@ def test_export(harness, dataset, layout):
     passes(harness(f"export-{layout}", lambda folder: ["export", dataset, "-o", folder / "out", "--format", layout]))
 
 
+@pytest.mark.parametrize("verb", ["export", "tokenize"])
+def test_what_replaced_published_files_stays(harness, images, dataset, tokenizer, verb):
+    """A run was killed while it published; what then has the names of its files may be the user's."""
+    def arguments(folder):
+        source = [dataset] if verb == "export" else [images, "--tokenizer", tokenizer, "--shard-samples", "2", *TINY]
+        return [verb, *source, "-o", folder / "out", "--format", "npy"]
+
+    runs = harness(f"replaced-{verb}", arguments)
+    expected, log = runs.undisturbed()
+    count = sum(line.startswith("rename ") for line in log)
+    replaced = 0
+    for at in range(count - 8, count + 1):
+        runs.clean()
+        runs.run(fault_harness.Fault("rename", at, "kill"))
+        out = runs.folder / "out"
+        record = out / ".tessera" / "published"
+        moved = [path for path in out.iterdir() if path.name != ".tessera"] if record.exists() else []
+        if not moved or (out / "dataset.json").exists():
+            continue
+        replaced += 1
+        for path in moved:
+            # The number of the file may be given again.
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            path.mkdir()
+            (path / "mine").write_text("mine")
+        result = runs.run()
+        assert result.returncode == 4 and str(out) in result.stderr and result.stderr.count("\n") == 1, result.stderr
+        assert all((path / "mine").read_text() == "mine" for path in moved)
+        for path in moved:
+            shutil.rmtree(path)
+        assert runs.run().returncode == 0 and tree(runs.folder) == expected
+    assert replaced > 1
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_tokenize(harness, images, tokenizer, layout):
     def arguments(folder):

@@ -472,9 +472,144 @@ def test_unfinished_pictures_are_no_place_for_a_plan(tessera, images, dataset, t
     out = tmp_path / "out"
     (out / ".tessera").mkdir(parents=True)
     (out / ".tessera" / "decode").write_text("what another run was to make")
+    (out / "a.png").write_text("a picture")
     tessera("tokenize", images, "-o", out, *TINY, code=4)
     tessera("prepare", images, "-o", out, *TINY, code=4)
-    assert list(tree(out)) == [".tessera/decode"]
+    tessera("decode", dataset, "-o", out, code=4)
+    assert sorted(tree(out)) == [".tessera/decode", "a.png"]
+
+
+def empty_folders(folder):
+    return [path for path in pathlib.Path(folder).rglob("*") if path.is_dir() and not any(path.iterdir())]
+
+
+def test_two_plans_at_once_leave_nothing_of_the_other(program, tessera, images, tmp_path):
+    """The loser planned tars where the winner writes another layout."""
+    plans = [["--format", "npy"], ["--format", "webdataset"], ["--format", "webdataset", "--positions", "none"]]
+    wanted = []
+    for number, plan in enumerate(plans):
+        tessera("tokenize", images, "-o", tmp_path / f"wanted{number}", *plan, *TINY, "--quiet")
+        wanted.append(tree(tmp_path / f"wanted{number}"))
+    for number in range(8):
+        out = tmp_path / f"out{number}"
+        results = together(program, *[["tokenize", images, "-o", out, *plan, *TINY, "--quiet"] for plan in plans])
+        assert sum(run.returncode == 0 for run, _ in results) == 1, results
+        assert all(run.returncode in (0, 4) and error.count("\n") <= 1 for run, error in results), results
+        assert tree(out) in wanted and empty_folders(out) == []
+    # What a run left that was killed while it planned.
+    (tmp_path / "killed" / "shards").mkdir(parents=True)
+    tessera("tokenize", images, "-o", tmp_path / "killed", *plans[0], *TINY, "--quiet")
+    assert tree(tmp_path / "killed") == wanted[0] and empty_folders(tmp_path / "killed") == []
+
+
+# MARK: Folders that a run made
+
+
+@pytest.fixture(scope="module")
+def damaged(tessera, dataset, tmp_path_factory):
+    """A dataset whose first sample cannot be read."""
+    folder = tmp_path_factory.mktemp("damaged") / "dataset"
+    shutil.copytree(dataset, folder)
+    for path in folder.glob("shards/*.tar"):
+        data = bytearray(path.read_bytes())
+        data[512:520] = b"no numpy"
+        path.write_bytes(data)
+    return folder
+
+
+def failing_runs(images, dataset, damaged, empty, out):
+    return {
+        "prepare nothing": ["prepare", empty, "-o", out], "tokenize nothing": ["tokenize", empty, "-o", out],
+        "decode damage": ["decode", damaged, "-o", out], "decode without a tokenizer": ["decode", dataset, "-o", out, "--tokenizer", empty],
+        "export damage": ["export", damaged, "-o", out, "--format", "npy"], "export too much": ["export", dataset, "-o", out, "--format", "4m"],
+        "export no column": ["export", dataset, "-o", out, "--format", "jsonl", "--columns", "no"],
+        "tokenize with no captions": ["tokenize", images, "-o", out, "--captions", empty / "no.jsonl"],
+        "convert nothing": ["convert", empty / "no.safetensors", "-o", f"{out}/"],
+        "convert damage": ["convert", damaged / "wids.json", "-o", f"{out}/", "--to", "safetensors"],
+    }
+
+
+RUNS = list(failing_runs(*[pathlib.Path()] * 5))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_fails_takes_its_empty_folder_away(tessera, images, dataset, damaged, tmp_path, name):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for place in ("out", "a/b/c", "mine", "mine/deeper"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        out = tmp_path / place
+        result = tessera(*failing_runs(images, dataset, damaged, empty, out)[name], code=None)
+        assert result.returncode in (3, 4, 5, 6) and result.stderr.count("\n") == 1, result.stderr
+        # The user's own folder stays, and nothing is in it.
+        assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine"], place
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("own", [False, True])
+def test_decode_stopped_before_its_first_picture(program, tessera, tmp_path, number, own):
+    """Nothing is kept, so nothing is left, and the folder takes any other run."""
+    noise(tmp_path / "in" / "deep" / "a.png", size=704)
+    noise(tmp_path / "other" / "b.png", size=32)
+    for name in ("in", "other"):
+        tessera("tokenize", tmp_path / name, "-o", tmp_path / f"{name}-tokens", "--resize", "none", "--crop", "none", "--quiet")
+    work, out = tmp_path / "work", tmp_path / "work" / "out"
+    (out if own else work).mkdir(parents=True)
+    arguments = ["decode", tmp_path / "in-tokens", "-o", out, "--sheet", "0"]
+    code, _ = interrupted(program, arguments, number, lambda: (out / ".tessera" / "decode").exists())
+    assert code == -number and not list(out.rglob("*.png"))
+    if number != signal.SIGKILL:
+        assert list(work.rglob("*")) == ([out] if own else [])
+    tessera("decode", tmp_path / "other-tokens", "-o", out, "--sheet", "0", "--quiet")
+    assert list(tree(out)) == ["b.png"] and [path.name for path in out.rglob("*")] == ["b.png"]
+
+
+# MARK: Folders from elsewhere
+
+
+def planted(names):
+    """What a hostile, or older, record of published names may say."""
+    entries = [{"name": name, "identity": {"inode": number, "changed": 0}} for number, name in enumerate(names)]
+    return [
+        "\n".join(names), json.dumps({"plan": "0" * 64, "entries": entries}), json.dumps({"entries": names}), json.dumps(names), "",
+        "[" * 100_000,
+    ]
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_no_record_deletes_what_is_the_users(tessera, images, dataset, tmp_path, verb):
+    names = ["photos", "data", "shards", "samples.jsonl", "../victim", "/tmp", "..", ".", "", "photos/../../victim", ".tessera", "dataset.json"]
+    (tmp_path / "victim").mkdir()
+    for record in planted(names):
+        out = tmp_path / "out"
+        for name in ("photos/a.jpg", "data/b.txt", "shards/c.tar", "samples.jsonl"):
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_text("mine")
+        (out / ".tessera").mkdir()
+        (out / ".tessera" / "published").write_text(record)
+        before = tree(out)
+        error = tessera(*COMMANDS[verb](images, dataset, out, "npy"), code=4).stderr
+        assert str(out) in error and error.count("\n") == 1
+        assert tree(out) == before and (tmp_path / "victim").is_dir()
+        shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("name", ["mine", "notes.txt", "journal-2", ".partial-mine", "export as a link", "plan as a link", "journal as a link"])
+def test_what_no_run_put_into_the_hidden_folder_stays(tessera, images, dataset, tmp_path, verb, name):
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    (out / ".tessera").mkdir(parents=True)
+    victim.mkdir()
+    (victim / "precious").write_text("mine")
+    if name.endswith(" as a link"):
+        (out / ".tessera" / name.split()[0]).symlink_to(victim)
+    else:
+        (out / ".tessera" / name).mkdir()
+        (out / ".tessera" / name / "precious").write_text("mine")
+    before = tree(out)
+    error = tessera(*COMMANDS[verb](images, dataset, out, "npy"), code=None).stderr
+    assert ".tessera" in error and error.count("\n") == 1
+    assert tree(out) == before and tree(victim) == {"precious": b"mine"}
 
 
 @pytest.mark.parametrize("verb", COMMANDS)

@@ -129,8 +129,8 @@ import Testing
     let draft = "\(folder.path)/.tessera/draft-1"
     try FileManager.default.createDirectory(atPath: draft, withIntermediateDirectories: true)
     _ = try folder.prepare(numbers.plan, inputs: numbers.inputs)
-    try Data("x".utf8).write(to: URL(filePath: "\(folder.path)/shards/.partial-1"))
-    try Data("x".utf8).write(to: URL(filePath: "\(folder.path)/.partial-2"))
+    try Data("x".utf8).write(to: URL(filePath: "\(folder.path)/shards/.partial-0123456789abcdef-1"))
+    try Data("x".utf8).write(to: URL(filePath: "\(folder.path)/.partial-fedcba9876543210"))
     try await numbers.run([0], in: folder)
     _ = try folder.finish()
     #expect(try numbers.contents(folder.path) == (try await numbers.finished("straight")))

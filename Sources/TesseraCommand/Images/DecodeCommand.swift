@@ -130,9 +130,7 @@ private struct DecodedPictures {
   /// Writes one picture as PNG; keys hold slashes where the images lay in folders.
   mutating func write(_ image: RGBImage, named name: String) throws {
     if name == Self.sheetName { isSheetNameTaken = true }
-    var output = try folder.create("\(name).png")
-    try output.write(PNGFile.encode(image))
-    try output.commit()
+    try folder.write(PNGFile.encode(image), to: "\(name).png")
   }
 
   /// Writes the sheet, where there is one, and ends the run.

@@ -79,9 +79,7 @@ struct PrepareCommand: AsyncParsableCommand {
       progress.show(done)
     }
     let lines = try rejections.flatMap { try CanonicalJSON.line($0) }
-    var list = try folder.create(DatasetManifest.rejectedFileName)
-    try list.write(lines)
-    try list.commit()
+    try folder.write(lines, to: DatasetManifest.rejectedFileName)
     try folder.finish()
     try finish(inputs: done, rejections: rejections)
   }
@@ -98,9 +96,7 @@ struct PrepareCommand: AsyncParsableCommand {
       case .path(let path): [path]
       case .member, .refused: []
       }
-    var result = try folder.create("\(input.key).\(`as`.rawValue)", reading: own)
-    try result.write(file)
-    try result.commit()
+    try folder.write(file, to: "\(input.key).\(`as`.rawValue)", reading: own)
   }
 
   private func finish(inputs: Int, rejections: [Rejection]) throws {

@@ -11,8 +11,8 @@ public struct AtomicFile: ~Copyable {
   /// The final path, as the user gave it; errors name this one.
   public let path: String
   private var partial: PartialFile
-  /// The beginning of the names of files that are not complete.
-  package static let partialPrefix = PartialFile.prefix
+  /// Whether a file of this name is one that is not complete.
+  package static func isPartial(_ name: String) -> Bool { PartialFile.isOwn(name) }
   /// Where the bytes are until the rename.
   package var partialPath: String { partial.path }
   private var descriptor: Int32 { partial.descriptor }

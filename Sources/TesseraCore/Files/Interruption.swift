@@ -72,8 +72,24 @@ public enum Interruption {
         } catch { continue }
       }
     }
-    for path in scaffolds.sorted(by: { $0.utf8.count > $1.utf8.count }) { _ = unsafe rmdir(path) }
+    remove(scaffolds)
     return note?() ?? "unfinished files were removed; run it again"
+  }
+
+  /// For a program that ends by an error: removes the folders that it made and in which nothing is.
+  public static func removeScaffolds() {
+    protect {
+      let scaffolds = state.withLock { state in
+        defer { state.scaffolds = [] }
+        return state.scaffolds
+      }
+      remove(scaffolds)
+    }
+  }
+
+  /// Removes folders where nothing is in them, those in others first.
+  private static func remove(_ scaffolds: Set<String>) {
+    for path in scaffolds.sorted(by: { $0.utf8.count > $1.utf8.count }) { _ = unsafe rmdir(path) }
   }
 
   /// Waits for the end where a signal has begun it; nothing else is said then.

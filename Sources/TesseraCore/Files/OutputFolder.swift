@@ -5,35 +5,63 @@ import Foundation
 public enum OutputFolder {
   /// Makes a folder and those above it; one that is there stays as it is.
   ///
+  /// New folders in which nothing is when the program ends by an error or a signal go again, see
+  /// ``Interruption``.
+  ///
   /// - Parameters:
   ///   - path: The folder.
   ///   - isDurable: Whether a new folder's name is on the disk at the return; without it, the caller
-  ///     sees to that.
+  ///     sees to that, and to its removal.
+  /// - Returns: The folders that were not there, those above before those in them; after an error none of
+  ///   them is left.
   /// - Throws: `FileError`.
-  public static func make(_ path: String, isDurable: Bool = true) throws(FileError) {
+  @discardableResult
+  public static func make(
+    _ path: String,
+    isDurable: Bool = true
+  ) throws(FileError) -> [String] {
     if path.count > 1, path.hasSuffix("/") {
       return try make(String(path.dropLast()), isDurable: isDurable)
     }
-    func attempt() throws(FileError) -> Int32 {
+    var made: [String] = []
+    do throws(FileError) {
+      var code = make(one: path, isDurable)
+      if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+        made = try make(String(path[..<slash]), isDurable: isDurable)
+        code = make(one: path, isDurable)
+      }
+      if code == 0 {
+        made.append(path)
+        if isDurable { try synchronize(AtomicFile.folder(of: path)) }
+      } else if code != EEXIST || !isFolder(path) {
+        throw FileError(
+          operation: "create the folder",
+          path: path,
+          code: code == EEXIST ? ENOTDIR : code
+        )
+      }
+    } catch {
+      for folder in made.reversed() {
+        _ = unsafe rmdir(folder)
+        Interruption.keep(folder)
+      }
+      throw error
+    }
+    return made
+  }
+
+  private static func isFolder(_ path: String) -> Bool {
+    var status = stat()
+    return unsafe stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Makes one folder, and makes it known; the `errno`, 0 where it is made.
+  private static func make(one path: String, _ isKnown: Bool) -> Int32 {
+    Interruption.protect {
       guard unsafe mkdir(path, 0o777) == 0 else { return errno }
-      if isDurable { try synchronize(AtomicFile.folder(of: path)) }
+      if isKnown { Interruption.add(scaffold: path) }
       return 0
     }
-    var code = try attempt()
-    if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
-      try make(String(path[..<slash]), isDurable: isDurable)
-      code = try attempt()
-    }
-    if code == 0 { return }
-    var status = stat()
-    if code == EEXIST, unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
-      return
-    }
-    throw FileError(
-      operation: "create the folder",
-      path: path,
-      code: code == EEXIST ? ENOTDIR : code
-    )
   }
 
   /// Makes the names in a folder durable: they are the folder's data.

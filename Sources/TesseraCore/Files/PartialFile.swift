@@ -15,10 +15,21 @@ struct PartialFile: ~Copyable {
   private var isOpen = true
   private var isKept = false
 
-  /// The beginning of every name.
-  static let prefix = ".partial-"
-  /// The hexadecimal digits behind it.
-  private static let digits = 16
+  /// The beginning of every name; digits of the output's name follow, and random ones of a shared file.
+  private static let prefix = ".partial-"
+  private static let nameDigits = 16
+
+  /// Whether a name is that of such a file, and nobody's who calls files so.
+  static func isOwn(_ name: String) -> Bool {
+    guard name.hasPrefix(prefix) else { return false }
+    let parts = name.dropFirst(prefix.count).split(
+      separator: "-",
+      omittingEmptySubsequences: false
+    )
+    let areDigits = parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isHexDigit) }
+    return areDigits && (1...2).contains(parts.count) && parts[0].utf8.count == nameDigits
+  }
+
   /// How often, and with what pause in microseconds, a lock is asked for: a run that looks for what killed
   /// ones left holds it for a moment.
   private static let attempts = (count: 5, pause: UInt32(10_000))
@@ -33,7 +44,7 @@ struct PartialFile: ~Copyable {
   /// - Throws: `FileError`; ``OutputInUseError`` where another run is making this output.
   init(for output: String, claiming claim: String? = nil, isShared: Bool) throws {
     let claim = claim ?? AtomicFile.name(of: output)
-    let name = FileDigest.sha256(of: Array(claim.utf8)).prefix(Self.digits)
+    let name = FileDigest.sha256(of: Array(claim.utf8)).prefix(Self.nameDigits)
     var path = AtomicFile.folder(of: output) + "/" + Self.prefix + name
     if isShared { path += "-" + String(UInt64.random(in: 0...UInt64.max), radix: 16) }
     let target = path
@@ -142,9 +153,7 @@ extension PartialFile {
 
   /// Whether a name is that of a file with an owner; shared ones have more digits, and no lock.
   private static func isOwned(_ name: String) -> Bool {
-    let digits = name.dropFirst(prefix.count)
-    return name.hasPrefix(prefix) && digits.utf8.count == Self.digits
-      && digits.allSatisfy(\.isHexDigit)
+    isOwn(name) && !name.dropFirst(prefix.count).contains("-")
   }
 
   private static func removeIfAbandoned(_ path: String) throws(FileError) {

@@ -10,6 +10,8 @@ public final class PictureFolder {
   public let path: String
   private let owner: FolderOwner
   private var folders: Set<String> = []
+  /// Says what this run is to make, as long as nothing of it is there; then it stays for the next run.
+  private var draftMark: String?
 
   private static let rememberedFolders = 1 << 16
 
@@ -35,22 +37,53 @@ public final class PictureFolder {
     if let identity {
       let isMarked = try FileTree.exists(mark)
       if !isContinued, !isMarked { try Self.refuseForeign(in: folder) }
-      if isMarked, try FileTree.read(mark) != Array(identity.utf8) {
+      if isMarked, try !Self.isEmpty(folder), try FileTree.read(mark) != Array(identity.utf8) {
         throw DatasetFolderError.otherPlan(folder: folder.path, difference: "another \(verb)")
       }
     }
     guard let identity else { return }
     try owner.clear(keeping: [verb])
+    if try Self.isEmpty(folder) {
+      try removePartialFiles()
+      draftMark = mark
+      Interruption.add(mark)
+    }
     try FileTree.write(Array(identity.utf8), to: mark)
-    // Its mark tells the next run whose files these are.
-    Interruption.keep(owner.work)
   }
+
+  deinit {
+    if let draftMark { _ = unsafe unlink(draftMark) }
+    keepMark()
+  }
+
+  /// The mark tells the next run whose files these are: from the first one on.
+  private func keepMark() {
+    if let draftMark { Interruption.keep(draftMark) }
+    draftMark = nil
+  }
+
+  /// Whether a folder holds nothing that is complete.
+  private static func isEmpty(_ folder: DatasetFolder) throws -> Bool {
+    try FileTree.entries(of: folder.path)
+      .allSatisfy { hidden.contains($0) || AtomicFile.isPartial($0) }
+  }
+
+  /// Removes the files of a killed run that are not complete; not all of their names come again.
+  private func removePartialFiles() throws {
+    for name in try FileTree.entries(of: path) where AtomicFile.isPartial(name) {
+      try OutputFolder.remove("\(path)/\(name)")
+    }
+  }
+
+  private static let hidden: Set = ["lost+found", FolderOwner.workName]
 
   /// The verbs whose unfinished work has a mark.
   private static let marked = ["decode"]
 
   /// The mark of such work in a folder, that of `verb` left out; nil where there is none.
   static func mark(in folder: DatasetFolder, besides verb: String? = nil) throws -> String? {
+    // A run that was killed before its first file has made nothing that could be lost.
+    if try isEmpty(folder) { return nil }
     let others = marked.filter { $0 != verb }
     let found = try others.first { try FileTree.exists("\(folder.work)/\($0)") }
     return found.map { "\(FolderOwner.workName)/\($0)" }
@@ -60,7 +93,9 @@ public final class PictureFolder {
   private static func refuseDataset(in folder: DatasetFolder, _ verb: String) throws {
     var entry = try mark(in: folder, besides: verb)
     if try FileTree.exists(folder.manifestPath) { entry = DatasetManifest.fileName }
-    if try FileTree.exists(folder.planFolder) { entry = "\(FolderOwner.workName)/plan" }
+    for work in ["plan", "published"] where try FileTree.exists("\(folder.work)/\(work)") {
+      entry = "\(FolderOwner.workName)/\(work)"
+    }
     if let entry { throw DatasetFolderError.foreign(folder: folder.path, entry: entry) }
   }
 
@@ -74,37 +109,49 @@ public final class PictureFolder {
   }
 
   private static func refuseForeign(in folder: DatasetFolder) throws {
-    let expected = ["lost+found", FolderOwner.workName]
-    let names = try FileTree.entries(of: folder.path).filter { !expected.contains($0) }
+    let names = try FileTree.entries(of: folder.path).filter { !hidden.contains($0) }
     if let entry = names.min() {
       throw DatasetFolderError.foreign(folder: folder.path, entry: entry)
     }
   }
 
-  /// Starts a file; its name may hold folders that are not there yet.
+  /// Writes a file; its name may hold folders that are not there yet.
   ///
   /// - Parameters:
+  ///   - bytes: What it holds.
   ///   - name: The file's path below the folder.
   ///   - inputs: Files that must not be replaced.
-  /// - Returns: The file, empty.
   /// - Throws: `FileError`, `SameFileError`, `DatasetError` where the name leaves the folder.
-  public func create(_ name: String, reading inputs: [String] = []) throws -> AtomicFile {
-    let file = try SafePath.path(of: name, in: path) { fault in
+  public func write(_ bytes: [UInt8], to name: String, reading inputs: [String] = []) throws {
+    let place = try SafePath.path(of: name, in: path) { fault in
       DatasetError(place: path, reason: "the picture '\(name.prefix(200))' \(fault)")
     }
-    if let slash = file.lastIndex(of: "/") {
-      let folder = String(file[..<slash])
-      if !folders.contains(folder) {
-        try OutputFolder.make(folder)
-        if folders.count == Self.rememberedFolders { folders.removeAll() }
-        folders.insert(folder)
-      }
+    let made = try makeFolder(of: place)
+    try Interruption.protect {
+      var file = try AtomicFile(inDataset: place, reading: inputs, isShared: false)
+      try file.write(bytes)
+      try file.commit()
+      made.forEach(Interruption.keep)
+      keepMark()
     }
-    return try AtomicFile(inDataset: file, reading: inputs, isShared: false)
+  }
+
+  /// Makes the folder of a file; those that were not there.
+  private func makeFolder(of file: String) throws -> [String] {
+    guard let slash = file.lastIndex(of: "/") else { return [] }
+    let folder = String(file[..<slash])
+    guard !folders.contains(folder) else { return [] }
+    let made = try OutputFolder.make(folder)
+    if folders.count == Self.rememberedFolders { folders.removeAll() }
+    folders.insert(folder)
+    return made
   }
 
   /// Ends the run: nothing hidden is left.
   ///
   /// - Throws: `FileError`.
-  public func finish() throws(FileError) { try owner.finish() }
+  public func finish() throws(FileError) {
+    try owner.finish()
+    keepMark()
+  }
 }

@@ -40,7 +40,7 @@ public struct DatasetExport {
     into folder: String,
     progress: (Int) -> Void = { _ in }
   ) throws -> DatasetManifest {
-    let publication = try DatasetPublication(folder)
+    let publication = try DatasetPublication(folder, plan: plan(of: dataset.manifest))
     do {
       return try run(dataset, publication: publication, progress: progress)
     } catch {
@@ -224,6 +224,12 @@ public struct DatasetExport {
       layout: layout,
       files: [try .rejections(in: stage.folder)]
     )
+  }
+
+  /// The digest of all that the new dataset follows from.
+  private func plan(of source: DatasetManifest) throws -> String {
+    let lines = try CanonicalJSON.line(source) + CanonicalJSON.line(settings(of: source))
+    return FileDigest.sha256(of: lines)
   }
 
   /// The settings that the new manifest states.

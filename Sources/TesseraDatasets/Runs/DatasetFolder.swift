@@ -47,8 +47,13 @@ public struct DatasetFolder: Sendable {
     settings.export == nil ? "" : nativeFolder + "/"
   }
   static let nativeFolder = ".tessera/native"
+  /// The beginning of the names of plans that are not complete.
+  static let draftPrefix = "draft-"
   /// The name of the work in the folder's lock.
   static let verb = "tokenize"
+
+  /// A name in the hidden folder that nothing has.
+  var newDraft: String { "\(work)/\(Self.draftPrefix)\(UInt64.random(in: 0...UInt64.max))" }
 
   func inputsPath(ofShard index: Int, in plan: String) -> String { "\(plan)/\(index).jsonl" }
   func recordPath(ofShard index: Int) -> String { "\(journal)/\(index).json" }
@@ -103,6 +108,22 @@ public struct DatasetFolder: Sendable {
     inputs: some Sequence<PlannedInput>,
     check validate: () throws -> Void = {}
   ) throws -> Content {
+    if let found = try found(plan) { return found }
+    let owner = try FolderOwner(of: path, verb: Self.verb, waits: true)
+    defer { withExtendedLifetime(owner) {} }
+    // Another run may have planned, or even finished, meanwhile.
+    if let found = try found(plan) { return found }
+    if case .planned = try content() {
+      // File by file, plan.json last: a run killed meanwhile finds other locations again.
+      try write(plan, inputs: inputs, into: planFolder, validate)
+    } else {
+      try publish(plan, inputs: inputs, validate)
+    }
+    return .planned(plan)
+  }
+
+  /// What the folder holds of a plan, which stays as it is; nil where the plan is to be written.
+  private func found(_ plan: DatasetPlan) throws -> Content? {
     switch try content() {
     case .complete(let manifest):
       try check(manifest.plan == plan.digest, plan, settings: manifest.settings)
@@ -111,17 +132,9 @@ public struct DatasetFolder: Sendable {
     case .planned(let found):
       try check(found.digest == plan.digest, plan, settings: found.settings)
       // The same images elsewhere: the same dataset, read from the new place.
-      if found.locations == plan.locations { return .planned(found) }
-      // File by file, plan.json last: a run killed meanwhile finds other locations again.
-      let owner = try FolderOwner(of: path, verb: Self.verb, waits: true)
-      try write(plan, inputs: inputs, into: planFolder, validate)
-      withExtendedLifetime(owner) {}
-    case .empty:
-      let owner = try FolderOwner(of: path, verb: Self.verb, waits: true)
-      try publish(plan, inputs: inputs, validate)
-      withExtendedLifetime(owner) {}
+      return found.locations == plan.locations ? .planned(found) : nil
+    case .empty: return nil
     }
-    return .planned(plan)
   }
 
   /// The inputs of one shard, in order.
@@ -145,15 +158,16 @@ public struct DatasetFolder: Sendable {
     inputs: some Sequence<PlannedInput>,
     _ validate: () throws -> Void
   ) throws {
-    let draft = "\(work)/draft-\(UInt64.random(in: 0...UInt64.max))"
+    let draft = newDraft
     // Made here and nowhere else: a late worker must not bring them back after `finish`.
     let shards = "\(path)/\(Self.shardPrefix(of: plan.settings))shards"
     Interruption.add(draft)
     let scaffolds = [shards, "\(path)/\(Self.nativeFolder)", journal]
     scaffolds.forEach(Interruption.add(scaffold:))
     defer { ([draft] + scaffolds).forEach(Interruption.keep) }
+    var made: [String] = []
     do {
-      for folder in [draft, journal, shards] { try OutputFolder.make(folder) }
+      for folder in [draft, journal, shards] { made += try OutputFolder.make(folder) }
       try write(plan, inputs: inputs, into: draft, validate)
       try Interruption.protect { () throws(FileError) in
         try OutputFolder.rename(draft, to: planFolder)
@@ -162,9 +176,13 @@ public struct DatasetFolder: Sendable {
       try OutputFolder.synchronize(work)
     } catch {
       try? OutputFolder.remove(draft)
-      // Another process may have published first; whose plan it is decides.
-      guard case .planned(let found)? = try? content() else { throw error }
-      try check(found.digest == plan.digest, plan, settings: found.settings)
+      // Where a file system has no locks, another process may have published first; whose plan it is decides.
+      let found = try? content()
+      if case .planned(let other)? = found, other.digest == plan.digest { return }
+      let isEmpty = if case .empty? = found { true } else { false }
+      for folder in isEmpty ? scaffolds : made.reversed() { _ = unsafe rmdir(folder) }
+      guard case .planned(let other)? = found else { throw error }
+      try check(false, plan, settings: other.settings)
     }
   }
 

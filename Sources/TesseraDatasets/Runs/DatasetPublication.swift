@@ -6,36 +6,40 @@ import TesseraCore
 ///
 ///     .tessera/lock        the run that works here
 ///     .tessera/export/     the files, until they are complete
-///     .tessera/published   the names that were moved up, from the moment the first one is
+///     .tessera/published   what was moved up, from the moment the first one is (``PublishedEntries``)
 ///
-/// What a killed run left behind is removed by the next one.
+/// What a killed run left behind is removed by the next one of the same plan.
 public struct DatasetPublication {
   /// The output folder.
   public let path: String
 
   private let owner: FolderOwner
+  private let published: PublishedEntries
   /// Whether the folder is that of a plan, whose work stays where this one fails.
   private let isPlanned: Bool
 
   private var draft: String { "\(owner.work)/export" }
-  private var record: String { "\(owner.work)/published" }
   private var manifestPath: String { "\(path)/\(manifestName)" }
   private var manifestName: String { DatasetManifest.fileName }
 
   /// Takes a new or empty folder, or one that a killed export began.
   ///
+  /// - Parameters:
+  ///   - path: The folder.
+  ///   - plan: What is to be written, as a digest of all that it follows from.
   /// - Throws: `DatasetFolderError` where the folder holds anything else, `OutputInUseError`,
   ///   `FileError`.
-  public init(_ path: String) throws {
+  public init(_ path: String, plan: String) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path
+    published = PublishedEntries(of: plan, in: folder)
     isPlanned = false
     // Nothing is made in a folder that is refused.
-    try Self.refuseForeign(in: folder, allowing: try Self.published(in: folder))
+    try Self.refuseForeign(in: folder, allowing: try published.names())
     owner = try FolderOwner(of: folder.path, verb: "export")
     do {
       // Another run may have ended meanwhile.
-      try Self.refuseForeign(in: folder, allowing: try Self.published(in: folder))
+      try Self.refuseForeign(in: folder, allowing: try published.names())
       try removeDraft()
       try owner.clear()
     } catch {
@@ -45,8 +49,9 @@ public struct DatasetPublication {
   }
 
   /// Works inside the folder of a plan, which has its shards in the hidden folder.
-  init(planned path: String, _ owner: FolderOwner) throws {
+  init(planned path: String, _ plan: String, _ owner: FolderOwner) throws {
     self.path = path
+    published = PublishedEntries(of: plan, in: DatasetFolder(path))
     self.owner = owner
     isPlanned = true
     try removeDraft()
@@ -64,18 +69,9 @@ public struct DatasetPublication {
     }
   }
 
-  /// What a killed export had moved to its place, its manifest not among it.
-  private static func published(in folder: DatasetFolder) throws -> Set<String> {
-    let record = "\(folder.work)/published"
-    guard try !FileTree.exists(folder.manifestPath), try FileTree.exists(record) else { return [] }
-    let names = try FileTree.read(record).split(separator: UInt8(ascii: "\n"))
-    return Set(names.map { String(decoding: $0, as: UTF8.self) }.filter(SafePath.isInside))
-  }
-
   /// Makes the hidden folder.
   public func begin() throws -> DatasetStage {
     Interruption.add(draft)
-    if !isPlanned { Interruption.add(scaffold: path) }
     try OutputFolder.make(draft)
     return DatasetStage(folder: draft)
   }
@@ -91,40 +87,36 @@ public struct DatasetPublication {
     try stage.synchronize()
     let names = try FileTree.entries(of: draft).filter { $0 != manifestName }.sorted()
     try Interruption.protect {
-      try FileTree.write(Array(names.joined(separator: "\n").utf8), to: record)
       for name in names {
-        // A plan left an empty folder of this name.
+        // A plan left an empty folder of this name; whatever else is there is nobody's to replace.
         _ = unsafe rmdir("\(path)/\(name)")
+        guard try !PublishedEntries.isThere("\(path)/\(name)") else {
+          throw DatasetFolderError.foreign(folder: path, entry: name)
+        }
+      }
+      try published.write(names, in: draft)
+      for name in names {
         try OutputFolder.rename("\(draft)/\(name)", to: "\(path)/\(name)")
       }
       try OutputFolder.synchronize(path)
       try OutputFolder.rename("\(draft)/\(manifestName)", to: manifestPath)
       try OutputFolder.synchronize(path)
-      keep()
+      Interruption.keep(draft)
       try owner.finish()
     }
-  }
-
-  private func keep() {
-    Interruption.keep(draft)
-    if !isPlanned { Interruption.keep(path) }
   }
 
   /// Removes what was written, after an error; what cannot be removed, the next run removes.
   public func abandon() {
     guard (try? FileTree.exists(manifestPath)) == false else { return }
-    try? removeDraft()
-    keep()
-    guard !isPlanned else { return }
-    try? owner.finish()
-    _ = unsafe rmdir(path)
+    defer { Interruption.keep(draft) }
+    // With its record gone, nobody would know any more whose files these are.
+    guard (try? removeDraft()) != nil else { return }
+    if !isPlanned { try? owner.finish() }
   }
 
   private func removeDraft() throws {
-    for name in try Self.published(in: DatasetFolder(path)) {
-      try OutputFolder.remove("\(path)/\(name)")
-    }
-    try OutputFolder.remove(record)
+    try published.remove()
     try OutputFolder.remove(draft)
   }
 }

@@ -61,7 +61,7 @@ extension DatasetFolder {
     }
     return try DatasetExport(format: format, settings: export, sequence: sequence).run(
       TokenDataset(path: native),
-      publication: DatasetPublication(planned: path, owner)
+      publication: DatasetPublication(planned: path, plan.digest, owner)
     )
   }
 
@@ -125,10 +125,12 @@ extension DatasetFolder {
   private func clean(_ owner: FolderOwner) throws {
     for folder in [path, "\(path)/shards", "\(path)/\(WebDatasetIndex.energonFolder)"]
     where try FileTree.exists(folder) {
-      for name in try FileTree.entries(of: folder) where name.hasPrefix(AtomicFile.partialPrefix) {
+      for name in try FileTree.entries(of: folder) where AtomicFile.isPartial(name) {
         try OutputFolder.remove("\(folder)/\(name)")
       }
     }
+    // A run that was killed while it planned tars left it empty.
+    _ = unsafe rmdir("\(path)/shards")
     try owner.finish()
   }
 }

@@ -32,7 +32,7 @@ public final class FolderOwner {
     let path = path
     while descriptor < 0 {
       try OutputFolder.make(work)
-      try refuseLink()
+      try refuseForeign()
       let opened = unsafe open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o666)
       if opened < 0, errno == ENOENT { continue }
       guard opened >= 0 else {
@@ -50,11 +50,32 @@ public final class FolderOwner {
     Interruption.add(scaffold: work)
   }
 
-  /// All in the hidden folder is removed at the end: it must be the folder of that name itself.
-  private func refuseLink() throws {
+  /// What runs keep in the hidden folder.
+  private static let ownNames: Set = [
+    "lock", "plan", "journal", "native", "export", "published", "decode",
+  ]
+
+  /// All in the hidden folder is removed at the end: it must be the folder of that name itself, and hold
+  /// nothing but what runs put there.
+  private func refuseForeign() throws {
+    if Self.isLink(work) {
+      throw DatasetFolderError.foreign(folder: folder, entry: "\(Self.workName) as a link")
+    }
+    for name in try FileTree.entries(of: work) {
+      let entry = "\(Self.workName)/\(name)"
+      guard
+        Self.ownNames.contains(name) || name.hasPrefix(DatasetFolder.draftPrefix)
+          || AtomicFile.isPartial(name)
+      else { throw DatasetFolderError.foreign(folder: folder, entry: entry) }
+      guard !Self.isLink("\(work)/\(name)") else {
+        throw DatasetFolderError.foreign(folder: folder, entry: "\(entry) as a link")
+      }
+    }
+  }
+
+  private static func isLink(_ path: String) -> Bool {
     var status = stat()
-    guard unsafe lstat(work, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return }
-    throw DatasetFolderError.foreign(folder: folder, entry: "\(Self.workName) as a link")
+    return unsafe lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
   }
 
   private func take(_ opened: Int32, _ verb: String, waits: Bool) throws -> Bool {
