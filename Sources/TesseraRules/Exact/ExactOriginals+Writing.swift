@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCheckpoints
+import TesseraCheckpoints
 import TesseraCore
 
 extension ExactOriginals {

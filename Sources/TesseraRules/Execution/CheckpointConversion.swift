@@ -1,6 +1,6 @@
 import Foundation
 public import TesseraCheckpoints
-import TesseraCore
+package import TesseraCore
 
 /// A plan carried out: from an open checkpoint to the files of another, a tile at a time.
 public struct CheckpointConversion: Sendable {
@@ -150,7 +150,7 @@ public struct CheckpointConversion: Sendable {
   }
 
   /// One file with everything in it, for a set that appears together.
-  func file(
+  package func file(
     of tensors: [TensorInfo],
     at path: String,
     claiming claim: String? = nil,

@@ -1,21 +1,21 @@
 import Crypto
-import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// Makes and fills the files of one run.
-final class CheckpointFilling {
+package final class CheckpointFilling {
   private let conversion: CheckpointConversion
   private let format: CheckpointFormat
   /// What the source says beside its tensors.
-  let kept: MetadataTransfer
+  package let kept: MetadataTransfer
   private let outputs: [String: ConversionPlan.Output]
   private let buffers: TransferBuffers
   private var done = 0
   /// The results that were made of what is kept as it was, and their SHA-256 once they are written.
   private let hashed: Set<String>
-  private(set) var hashes: [String: String] = [:]
+  package private(set) var hashes: [String: String] = [:]
 
-  init(
+  package init(
     _ conversion: CheckpointConversion,
     _ format: CheckpointFormat,
     _ quantized: Set<String>
@@ -35,7 +35,7 @@ final class CheckpointFilling {
   }
 
   /// A file with all its data, whose header waits for the hash of the source.
-  func file(
+  package func file(
     of tensors: [TensorInfo],
     at path: String,
     claiming claim: String? = nil,
@@ -97,7 +97,7 @@ extension CheckpointConversion {
   }
 
   /// The tensors of the result; where the format has aliases, ties are such.
-  func tensors(in format: CheckpointFormat) -> [TensorInfo] {
+  package func tensors(in format: CheckpointFormat) -> [TensorInfo] {
     let isKeeping = areTiesKept && format.holdsAliases
     let originals = isKeeping ? Dictionary(ties.map { ($0.name, $0.original) }) { $1 } : [:]
     return plan.outputs.map { output in

@@ -1,20 +1,22 @@
 import Foundation
-import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// Checkpoints of the same name that stand where a conversion writes: a loader that finds two takes one of
 /// them without a word.
-struct OlderOutput {
+package struct OlderOutput {
   private let path: String
   private let format: CheckpointFormat
 
-  init(of path: String, format: CheckpointFormat) {
+  package init(of path: String, format: CheckpointFormat) {
     self.path = path
     self.format = format
   }
 
   /// The name that stands for the checkpoint, be it one file or shards: what two runs may not both make.
-  var claim: String? { format == .safetensors ? "\(AtomicFile.name(of: stem)).safetensors" : nil }
+  package var claim: String? {
+    format == .safetensors ? "\(AtomicFile.name(of: stem)).safetensors" : nil
+  }
 
   private var stem: String {
     path.hasSuffix(".safetensors") ? String(path.dropLast(".safetensors".count)) : path
@@ -24,7 +26,7 @@ struct OlderOutput {
   ///
   /// Shards are those that the index names and those whose names say so: a run that was killed while it
   /// replaced them had removed the index first.
-  func files(besides new: [String]) throws -> [String] {
+  package func files(besides new: [String]) throws -> [String] {
     guard format == .safetensors else { return [] }
     let index = "\(stem).safetensors.index.json"
     var names: Set<String> = []
