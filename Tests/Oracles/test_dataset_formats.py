@@ -815,12 +815,12 @@ def test_a_killed_export_is_begun_again(tessera, program, source, exported, tmp_
         assert tree(out) == tree(exported("npy"))
 
 
-def test_the_training_script_of_the_readme(tessera, root, tmp_path):
+def test_the_training_script_of_the_documentation(tessera, root, tmp_path):
     """The script as it stands there: one step from each of three layouts, with the same loss."""
     tessera("tokenize", root / "fixtures" / "photos", "-o", tmp_path / "dataset", "--quiet")
     for layout in ("parquet", "megatron"):
         tessera("export", tmp_path / "dataset", "-o", tmp_path / layout, "--format", layout, "--quiet")
-    blocks = (root / "README.md").read_text().split("```python\n")[1:]
+    blocks = (root / "docs" / "DATASETS.md").read_text().split("```python\n")[1:]
     [script] = [block.split("```")[0] for block in blocks if "optimizer.step()" in block]
     assert len(script.splitlines()) <= 20
     environment = dict(os.environ, HF_HOME=str(tmp_path / "cache"), OMP_NUM_THREADS="1")
