@@ -93,3 +93,16 @@ def test_every_verb_has_a_row(tessera):
     verbs = set(re.findall(r"^  ([a-z]+) ", help_text, re.MULTILINE))
     listed = {cell.strip("`").split()[0] for cell in rows("docs/VERBS.md", "Commands")[1:]}
     assert listed == verbs
+
+
+def test_the_map_of_modules_is_the_packages():
+    """The imports of docs/ARCHITECTURE.md are the dependencies of Package.swift."""
+    package = dict(re.findall(r'name: "(Tessera\w*)",\s*dependencies: \[(.*?)\]', text("Package.swift"), re.DOTALL))
+    targets = {name for name in package if not name.endswith("Tests")}
+    table = re.findall(r"^\| `(Tessera\w*)` \| .* \| (.*) \|$", text("docs/ARCHITECTURE.md"), re.MULTILINE)
+    assert {name for name, _ in table} == targets
+    for name, imports in table:
+        found = {module.removeprefix("Tessera") for module in re.findall(r'"(Tessera\w+)"', package[name])}
+        wanted = {module.removeprefix("Tessera") for module in targets} - {name.removeprefix("Tessera")} if imports == "all" else set(
+            imports.replace("–", "").replace(",", "").split())
+        assert wanted == found, name
