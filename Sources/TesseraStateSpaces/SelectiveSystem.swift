@@ -32,9 +32,6 @@ public struct SelectiveSystem: Sendable {
     }
   }
 
-  /// The number of layers.
-  public var layerCount: Int { layers.count }
-
   /// `<layer>.A` of every layer, and with a step `<layer>.dt`, `.A_bar` = exp(dt A) and `.B_bar` = dt,
   /// the factor of the input's own B.
   ///

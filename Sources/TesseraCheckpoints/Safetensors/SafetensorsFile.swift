@@ -40,15 +40,6 @@ public struct SafetensorsFile: ~Copyable {
     try unsafe file.write(bytes, at: start)
   }
 
-  /// Replaces the header by one of the same size, once its strings are known.
-  public mutating func replaceHeader(by other: SafetensorsLayout) throws(FileError) {
-    precondition(other.header.count == layout.header.count, "the data stay where they are")
-    let result = unsafe other.header.withUnsafeBytes { bytes in
-      Result { () throws(FileError) in try unsafe file.write(bytes, at: 0) }
-    }
-    try result.get()
-  }
-
   /// Makes the file durable and gives it its name.
   public consuming func commit() throws(FileError) { try file.commit() }
 

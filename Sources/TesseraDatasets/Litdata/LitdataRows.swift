@@ -25,8 +25,6 @@ struct LitdataRows: DatasetRows {
   /// How the table divides where items are ids alone.
   private let tokens: FlatLayout?
 
-  private static let largestItem = 1 << 31
-
   init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
     folder = dataset.path

@@ -19,8 +19,6 @@ struct ByteStringTable: Sendable {
   }
 
   var count: Int { entries.count }
-  /// The bytes of all keys.
-  var keyBytes: Int { keys.count }
 
   private static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> UInt32 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325

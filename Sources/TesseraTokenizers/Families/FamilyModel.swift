@@ -98,8 +98,6 @@ struct FamilyModel: Sendable {
     }
   }
 
-  private var quantizedChannels: Int { encoder?.outputChannels ?? decoder?.inputChannels ?? 0 }
-
   static func quantizer(
     _ family: FamilyEntry,
     _ choices: Choices,
