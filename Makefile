@@ -77,8 +77,8 @@ fuzz: build oracles
 ## Measures every stage, the peers in turns beside it; PHOTOS names a folder of photographs.
 PHOTOS ?= fixtures/photos
 bench: build oracles
-	.build/release/tessera bench kernels
-	.build/release/tessera bench tokenize $(PHOTOS)
+	.build/release/tessera-bench kernels
+	.build/release/tessera-bench tokenize $(PHOTOS)
 	$(ORACLES)/bin/python scripts/bench_images.py $(PHOTOS)
 	$(ORACLES)/bin/python scripts/bench_network.py
 	$(ORACLES)/bin/python scripts/bench_network.py --shape vq-16 --pairs 3

@@ -9,6 +9,7 @@ let package = Package(
   name: "tessera",
   products: [
     .executable(name: "tessera", targets: ["TesseraCommand"]),
+    .executable(name: "tessera-bench", targets: ["TesseraBench"]),
     .library(
       name: "Tessera",
       targets: [
@@ -114,6 +115,14 @@ let package = Package(
         "CProcess", "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraDistillation",
         "TesseraImages", "TesseraRules", "TesseraSequences", "TesseraStateSpaces",
         "TesseraTokenizers",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]
+    ),
+    .executableTarget(
+      name: "TesseraBench",
+      dependencies: [
+        "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraRules",
+        "TesseraSequences", "TesseraTokenizers",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]
     ),

@@ -5,7 +5,7 @@
 
 The samples are those that `tokenize` wrote of a picture, its codes [32, 32] and RoPE ids [2, 1024] with all their
 metadata, the codes drawn anew. Both writers get them out of memory,
-the peer's libraries loaded (`tessera bench export`); Tessera also hashes its files and makes them durable, which
+the peer's libraries loaded (`tessera-bench export`); Tessera also hashes its files and makes them durable, which
 costs the disk's time unless --folder is in memory. `export_seconds` is the whole command: start, reading the
 tars, writing. Prints one JSON line a format: medians, ratios, MB/s of the writer, peak memory of the command.
 """
@@ -323,7 +323,7 @@ def run_peer(name, out, count):
 
 def run_ours(program, dataset, out, name):
     """Seconds of the writer alone, seconds of the whole command, its peak memory in MiB, and the bytes written."""
-    writer = subprocess.run([program, "bench", "export", dataset, "-o", out, "--format", name, "--quiet", "--json"],
+    writer = subprocess.run([f"{program}-bench", "export", dataset, "-o", out, "--format", name],
                             capture_output=True, text=True)
     assert writer.returncode == 0, writer.stderr
     alone = json.loads(writer.stdout)

@@ -54,7 +54,7 @@ def milliseconds(convert, files):
 
 
 def with_tessera(program, listing):
-    run = [program, "bench", "images", listing, "--rounds", "1", "--orientation", "ignore", "--json", "--quiet"]
+    run = [f"{program}-bench", "images", listing, "--rounds", "1", "--orientation", "ignore"]
     return json.loads(subprocess.run(run, capture_output=True, text=True, check=True).stdout)["millisecondsPerImage"]
 
 

@@ -3,7 +3,7 @@
     python scripts/bench_network.py [--shape tessera-f8|vq-16|chameleon] [--size 256] [--pairs 7] [--threads 1]
 
 All draw the weights from the same hash (fixtures/network/make.py); the latents must agree to 1e-4 of their standard
-deviation before anything is timed. Each round is one `tessera bench network` and as many runs of each peer: PyTorch
+deviation before anything is timed. Each round is one `tessera-bench network` and as many runs of each peer: PyTorch
 plain and channels_last, ONNX Runtime and OpenVINO (float32 forced) on the same graph written as ONNX. With one
 thread times are processor time; with more they are wall time, and Tessera runs as many processes, each with its own
 image, so its time is divided by them. The ratio is the median of the rounds against the fastest peer. `--memory`
@@ -175,8 +175,8 @@ def peak_of(*command):
 
 
 def peak_memory(arguments):
-    return peak_of(arguments.program, "bench", "network", "--shape", arguments.shape, "--size", arguments.size,
-                   "--runs", 1, "--quiet")
+    return peak_of(f"{arguments.program}-bench", "network", "--shape", arguments.shape, "--size", arguments.size,
+                   "--runs", 1)
 
 
 def wide_shapes(shape, width):
@@ -279,8 +279,8 @@ def main():
     }
 
     def ours(*more, processes=None):
-        command = [arguments.program, "bench", "network", "--shape", arguments.shape, "--size", arguments.size,
-                   "--runs", runs, "--json", "--quiet", *more]
+        command = [f"{arguments.program}-bench", "network", "--shape", arguments.shape, "--size", arguments.size,
+                   "--runs", runs, *more]
         running = [subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True) for _ in range(processes or threads)]
         outputs = [process.communicate()[0] for process in running]
         assert all(process.returncode == 0 for process in running)

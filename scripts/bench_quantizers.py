@@ -3,7 +3,7 @@
     python scripts/bench_quantizers.py [--pairs 7] [--threads 1] [--program PATH] [--json]
 
 Codebook and latents are drawn from the same hash (fixtures/network/make.py); codes must agree but for near ties. Each
-pair is one `tessera bench quantizer` and the peer's median of as many runs; times are processor time, the ratio is the
+pair is one `tessera-bench quantizer` and the peer's median of as many runs; times are processor time, the ratio is the
 median of the pairs. faiss searches with IndexFlatL2 or IndexFlatIP, torch with |z|^2 + |e|^2 - 2 z e and argmin.
 """
 
@@ -62,8 +62,8 @@ def main():
         norms = e.pow(2).sum(1)
 
         def tessera(*more):
-            command = [arguments.program, "bench", "quantizer", "--codes", codes, "--dimensions", dimensions,
-                       "--positions", positions, "--rule", rule, "--runs", arguments.runs, "--json", "--quiet", *more]
+            command = [f"{arguments.program}-bench", "quantizer", "--codes", codes, "--dimensions", dimensions,
+                       "--positions", positions, "--rule", rule, "--runs", arguments.runs, *more]
             lines = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True).stdout
             return json.loads(lines.splitlines()[0])
 

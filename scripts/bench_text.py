@@ -39,7 +39,7 @@ def main():
         file = pathlib.Path(folder) / "lines.txt"
         file.write_bytes("\n".join(texts).encode())
         for _ in range(options.pairs):
-            command = [options.program, "bench", "text", file, "--text-tokenizer", options.tokenizer, "--json", "--quiet"]
+            command = [f"{options.program}-bench", "text", file, "--text-tokenizer", options.tokenizer]
             ours.append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["seconds"])
             start = time.perf_counter()
             tokenizer.encode_batch_fast(texts, add_special_tokens=False)

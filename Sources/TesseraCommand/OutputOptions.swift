@@ -1,4 +1,5 @@
 import ArgumentParser
+import TesseraCore
 
 /// How a verb reports: what every verb with a summary offers.
 struct OutputOptions: ParsableArguments {

@@ -1,4 +1,5 @@
 import Foundation
+import TesseraCore
 
 /// How far a long run is: one line that is redrawn on a terminal, a line every tenth elsewhere.
 struct ProgressLine {

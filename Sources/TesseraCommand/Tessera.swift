@@ -13,18 +13,15 @@ struct Tessera: AsyncParsableCommand {
       Exit codes: 0 done, 1 some inputs rejected under --strict, 3 malformed or unsafe input,
       4 incomplete mapping or mismatch, 5 numeric limit, 6 input/output, 64 wrong usage.
       """,
-    version: version,
+    version: ToolVersion.current,
     subcommands: [
       TokenizeCommand.self, PrepareCommand.self, DecodeCommand.self, ExportCommand.self,
       ConvertCommand.self, InspectCommand.self, VerifyCommand.self, DiffCommand.self,
       QuantizeCommand.self, PositionsCommand.self, GridCommand.self, SSMCommand.self,
       SoftenCommand.self, DistillCommand.self, LevelsCommand.self, TokenizersCommand.self,
-      RecipesCommand.self, BenchCommand.self,
+      RecipesCommand.self,
     ]
   )
-
-  /// The version of the program, as outputs record it.
-  static let version = "0.1.0"
 
   static func main() async {
     StandardStream.prepare()
@@ -55,7 +52,7 @@ struct Tessera: AsyncParsableCommand {
     Interruption.yieldToSignal()
     Interruption.removeScaffolds()
     if let error = error as? any ClassifiedError {
-      StandardError.write("Error: \(error.description.shortened.oneLine)\n")
+      StandardError.write(error: error)
       exit(withError: ExitCode(error.kind.rawValue))
     }
     let text = fullMessage(for: error)
@@ -91,24 +88,6 @@ extension Tessera {
     for argument in arguments {
       guard let scheme = RemoteLocation.scheme(in: argument) else { continue }
       throw RemoteLocationError(argument: argument, scheme: scheme)
-    }
-  }
-}
-
-extension String {
-  /// The text without its middle where it is longer than anybody reads: a file's names may have any length.
-  fileprivate var shortened: String {
-    let (head, tail) = (6000, 2000)
-    guard utf8.count > 2 * (head + tail), unicodeScalars.count > head + tail else { return self }
-    return "\(String(unicodeScalars.prefix(head)))…\(String(unicodeScalars.suffix(tail)))"
-  }
-
-  /// The text with control characters escaped: names from a file stay on one line and steer no
-  /// terminal.
-  var oneLine: String {
-    unicodeScalars.reduce(into: "") { text, scalar in
-      let isControl = scalar.properties.generalCategory == .control
-      text += isControl ? scalar.escaped(asASCII: true) : String(scalar)
     }
   }
 }

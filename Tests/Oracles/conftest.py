@@ -23,6 +23,17 @@ def _program():
     return str(max(found, key=lambda path: path.stat().st_mtime))
 
 
+def _runner(program):
+    def run(*arguments, code=0, timeout=600):
+        result = subprocess.run(
+            [program, *map(str, arguments)], capture_output=True, text=True, timeout=timeout
+        )
+        assert code in (None, result.returncode), f"exit {result.returncode}, not {code}: {result.stderr[-2000:]}"
+        return result
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def program():
     """The path of the program under test."""
@@ -32,15 +43,13 @@ def program():
 @pytest.fixture(scope="session")
 def tessera(program):
     """Runs `tessera ARGUMENTS…`; returns the CompletedProcess (text). `code` is the expected exit code, None for any."""
+    return _runner(program)
 
-    def run(*arguments, code=0, timeout=600):
-        result = subprocess.run(
-            [program, *map(str, arguments)], capture_output=True, text=True, timeout=timeout
-        )
-        assert code in (None, result.returncode), f"exit {result.returncode}, not {code}: {result.stderr[-2000:]}"
-        return result
 
-    return run
+@pytest.fixture(scope="session")
+def bench(program):
+    """Runs `tessera-bench ARGUMENTS…`, as `tessera` does; it is built beside the program."""
+    return _runner(f"{program}-bench")
 
 
 MEASURE = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"

@@ -39,8 +39,8 @@ print(json.dumps([result.returncode, result.stderr.decode(errors="replace"), use
 def cheap(program):
     """Runs the program under its limits; returns exit code and error text."""
 
-    def run(*arguments, codes=CODES, cpu=CPU_SECONDS, peak=PEAK_MIB, is_report=False):
-        command = [sys.executable, "-c", MEASURE, program, *map(str, arguments)]
+    def run(*arguments, codes=CODES, cpu=CPU_SECONDS, peak=PEAK_MIB, is_report=False, suffix=""):
+        command = [sys.executable, "-c", MEASURE, program + suffix, *map(str, arguments)]
         code, errors, seconds, size = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         if "COSTS" in os.environ:
             print(f"{seconds:7.2f} s {size:6.0f} MiB exit {code} {' '.join(map(str, arguments))[-90:]} {errors.strip()[-150:]}")
@@ -733,7 +733,7 @@ def test_text_tokenizers(cheap, tmp_path, name):
     path = written(tmp_path / "tokenizer.json", TOKENIZERS[name])
     for caption in CAPTIONS.values():
         (tmp_path / "lines.txt").write_text(caption)
-        cheap("bench", "text", tmp_path / "lines.txt", "--text-tokenizer", path, "-o", tmp_path / "ids.npy")
+        cheap("text", tmp_path / "lines.txt", "--text-tokenizer", path, "-o", tmp_path / "ids.npy", suffix="-bench")
 
 
 SEGMENTS = {

@@ -18,14 +18,14 @@ def texts():
 
 
 @pytest.fixture
-def ids(tessera, tmp_path):
+def ids(bench, tmp_path):
     """The program's ids of each line."""
 
     def run(texts, tokenizer, code=0):
         file, output = tmp_path / "lines.txt", tmp_path / "ids.npy"
         assert not any("\n" in text for text in texts)
         file.write_bytes("\n".join(texts).encode())
-        result = tessera("bench", "text", file, "--text-tokenizer", tokenizer, "-o", output, code=code)
+        result = bench("text", file, "--text-tokenizer", tokenizer, "-o", output, code=code)
         if code:
             return result.stderr
         flat = np.load(output)

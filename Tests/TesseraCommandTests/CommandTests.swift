@@ -10,9 +10,12 @@ import Testing
   ]
 
   /// Runs the program; standard output, standard error, exit code.
-  func run(_ arguments: [String]) throws -> (output: String, errors: String, code: Int32) {
+  func run(
+    _ arguments: [String],
+    of program: String = Fixtures.program
+  ) throws -> (output: String, errors: String, code: Int32) {
     let process = Process()
-    process.executableURL = URL(filePath: Fixtures.program)
+    process.executableURL = URL(filePath: program)
     process.arguments = arguments
     let (output, errors) = (Pipe(), Pipe())
     (process.standardOutput, process.standardError) = (output, errors)
@@ -32,6 +35,22 @@ import Testing
     let listed = list.split(separator: "\n").filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") }
       .compactMap { $0.split(separator: " ").first.map(String.init) }
     #expect(listed.filter { $0 != "See" } == Self.verbs)
+  }
+
+  @Test func `both programs have one version, and figures are no verb`() throws {
+    let version = try run(["--version"])
+    let bench = try run(["--version"], of: Fixtures.program + "-bench")
+    #expect(version.code == 0 && version.output.split(separator: ".").count == 3)
+    #expect(bench.output == version.output)
+    #expect(try run(["bench", "kernels"]).code == 64)
+  }
+
+  @Test func `figures are JSON on standard output`() throws {
+    let text = ["quantizer", "--codes", "64", "--runs", "1", "--instructions", "baseline"]
+    let result = try run(text, of: Fixtures.program + "-bench")
+    let figures = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+    #expect((figures as? [String: Any])?["milliseconds"] is Double)
+    #expect(try run(["text", "no-such-file"], of: Fixtures.program + "-bench").code == 64)
   }
 
   @Test(arguments: verbs)

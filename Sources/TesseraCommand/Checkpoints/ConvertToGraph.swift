@@ -31,7 +31,7 @@ extension ConvertCommand {
     let summary = try ONNXEncoderFile.write(
       parts,
       to: output,
-      toolVersion: Tessera.version,
+      toolVersion: ToolVersion.current,
       reading: [input]
     )
     report.note(

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import TesseraCore
 import TesseraDistillation
+import TesseraRules
 
 /// What a distillation begins with.
 struct DistillCommand: AsyncParsableCommand {
@@ -69,7 +70,7 @@ struct DistillTripleCommand: AsyncParsableCommand {
     let triple = try TrainingTriple(
       of: source.checkpoint,
       constants: constants,
-      toolVersion: Tessera.version
+      toolVersion: ToolVersion.current
     )
     try OutputFolder.refuseDataset(around: output)
     try OutputFolder.make(output)

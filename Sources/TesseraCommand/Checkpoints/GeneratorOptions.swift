@@ -1,5 +1,6 @@
 public import ArgumentParser
 import TesseraCheckpoints
+import TesseraCore
 public import TesseraDistillation
 import TesseraRules
 
@@ -207,7 +208,7 @@ struct GeneratorOptions: ParsableArguments {
       let stem = file.lastIndex(of: ".").map { String(file[..<$0]) } ?? file
       return CompanionFile(
         name: "\(stem).golden.safetensors",
-        content: .bytes(try samples.file(toolVersion: Tessera.version))
+        content: .bytes(try samples.file(toolVersion: ToolVersion.current))
       )
     }
   }

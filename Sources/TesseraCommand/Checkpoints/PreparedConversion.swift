@@ -175,7 +175,7 @@ struct PreparedConversion {
       of: source.checkpoint,
       sourceFiles: source.files,
       plan: plan,
-      toolVersion: Tessera.version
+      toolVersion: ToolVersion.current
     )
     conversion.ties = ties
     conversion.areTiesKept = areTiesKept

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TesseraCore
 import TesseraRules
 
 /// `recipes`: what is known of layouts, and whether a checkpoint has one.

@@ -79,12 +79,3 @@ struct ExportOptions: ParsableArguments {
     )
   }
 }
-
-extension DatasetFormat {
-  /// The names of `--variant`.
-  var variants: [String] { self == .litdata ? ["pytree", "tokens"] : [] }
-  /// Whether the files can be compressed.
-  var compresses: Bool { self == .parquet || self == .mds }
-  /// The level of zstd where none was named.
-  var usualCompression: Int? { self == .parquet ? 3 : nil }
-}

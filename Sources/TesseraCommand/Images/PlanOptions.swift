@@ -186,7 +186,7 @@ struct PlanOptions: ParsableArguments {
       pixelLimit: options.limits.pixels,
       shardSamples: samples,
       export: export,
-      toolVersion: Tessera.version
+      toolVersion: ToolVersion.current
     )
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TesseraCore
 import TesseraDatasets
 import TesseraImages
 import TesseraTokenizers

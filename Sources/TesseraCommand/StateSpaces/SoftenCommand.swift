@@ -125,7 +125,7 @@ struct SoftenCommand: ParsableCommand {
         ? "sparse softmax: log sum over the top k of e^x - sum target x"
         : probabilities.matchingLoss,
       "tessera.soften.gradient": "map(student / temperature) - target, over the temperature",
-      "tessera.soften.classes": "\(classes)", "tessera.version": Tessera.version,
+      "tessera.soften.classes": "\(classes)", "tessera.version": ToolVersion.current,
       "tessera.source": URL(filePath: input).lastPathComponent,
     ]
     if let tensor { metadata["tessera.source.tensor"] = tensor }

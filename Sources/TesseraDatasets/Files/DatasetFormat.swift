@@ -60,3 +60,12 @@ extension DatasetFormat {
     }
   }
 }
+
+extension DatasetFormat {
+  /// The names of its variants.
+  package var variants: [String] { self == .litdata ? ["pytree", "tokens"] : [] }
+  /// Whether the files can be compressed.
+  package var compresses: Bool { self == .parquet || self == .mds }
+  /// The level of zstd where none was named.
+  package var usualCompression: Int? { self == .parquet ? 3 : nil }
+}

@@ -106,3 +106,10 @@ public struct DatasetExportSettings: Codable, Hashable, Sendable {
     self.sequence = sequence
   }
 }
+
+extension DatasetExportSettings {
+  /// What is usual in a layout.
+  public init(usualFor format: DatasetFormat) {
+    self.init(compression: format.usualCompression)
+  }
+}

@@ -9,7 +9,7 @@ struct BenchTextCommand: ParsableCommand {
     commandName: "text",
     abstract: "Encode the lines of a file with a text tokenizer, on one thread.",
     discussion:
-      "EXAMPLE: tessera bench text captions.txt --text-tokenizer tokenizer.json -o ids.npy"
+      "EXAMPLE: tessera-bench text captions.txt --text-tokenizer tokenizer.json -o ids.npy"
   )
 
   @Argument(help: "UTF-8, a text a line.", completion: .file())
@@ -27,8 +27,6 @@ struct BenchTextCommand: ParsableCommand {
 
   @Option(help: "How often the lines are encoded; the fastest time counts.")
   var repeats = 1
-
-  @OptionGroup var reporting: OutputOptions
 
   func validate() throws {
     guard (1...1000).contains(repeats) else {
@@ -49,8 +47,7 @@ struct BenchTextCommand: ParsableCommand {
       var encoder = tokenizer.makeEncoder()
       let start = clock.now
       for line in lines { ids += try encoder.encode(line) + [-1] }
-      let elapsed = (clock.now - start).components
-      best = min(best, Double(elapsed.seconds) + Double(elapsed.attoseconds) * 1e-18)
+      best = min(best, (clock.now - start) / .seconds(1))
     }
     if let output {
       var file = try AtomicFile(path: output, reading: [input])
@@ -65,10 +62,10 @@ struct BenchTextCommand: ParsableCommand {
       seconds: best,
       megabytesPerSecond: Double(bytes.count) / best / 1e6
     )
-    reporting.note(
+    Figures.note(
       "text: \(report.tokens) tokens of \(report.lines) lines, \(Int(report.megabytesPerSecond)) MB/s"
     )
-    try reporting.report(report)
+    try Figures.report(report)
   }
 }
 

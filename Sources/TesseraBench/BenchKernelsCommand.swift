@@ -3,7 +3,7 @@ import Foundation
 import TesseraCore
 import TesseraTokenizers
 
-/// `bench kernels`: each kernel alone, beside the multiply-adds that the core can do.
+/// `tessera-bench kernels`: each kernel alone, beside the multiply-adds that the core can do.
 struct BenchKernelsCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "kernels",
@@ -13,7 +13,7 @@ struct BenchKernelsCommand: AsyncParsableCommand {
       convolution is that of the matrix product's microkernel.
 
       EXAMPLE
-        tessera bench kernels --instructions avx2 --json
+        tessera-bench kernels --instructions avx2
       """
   )
 
@@ -22,8 +22,6 @@ struct BenchKernelsCommand: AsyncParsableCommand {
 
   @Option(help: "How often each kernel is measured, after one time that is not.")
   var runs = 9
-
-  @OptionGroup var reporting: OutputOptions
 
   func validate() throws {
     guard runs > 0 else { throw ValidationError("--runs must be at least 1") }
@@ -39,7 +37,7 @@ struct BenchKernelsCommand: AsyncParsableCommand {
       var lines: [Measurement] = []
       var peaks: [Double] = []
       for sample in Self.samples { lines += try measure(sample, set, &peaks) }
-      try Measurement.print(lines, peak: Measurement.median(peaks), reporting)
+      try Measurement.print(lines, peak: Measurement.median(peaks))
     }
   }
 

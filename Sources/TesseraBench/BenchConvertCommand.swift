@@ -4,14 +4,14 @@ import TesseraCheckpoints
 import TesseraCore
 import TesseraRules
 
-/// `bench convert`: how fast tensors pass from file to file, as they lie and transposed.
+/// `tessera-bench convert`: how fast tensors pass from file to file, as they lie and transposed.
 struct BenchConvertCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract: "Measure conversion: copies and transpositions, medians in GB/s.",
     discussion: """
       EXAMPLE
-        tessera bench convert --mebibytes 1024
+        tessera-bench convert --mebibytes 1024
 
       Makes a float32 checkpoint in the temporary folder and removes it afterwards. \
       scripts/bench_convert.py runs h5py and safetensors beside `convert`.
@@ -55,13 +55,13 @@ struct BenchConvertCommand: AsyncParsableCommand {
         of: checkpoint,
         sourceFiles: checkpoint.files,
         plan: try ConversionPlan(rules, of: checkpoint),
-        toolVersion: Tessera.version
+        toolVersion: ToolVersion.current
       )
       var seconds: [Double] = []
       for _ in 0..<repeats {
         let start = ContinuousClock.now
         _ = try await conversion.write(to: "\(folder)/out.safetensors")
-        seconds.append((ContinuousClock.now - start).seconds)
+        seconds.append((ContinuousClock.now - start) / .seconds(1))
       }
       let median = seconds.sorted()[repeats / 2]
       let measurement = Measurement(

@@ -2,7 +2,7 @@ import Foundation
 import TesseraCore
 import TesseraTokenizers
 
-/// One figure of `bench kernels` and `bench network`.
+/// One figure of `tessera-bench kernels` and `tessera-bench network`.
 struct Measurement: Encodable {
   /// What was measured.
   let what: String
@@ -20,23 +20,25 @@ struct Measurement: Encodable {
     case shareOfPeak = "share_of_peak"
   }
 
-  /// Prints figures: JSON lines to standard output where asked for, a table to standard error.
-  static func print(_ lines: [Measurement], peak: Double, _ options: OutputOptions) throws {
-    options.note("multiply-add loop: \(rounded(peak)) GF/s")
+  /// Prints figures: JSON lines to standard output, a table to standard error.
+  static func print(_ lines: [Measurement], peak: Double) throws {
+    Figures.note("multiply-add loop: \(rounded(peak)) GF/s")
     for line in lines {
       var text = "\(line.what), \(line.instructions): \(rounded(line.milliseconds)) ms"
       if let rate = line.gigaflops, let share = line.shareOfPeak {
         text += ", \(rounded(rate)) GF/s, \(rounded(share * 100)) % of the loop"
       }
-      options.note(text)
-      guard options.json else { continue }
+      Figures.note(text)
       let encoder = JSONEncoder()
       encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
       try StandardOutput.print(String(decoding: try encoder.encode(line), as: UTF8.self))
     }
   }
 
-  private static func rounded(_ value: Double) -> String { String(format: "%.2f", value) }
+  /// A number with so many decimal places.
+  static func rounded(_ value: Double, places: Int = 2) -> String {
+    String(format: "%.\(places)f", value)
+  }
 
   /// The middle of the values, the lower of two.
   static func median(_ values: [Double]) -> Double {

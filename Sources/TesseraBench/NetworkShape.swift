@@ -1,7 +1,7 @@
 import ArgumentParser
 import TesseraTokenizers
 
-/// The networks that `bench network` measures, with drawn weights.
+/// The networks that `tessera-bench network` measures, with drawn weights.
 enum NetworkShape: String, CaseIterable, ExpressibleByArgument {
   /// The embedded tokenizer's encoder: Haar patches of 4, 64 and 128 channels, 8 pixels a code.
   case tesseraF8 = "tessera-f8"

@@ -12,7 +12,7 @@ struct BenchImagesCommand: AsyncParsableCommand {
       Prints the median over rounds of processor milliseconds an image. scripts/bench_images.py runs it in turns \
       with Pillow and OpenCV over the same files.
 
-      EXAMPLE: tessera bench images fixtures/photos --rounds 9
+      EXAMPLE: tessera-bench images fixtures/photos --rounds 9
       """
   )
 
@@ -22,48 +22,39 @@ struct BenchImagesCommand: AsyncParsableCommand {
   @Option(help: "How often each file is processed.")
   var rounds = 5
 
-  @OptionGroup(title: "Preprocessing")
-  var preprocessing: PreprocessingOptions
-
-  @OptionGroup
-  var reporting: OutputOptions
+  @Option(help: "Whether Exif orientation is applied: ignore or apply.")
+  var orientation = Preprocessing.tesseraF8.orientation
 
   func validate() throws {
     guard rounds > 0 else { throw ValidationError("--rounds is a positive number") }
   }
 
   func run() async throws {
-    let profile = preprocessing.overriding(.tesseraF8)
+    var profile = Preprocessing.tesseraF8
+    profile.orientation = orientation
     let table = profile.range.table
-    let limits = preprocessing.limits
+    let limits = ImageLimits.standard
     let files = try ImageInputs.collect(inputs).inputs.map {
       try $0.bytes(maximumBytes: limits.bytes)
     }
     var tensor: [Float] = []
     var rates: [Double] = []
     for _ in 0...rounds {
-      let start = Self.processorSeconds()
+      let start = Measurement.cpuSeconds()
       for bytes in files {
         let image = try profile.image(from: bytes, limits: limits).image
         tensor.removeAll(keepingCapacity: true)
         tensor.reserveCapacity(image.pixels.count)
         for value in image.pixels { tensor.append(table[Int(value)]) }
       }
-      rates.append((Self.processorSeconds() - start) * 1000 / Double(files.count))
+      rates.append((Measurement.cpuSeconds() - start) * 1000 / Double(files.count))
     }
     // The first round warms the caches.
     let median = rates.dropFirst().sorted()[rounds / 2]
-    reporting.note("bench images: \(median.rounded(places: 2)) ms an image, \(files.count) images")
-    try reporting.report(
+    Figures.note("images: \(Measurement.rounded(median)) ms an image, \(files.count) images")
+    try Figures.report(
       ImagesFigures(images: files.count, rounds: rounds, millisecondsPerImage: median)
     )
-  }
-
-  /// Processor time, so that other programs on the machine count as little as they can.
-  private static func processorSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
   }
 }
 

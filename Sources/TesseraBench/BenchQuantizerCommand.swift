@@ -3,7 +3,7 @@ import Foundation
 import TesseraCore
 import TesseraTokenizers
 
-/// `bench quantizer`: the nearest code of a codebook.
+/// `tessera-bench quantizer`: the nearest code of a codebook.
 struct BenchQuantizerCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantizer",
@@ -13,7 +13,7 @@ struct BenchQuantizerCommand: ParsableCommand {
       (scripts/bench_quantizers.py). Figures are medians of processor time.
 
       EXAMPLE
-        tessera bench quantizer --codes 131072 --dimensions 256 --rule dot --json
+        tessera-bench quantizer --codes 131072 --dimensions 256 --rule dot
       """
   )
 
@@ -37,8 +37,6 @@ struct BenchQuantizerCommand: ParsableCommand {
 
   @Option(name: .shortAndLong, help: "Where to write the codes (.npy).")
   var output: String?
-
-  @OptionGroup var reporting: OutputOptions
 
   func validate() throws {
     guard runs > 0, codes > 0, dimensions > 0, positions > 0, rule != .logits else {
@@ -82,6 +80,6 @@ struct BenchQuantizerCommand: ParsableCommand {
       try file.write(try NPYFile.encode(Tensor(shape: [found.count], elements: found)))
       try file.commit()
     }
-    try Measurement.print([line], peak: peak, reporting)
+    try Measurement.print([line], peak: peak)
   }
 }

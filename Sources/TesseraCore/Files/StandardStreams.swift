@@ -1,14 +1,13 @@
 import Foundation
-import TesseraCore
 
 /// Standard output: the results that a program reads.
 ///
 /// A result that cannot be written is an error.
-enum StandardOutput {
+package enum StandardOutput {
   /// Writes text as it is.
   ///
   /// - Throws: `FileError` where the reader has gone, the disk is full or the stream is closed.
-  static func write(_ text: String) throws(FileError) {
+  package static func write(_ text: String) throws(FileError) {
     let code = StandardStream.write(text, to: STDOUT_FILENO)
     guard code == 0 else {
       throw FileError(operation: "write the result", path: "standard output", code: code)
@@ -18,12 +17,12 @@ enum StandardOutput {
   /// Writes a line.
   ///
   /// - Throws: As ``write(_:)``.
-  static func print(_ line: String) throws(FileError) { try write(line + "\n") }
+  package static func print(_ line: String) throws(FileError) { try write(line + "\n") }
 
   /// Writes a value as a JSON document.
   ///
   /// - Throws: As ``write(_:)``, and where the value has no JSON form.
-  static func writeDocument(_ value: some Encodable) throws {
+  package static func writeDocument(_ value: some Encodable) throws {
     try write(String(decoding: try CanonicalJSON.document(value), as: UTF8.self))
   }
 }
@@ -31,18 +30,25 @@ enum StandardOutput {
 /// Standard error: progress, summaries and errors, never data.
 ///
 /// What it cannot take is lost, and the work goes on.
-enum StandardError {
+package enum StandardError {
   /// Writes text as it is.
-  static func write(_ text: String) { _ = StandardStream.write(text, to: STDERR_FILENO) }
+  package static func write(_ text: String) { _ = StandardStream.write(text, to: STDERR_FILENO) }
+}
+
+extension StandardError {
+  /// Writes an error as the one line that it is, without control characters, however long names are.
+  package static func write(error: any ClassifiedError) {
+    write("Error: \(error.description.shortened.oneLine)\n")
+  }
 }
 
 /// The three streams that a program starts with.
-enum StandardStream {
+package enum StandardStream {
   /// Makes failures of the streams errors of single writes, once at the start of the program.
   ///
   /// A reader that has gone is no signal. A stream that is closed is replaced by one that takes nothing:
   /// the next file would get its number, and messages would be written into it.
-  static func prepare() {
+  package static func prepare() {
     signal(SIGPIPE, SIG_IGN)
     for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
       let folder = unsafe open("/", O_RDONLY | O_DIRECTORY)
@@ -70,5 +76,23 @@ enum StandardStream {
       }
     }
     return 0
+  }
+}
+
+extension String {
+  /// The text without its middle where it is longer than anybody reads: a file's names may have any length.
+  fileprivate var shortened: String {
+    let (head, tail) = (6000, 2000)
+    guard utf8.count > 2 * (head + tail), unicodeScalars.count > head + tail else { return self }
+    return "\(String(unicodeScalars.prefix(head)))…\(String(unicodeScalars.suffix(tail)))"
+  }
+
+  /// The text with control characters escaped: names from a file stay on one line and steer no
+  /// terminal.
+  package var oneLine: String {
+    unicodeScalars.reduce(into: "") { text, scalar in
+      let isControl = scalar.properties.generalCategory == .control
+      text += isControl ? scalar.escaped(asASCII: true) : String(scalar)
+    }
   }
 }

@@ -3,7 +3,7 @@ import Foundation
 import TesseraCore
 import TesseraTokenizers
 
-/// `bench network`: one image through an encoder on one core.
+/// `tessera-bench network`: one image through an encoder on one core.
 struct BenchNetworkCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "network",
@@ -14,7 +14,7 @@ struct BenchNetworkCommand: AsyncParsableCommand {
       convolutions would need them; Winograd's algorithm needs fewer, so shares above 1 are possible.
 
       EXAMPLE
-        tessera bench network --shape vq-16 --size 256 --json
+        tessera-bench network --shape vq-16 --size 256
       """
   )
 
@@ -34,8 +34,6 @@ struct BenchNetworkCommand: AsyncParsableCommand {
 
   @Option(help: "Write the latents of the drawn image to this .npy file.", completion: .file())
   var output: String?
-
-  @OptionGroup var reporting: OutputOptions
 
   func validate() throws {
     guard runs > 0 else { throw ValidationError("--runs must be at least 1") }
@@ -110,6 +108,6 @@ struct BenchNetworkCommand: AsyncParsableCommand {
         )
       )
     }
-    try Measurement.print(lines, peak: peak, reporting)
+    try Measurement.print(lines, peak: peak)
   }
 }

@@ -8,7 +8,7 @@ struct BenchExportCommand: ParsableCommand {
     commandName: "export",
     abstract: "Write the samples of a dataset in a layout, their reading not timed.",
     discussion: """
-      EXAMPLE: tessera bench export dataset --format mds -o /dev/shm/mds
+      EXAMPLE: tessera-bench export dataset --format mds -o /dev/shm/mds
 
       All samples are held in memory. The time is that from the first sample to the last index, with
       the files' SHA-256 and their way to the disk.
@@ -28,9 +28,6 @@ struct BenchExportCommand: ParsableCommand {
   )
   var output: String
 
-  @OptionGroup(title: "Layout") var layout: ExportOptions
-  @OptionGroup var reporting: OutputOptions
-
   func run() throws {
     let rows = try rows()
     var samples: [DatasetRow] = []
@@ -41,7 +38,7 @@ struct BenchExportCommand: ParsableCommand {
     try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: output) }
     let stage = DatasetStage(folder: output)
-    let settings = try layout.settings(for: format, shardSamples: 1000)
+    let settings = DatasetExportSettings(usualFor: format)
     let clock = ContinuousClock()
     let time = try clock.measure {
       var writer = try format.writer(for: rows.table, settings: settings, into: stage)
@@ -54,10 +51,10 @@ struct BenchExportCommand: ParsableCommand {
       bytes: stage.shards.reduce(0) { $0 + $1.bytes } + stage.files.reduce(0) { $0 + $1.bytes },
       seconds: time / .seconds(1)
     )
-    reporting.note(
+    Figures.note(
       "\(report.format): \(report.samples) samples, \(Int(report.megabytesPerSecond)) MB/s"
     )
-    try reporting.report(report)
+    try Figures.report(report)
   }
 
   /// The samples with the columns that the layout has a place for.

@@ -6,7 +6,7 @@ import TesseraImages
 import TesseraSequences
 import TesseraTokenizers
 
-/// `bench tokenize`: images to shards on one core, a stage at a time.
+/// `tessera-bench tokenize`: images to shards on one core, a stage at a time.
 struct BenchTokenizeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenize",
@@ -16,7 +16,7 @@ struct BenchTokenizeCommand: AsyncParsableCommand {
       pass; its time is divided as decoding whole and resizing apart divide theirs. Images that \
       cannot be read are left out.
 
-      EXAMPLE: tessera bench tokenize fixtures/photos --rounds 9
+      EXAMPLE: tessera-bench tokenize fixtures/photos --rounds 9
       """
   )
 
@@ -28,8 +28,6 @@ struct BenchTokenizeCommand: AsyncParsableCommand {
 
   @Option(help: "The tokenizer.", completion: .file())
   var tokenizer = ImageTokenizer.embeddedName
-
-  @OptionGroup var reporting: OutputOptions
 
   func validate() throws {
     guard rounds > 0 else { throw ValidationError("--rounds is a positive number") }
@@ -62,18 +60,19 @@ struct BenchTokenizeCommand: AsyncParsableCommand {
       millisecondsPerImage: named(medians) { $0 * 1000 / Double(images) },
       shares: named(medians) { $0 / total }
     )
-    reporting.note(
-      "bench tokenize: \(figures.imagesPerSecond.rounded(places: 1)) images/s on one core, "
+    Figures.note(
+      "tokenize: \(Measurement.rounded(figures.imagesPerSecond, places: 1)) images/s on one core, "
         + "\(images) images"
     )
     for stage in Stage.allCases {
       let milliseconds = figures.millisecondsPerImage[stage.rawValue] ?? 0
       let share = (figures.shares[stage.rawValue] ?? 0) * 100
-      reporting.note(
-        "  \(stage.rawValue): \(milliseconds.rounded(places: 3)) ms, \(share.rounded(places: 1))%"
+      Figures.note(
+        "  \(stage.rawValue): \(Measurement.rounded(milliseconds, places: 3)) ms, "
+          + "\(Measurement.rounded(share, places: 1))%"
       )
     }
-    try reporting.report(figures)
+    try Figures.report(figures)
   }
 
   private func named(
@@ -89,7 +88,7 @@ private enum Stage: String, CaseIterable {
   case read, decode, resize, network, quantizer, writing
 }
 
-/// What `bench tokenize --json` prints.
+/// What `tessera-bench tokenize --json` prints.
 private struct TokenizeFigures: Encodable {
   let images: Int
   let rounds: Int
@@ -121,8 +120,8 @@ private struct TokenizeStages {
   func measure(_ images: [ImageInput]) throws -> [Stage: Double] {
     var times: [Stage: Double] = [:]
     func clock<Result>(_ stage: Stage, _ body: () throws -> Result) rethrows -> Result {
-      let start = processorSeconds()
-      defer { times[stage, default: 0] += processorSeconds() - start }
+      let start = Measurement.cpuSeconds()
+      defer { times[stage, default: 0] += Measurement.cpuSeconds() - start }
       return try body()
     }
     let scheme = try PositionScheme(.tie)
@@ -154,9 +153,9 @@ private struct TokenizeStages {
         try shard.append(sample)
       }
     }
-    let start = processorSeconds()
+    let start = Measurement.cpuSeconds()
     _ = try shard.commit()
-    times[.writing, default: 0] += processorSeconds() - start
+    times[.writing, default: 0] += Measurement.cpuSeconds() - start
     return times
   }
 
@@ -170,23 +169,16 @@ private struct TokenizeStages {
       alpha: profile.alpha,
       truncation: profile.truncation
     )
-    let start = processorSeconds()
+    let start = Measurement.cpuSeconds()
     let decoded = try decoder.decode(bytes)
-    let middle = processorSeconds()
+    let middle = Measurement.cpuSeconds()
     _ = try profile.apply(to: decoded, limits: limits)
-    let end = processorSeconds()
+    let end = Measurement.cpuSeconds()
     let pixels = try profile.image(from: bytes, limits: limits)
-    let fused = processorSeconds() - end
+    let fused = Measurement.cpuSeconds() - end
     let decodeShare = (middle - start) / max(end - start, 1e-9)
     times[.decode, default: 0] += fused * decodeShare
     times[.resize, default: 0] += fused * (1 - decodeShare)
     return pixels
   }
-}
-
-/// Processor time, so that other programs on the machine count as little as they can.
-private func processorSeconds() -> Double {
-  var time = timespec()
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-  return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }
