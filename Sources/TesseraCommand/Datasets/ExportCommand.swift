@@ -61,13 +61,13 @@ struct ExportCommand: AsyncParsableCommand {
 
   func run() async throws {
     let source = try TokenDataset(path: dataset)
+    var sequence = try sequences.request()
+    sequence?.positions = positions?.rawValue ?? source.manifest.settings.positions
     let export = DatasetExport(
       format: format,
       settings: try layout.settings(for: format, shardSamples: shardSamples),
       vocabularyOffset: vocabularyOffset,
-      sequence: try sequences.stage(
-        positions: positions?.rawValue ?? source.manifest.settings.positions
-      )
+      sequence: try sequence.map { try SequenceStage($0) }
     )
     var line = ProgressLine(
       "export",

@@ -1,5 +1,4 @@
 public import ArgumentParser
-import Foundation
 import TesseraDatasets
 public import TesseraSequences
 
@@ -85,35 +84,19 @@ struct SequenceOptions: ParsableArguments {
       && loss == nil && documents == nil
   }
 
-  /// The stage, where one is asked for.
-  func stage(positions: String) throws -> SequenceStage? {
+  /// What is asked for; nil where samples stay as they are.
+  func request() throws -> SequenceStage.Request? {
     guard let sequence else { return nil }
     var layout = try SequenceLayout(naming: sequence)
     if let loss { layout.loss = loss }
-    return try SequenceStage(
-      SequenceStage.Request(
-        layout: layout,
-        textTokenizer: textTokenizer,
-        vocabularyMap: vocabularyMap,
-        packing: pack ?? .none,
-        length: length,
-        imageFirst: order == .imageFirst,
-        positions: positions,
-        documents: documents
-      )
+    return SequenceStage.Request(
+      layout: layout,
+      textTokenizer: textTokenizer,
+      vocabularyMap: vocabularyMap,
+      packing: pack ?? .none,
+      length: length,
+      imageFirst: order == .imageFirst,
+      documents: documents
     )
-  }
-
-  /// The files by paths that other processes find, too.
-  var files: SequenceFiles {
-    SequenceFiles(
-      textTokenizer: Self.absolute(textTokenizer),
-      vocabularyMap: Self.absolute(vocabularyMap),
-      documents: Self.absolute(documents)
-    )
-  }
-
-  private static func absolute(_ path: String?) -> String? {
-    path.map { $0.hasPrefix("/") ? $0 : FileManager.default.currentDirectoryPath + "/" + $0 }
   }
 }

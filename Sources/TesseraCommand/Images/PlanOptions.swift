@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import TesseraCore
 import TesseraDatasets
 import TesseraImages
@@ -133,61 +132,40 @@ struct PlanOptions: ParsableArguments {
   /// The views of each image.
   var augmentation: Augmentation { augment.flatMap { Augmentation($0) } ?? .none }
 
-  /// Where captions come from; nil where they are not asked for.
-  func captionSource() throws -> CaptionSource? {
-    switch captions {
-    case nil, "none": nil
-    case "sidecar": .sidecar
-    case let file?: try CaptionSource(manifest: file)
+  /// What is asked for; the layout's own options are left out where none was given.
+  func request(
+    _ layout: ExportOptions,
+    _ sequences: SequenceOptions,
+    _ preprocessing: PreprocessingOptions
+  ) throws -> TokenizationRequest {
+    var request = TokenizationRequest()
+    request.tokenizer = tokenizer ?? request.tokenizer
+    request.format = format ?? request.format
+    request.positions = positions ?? request.positions
+    request.shardSamples = shardSamples ?? request.shardSamples
+    request.vocabularyOffset = vocabularyOffset ?? request.vocabularyOffset
+    request.captions =
+      switch captions {
+      case nil, "none": nil
+      case "sidecar": .sidecar
+      case let file?: .manifest(file)
+      }
+    request.augmentation = augmentation
+    request.keepsLatents = latents
+    let temperature = temperature ?? 1
+    request.soft = soft.map { SoftCodeSettings(map: $0, temperature: temperature) }
+    request.sampling = seed.map {
+      SamplingSettings(rule: SamplingRule.gumbel.rawValue, seed: $0, temperature: temperature)
     }
-  }
-
-  /// The tokenizer's name or path as the user gave it.
-  var tokenizerName: String { tokenizer ?? ImageTokenizer.embeddedName }
-
-  /// The tokenizer for workers that run elsewhere: the embedded one's name, or one with an absolute path.
-  var tokenizerLocation: String {
-    ImageTokenizer.absoluteName(
-      of: tokenizerName,
-      in: FileManager.default.currentDirectoryPath
-    )
-  }
-
-  /// The settings of a plan.
-  func settings(
-    of tokenizer: ImageTokenizer,
-    layout: ExportOptions,
-    sequence: SequenceSettings?,
-    preprocessing options: PreprocessingOptions
-  ) throws -> DatasetSettings {
-    let format = format ?? .webdataset
-    let samples = shardSamples ?? 1000
-    let isPlain = format == .webdataset && layout.isDefault && sequence == nil
-    var export = isPlain ? nil : try layout.settings(for: format, shardSamples: samples)
-    export?.sequence = sequence
-    let captionName = captions == "none" ? nil : captions
-    return try DatasetSettings(
-      format: format.rawValue,
-      tokenizer: TokenizerIdentity(tokenizer),
-      vocabularyOffset: vocabularyOffset ?? 0,
-      positions: (positions ?? .tie).rawValue,
-      captions: captionName.map { $0 == "sidecar" ? $0 : "manifest" },
-      latents: latents,
-      soft: soft.map { SoftCodeSettings(map: $0, temperature: temperature ?? 1) },
-      sampling: seed.map {
-        SamplingSettings(
-          rule: SamplingRule.gumbel.rawValue,
-          seed: $0,
-          temperature: temperature ?? 1
-        )
-      },
-      preprocessing: options.overriding(tokenizer.description.preprocessing),
-      augment: augmentation == .none ? nil : "\(augmentation)",
-      pixelLimit: options.limits.pixels,
-      shardSamples: samples,
-      export: export,
-      toolVersion: ToolVersion.current
-    )
+    request.limits = preprocessing.limits
+    if !layout.isDefault {
+      request.layout = try layout.settings(
+        for: request.format,
+        shardSamples: request.shardSamples
+      )
+    }
+    request.sequence = try sequences.request()
+    return request
   }
 }
 

@@ -1,17 +1,10 @@
-import ArgumentParser
+public import ArgumentParser
 import Foundation
-import TesseraDatasets
+public import TesseraDatasets
 import TesseraImages
 import TesseraTokenizers
 
-/// The schemes of `--positions` that need nothing but the size of the code grid.
-enum PositionChoice: String, ExpressibleByArgument, CaseIterable {
-  case rope1d, rope2d, tie
-  case tieFractional = "tie-fractional"
-  case tv, mrope
-  case glmImage = "glm-image"
-  case none
-}
+extension PositionChoice: ExpressibleByArgument {}
 
 /// Shard numbers such as `0,4-7`, in ascending order.
 struct ShardSelection: ExpressibleByArgument {
@@ -128,29 +121,16 @@ struct TokenizeCommand: AsyncParsableCommand {
     in folder: DatasetFolder,
     for run: inout TokenizeRun
   ) throws -> DatasetPlan? {
-    let tokenizer = try ImageTokenizer(opening: plan.tokenizerName, for: .encoder)
+    var request = try plan.request(layout, sequences, preprocessing)
+    let tokenizer = try ImageTokenizer(opening: request.tokenizer, for: .encoder)
+    request.preprocessing = preprocessing.overriding(tokenizer.description.preprocessing)
     let images = try ImageInputs.collect(inputs)
     for note in images.notes { outputOptions.note(note) }
-    let planning = InputPlanning()
-    let captions = try plan.captionSource()?.captions(of: images.inputs)
-    let planned = planning.inputs(of: images.inputs, captions: captions)
-    let stage = try sequences.stage(positions: (plan.positions ?? .tie).rawValue)
-    let wanted = try DatasetPlan(
-      settings: plan.settings(
-        of: tokenizer,
-        layout: layout,
-        sequence: stage?.settings,
-        preprocessing: preprocessing
-      ),
-      tokenizer: plan.tokenizerLocation,
-      sequenceFiles: sequences.files,
-      inputs: planned
-    )
-    try planning.check()
+    let draft = try DatasetDraft(of: images.inputs, request, tokenizer)
     if !resume, case .planned = try folder.content() {
       throw ValidationError("\(output): holds an unfinished run; leave out --no-resume to continue")
     }
-    switch try folder.prepare(wanted, inputs: planned, check: planning.check) {
+    switch try draft.prepare(in: folder) {
     case .complete:
       outputOptions.note("\(output): already complete")
       // Finishing again removes what a run killed at the very end left behind.

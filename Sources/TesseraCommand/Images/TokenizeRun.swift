@@ -50,37 +50,32 @@ struct TokenizeRun {
   }
 
   private mutating func run(_ shards: [Int], of plan: DatasetPlan) async throws {
-    let tokenizer = try tokenizer ?? ImageTokenizer(opening: plan.tokenizer, for: .encoder)
-    let images = try ImageTokenization(settings: plan.settings, tokenizer: tokenizer)
     let total = shards.reduce(0) { $0 + plan.inputCount(ofShard: $1) }
     var line = ProgressLine("tokenize", unit: "images", total: total, isQuiet: output.quiet)
     var done = 0
     let kept = KeptShards(of: shards.count, in: folder.path)
-    for shard in shards {
-      if try folder.record(ofShard: shard) != nil {
-        done += plan.inputCount(ofShard: shard)
-        line.skip(plan.inputCount(ofShard: shard))
+    let summary = try await folder.run(
+      shards: shards,
+      of: plan,
+      tokenizer: tokenizer,
+      workers: workers
+    ) { progress in
+      switch progress {
+      case .found(let inputs):
+        done += inputs
+        line.skip(inputs)
         line.show(done)
-        kept.add()
-        continue
-      }
-      let before = done
-      let finished = try await folder.run(
-        shard: shard,
-        of: plan,
-        workers: workers,
-        sample: images.sample,
-        times: images.times
-      ) { _ in
+      case .input:
         done += 1
         line.show(done)
+      case .shard(let inputs):
+        done = inputs
+        kept.add()
       }
-      kept.add()
-      written += finished.samples
-      done = before + plan.inputCount(ofShard: shard)
     }
+    written = summary.written
     seconds = line.seconds
-    times = images.times
+    times = summary.times
   }
 
   /// Says what was planned.

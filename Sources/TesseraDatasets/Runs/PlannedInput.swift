@@ -56,10 +56,10 @@ public struct PlannedInput: Codable, Hashable, Sendable {
     self.caption = caption
     let location: ImageInput.Location =
       switch image.location {
-      case .file(let root): .file(root: Self.absolute(root))
-      case .path(let path): .path(Self.absolute(path))
+      case .file(let root): .file(root: WorkingFolder.absolute(root))
+      case .path(let path): .path(WorkingFolder.absolute(path))
       case .member(let archive, let offset, let size):
-        .member(archive: Self.absolute(archive), offset: offset, size: size)
+        .member(archive: WorkingFolder.absolute(archive), offset: offset, size: size)
       case .refused: image.location
       }
     self.image = ImageInput(key: image.key, source: image.source, location: location)
@@ -71,8 +71,15 @@ public struct PlannedInput: Codable, Hashable, Sendable {
       case .refused: nil
       }
   }
+}
 
-  private static func absolute(_ path: String) -> String {
-    path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+/// The folder from which relative paths lead.
+enum WorkingFolder {
+  /// Its path.
+  static var path: String { FileManager.default.currentDirectoryPath }
+
+  /// A path that does not depend on it.
+  static func absolute(_ path: String) -> String {
+    path.hasPrefix("/") ? path : self.path + "/" + path
   }
 }

@@ -146,6 +146,13 @@ public struct SequenceFiles: Codable, Hashable, Sendable {
     self.vocabularyMap = vocabularyMap
     self.documents = documents
   }
+
+  /// The files of a request by paths that other processes find, too.
+  init(of request: SequenceStage.Request) {
+    textTokenizer = request.textTokenizer.map(WorkingFolder.absolute)
+    vocabularyMap = request.vocabularyMap.map(WorkingFolder.absolute)
+    documents = request.documents.map(WorkingFolder.absolute)
+  }
 }
 
 /// The documents that became no sequence.

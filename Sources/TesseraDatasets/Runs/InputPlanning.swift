@@ -1,5 +1,4 @@
 import Synchronization
-import TesseraDatasets
 import TesseraImages
 
 /// The inputs of a plan as they are looked at, one by one and as often as they are asked for.
