@@ -1,7 +1,5 @@
-import ArgumentParser
-import TesseraCheckpoints
-import TesseraCore
-import TesseraRules
+public import ArgumentParser
+public import TesseraRules
 
 /// Which tensors a conversion takes, and under which names.
 struct SelectionOptions: ParsableArguments {
@@ -47,40 +45,13 @@ struct TieOptions: ParsableArguments {
 
 /// The element type of the floating-point results.
 struct PrecisionOptions: ParsableArguments {
-  /// A type that users name.
-  enum Precision: String, ExpressibleByArgument, CaseIterable {
-    case f64, f32, f16, bf16
-    case q8_0
-
-    /// The element type; nil for blocks.
-    var elementType: ElementType? {
-      switch self {
-      case .f64: .float64
-      case .f32: .float32
-      case .f16: .float16
-      case .bf16: .bfloat16
-      case .q8_0: nil
-      }
-    }
-
-    /// What PyTorch calls the type.
-    var torchName: String {
-      switch self {
-      case .f64: "float64"
-      case .f32, .q8_0: "float32"
-      case .f16: "float16"
-      case .bf16: "bfloat16"
-      }
-    }
-  }
-
   @Option(
     help: """
       The type of floating-point tensors: f64, f32, f16, bf16, rounded to nearest even; a number \
       without a finite value there ends the conversion. q8_0 for .gguf: blocks of 32 in matrices.
       """
   )
-  var dtype: Precision?
+  var dtype: WeightPrecision?
 
   @Option(
     name: .customLong("keep-f32"),
@@ -93,31 +64,6 @@ struct PrecisionOptions: ParsableArguments {
       throw ValidationError("--keep-f32: names exceptions to --dtype, which is missing.")
     }
   }
-
-  /// The plan with its results in these types, and the names of those that become blocks.
-  func applied(to plan: ConversionPlan) throws -> (plan: ConversionPlan, quantized: Set<String>) {
-    guard let dtype else { return (plan, []) }
-    let patterns = keepFloat32.map { NameGlob($0) }
-    for pattern in patterns where !plan.outputs.contains(where: { pattern.matches($0.tensor.name) })
-    {
-      let cause = "--keep-f32 '\(pattern.text)' fits no name of the result"
-      throw SelectionError(cause: cause, candidates: plan.outputs.map(\.tensor.name))
-    }
-    let kept = Set(
-      plan.outputs.map(\.tensor.name).filter { name in patterns.contains { $0.matches(name) } }
-    )
-    let wide = try plan.casting(to: .float32) { !kept.contains($0) }
-    if let type = dtype.elementType {
-      return (try wide.casting(to: type) { kept.contains($0) }, [])
-    }
-    // As llama.cpp does it: vectors stay float32, rows that are no whole blocks become halves.
-    let float32 = try wide.casting(to: .float32)
-    let matrices = float32.outputs.map(\.tensor).filter {
-      $0.elementType == .float32 && $0.shape.rank > 1 && !kept.contains($0.name)
-        && !plan.keptTypes.contains($0.name)
-    }
-    let quantized = Set(matrices.filter(\.isBlocked).map(\.name))
-    let halves = Set(matrices.map(\.name)).subtracting(quantized)
-    return (try float32.casting(to: .float16) { !halves.contains($0) }, quantized)
-  }
 }
+
+extension WeightPrecision: ExpressibleByArgument {}

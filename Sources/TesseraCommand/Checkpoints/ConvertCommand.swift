@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import TesseraCheckpoints
 import TesseraCore
 import TesseraRules
@@ -110,178 +109,58 @@ struct ConvertCommand: AsyncParsableCommand {
     guard plan || output != nil else {
       throw ValidationError("Missing '-o <output>': name the file to write, or ask for --plan.")
     }
-    try to?.validate()
     try keras.check(to)
     guard !keepExact || generator.isEmpty else {
       throw ValidationError(
         "--keep-exact: --lora, --bake and --fold-sigma compute weights anew; keep the input itself."
       )
     }
-    guard let output else { return }
-    guard to?.isKeras != true || outputFormat == .kerasWeights else {
-      throw ValidationError("--to keras: name an output that ends in .weights.h5.")
-    }
-    guard ConvertCommand.isFolder(output) || format != nil else {
-      let endings = CheckpointFormat.endings.joined(separator: " ")
-      throw ValidationError(
-        "'\(output)': name a file that ends in \(endings), or a folder, or --to."
-      )
-    }
-    guard shardSize == nil || outputFormat == .safetensors else {
-      throw ValidationError("--shard-size: only safetensors has shards.")
-    }
-    guard sharing.tied != .keep || outputFormat.holdsAliases else {
-      throw ValidationError("--tied keep: \(outputFormat.rawValue) has no aliases; copy or drop.")
-    }
-    guard precision.dtype != .q8_0 || outputFormat == .gguf else {
-      throw ValidationError("--dtype q8_0: only gguf has such blocks.")
-    }
+    if let fault = try request.fault(writing: output) { throw ValidationError(fault) }
   }
 
-  /// The format that is named by --to or by the output's ending.
-  private var format: CheckpointFormat? {
-    if to?.isKeras == true, output.map(ConvertCommand.isFolder) ?? true { return .kerasWeights }
-    return to?.format ?? output.flatMap { CheckpointFormat(path: $0) }
+  /// What is to be done, but for what is computed.
+  private var request: ConversionRequest {
+    var request = ConversionRequest(to: to, recipes, keras)
+    request.selection = selection.selection
+    request.opaqueType = opaqueDtype?.elementType
+    request.precision = precision.dtype
+    request.keptFloat32 = precision.keepFloat32
+    request.ties = sharing.tied
+    request.shardByteLimit = shardSize?.bytes
+    request.isHashingSource = sourceHash
+    request.keepsExact = keepExact
+    request.isReplacingOthers = force
+    return request
   }
-
-  /// The format that is written.
-  private var outputFormat: CheckpointFormat { format ?? .safetensors }
 
   func run() async throws {
     if writesGraph { return try writeGraph() }
-    var source = try SourceCheckpoint(
-      path: input,
-      opaqueAs: opaqueDtype?.elementType,
-      selecting: selection.selection,
-      computing: generator.applied
-    )
-    let prepared = try prepare(&source)
+    var computed: GeneratorOptions.Prepared?
+    let prepared = try PreparedConversion(of: input, to: output, request) { checkpoint in
+      let result = try generator.applied(to: checkpoint)
+      computed = result
+      return result.checkpoint
+    }
     if plan {
-      let description = PlanReport(prepared, of: source)
+      let description = PlanReport(prepared)
       if report.json { return try report.report(description) }
       return try StandardOutput.print(description.table)
     }
     guard let output else { return }
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)
-    let conversion = try conversion(prepared, of: source, to: output)
-    let files = try await conversion.write(
-      to: try outputPath(output, from: source),
-      format: outputFormat,
-      shardByteLimit: shardSize?.bytes,
-      quantized: prepared.quantized,
+    let golden = computed?.generator
+    let written = try await prepared.write(
+      to: output,
+      adding: { path in try golden.map { [try $0.goldenFile(beside: path)] } ?? [] },
       progress: progress.show
     )
     let summary = ConversionReport(
       prepared,
-      files: files,
-      companions: conversion.companions,
-      merged: source.merged,
+      written,
+      merged: computed?.modules ?? [],
       seconds: progress.seconds
     )
     for line in summary.lines { report.note(line) }
     try report.report(summary)
-  }
-
-  /// The conversion with what belongs beside its result.
-  private func conversion(
-    _ prepared: PreparedConversion,
-    of source: SourceCheckpoint,
-    to output: String
-  ) throws -> CheckpointConversion {
-    let path = try outputPath(output, from: source)
-    var conversion = prepared.conversion(
-      of: source,
-      besides: try companions(of: source, to: output),
-      inFolder: ConvertCommand.isFolder(output)
-    )
-    conversion.isHashingSource = sourceHash
-    conversion.isReplacingOthers = force
-    Interruption.explain { "nothing of '\(output)' is written; run the same command again" }
-    if let generator = source.generator {
-      conversion.companions.append(try generator.goldenFile(beside: path))
-    }
-    if keepExact { conversion.rounded = prepared.rounded }
-    return conversion
-  }
-
-  /// Plans: selection, layout, types, ties, in this order.
-  private func prepare(_ source: inout SourceCheckpoint) throws -> PreparedConversion {
-    let selected = source.restoring(try source.plan(to: to, recipes, keras))
-    let (cast, quantized) = try precision.applied(to: selected)
-    let typed = source.restoring(cast)
-    try source.quantized.check(typed, blocks: quantized)
-    let ties = typed.ties(in: source.checkpoint)
-    let isDropping = sharing.tied == .drop
-    let isKeeping = outputFormat.holdsAliases && sharing.tied != .copy
-    let whole = isDropping ? typed.dropping(ties) : typed
-    let kept = MetadataTransfer(
-      from: source.checkpoint,
-      whole,
-      to: outputFormat,
-      quantized: quantized
-    )
-    let architecture = try kept.architectureNote(
-      of: source.modelType,
-      whole.tensors,
-      place: input,
-      RecipeCatalog()
-    )
-    return PreparedConversion(
-      plan: whole.noting(note(on: try folder(of: source))).noting(kept.note).noting(architecture),
-      format: outputFormat,
-      quantized: quantized,
-      ties: ties,
-      areTiesKept: isKeeping && !isDropping
-    )
-  }
-
-  /// What a model's folder holds beside the weights; nil for a file.
-  private func folder(of source: SourceCheckpoint) throws -> ModelFolder? {
-    guard Checkpoint.isFolder(source.path) else { return nil }
-    return try ModelFolder(source.path, weights: source.files, output: output)
-  }
-
-  /// What comes along into an output that is a folder too.
-  private func companions(of source: SourceCheckpoint, to output: String) throws -> [CompanionFile]
-  {
-    guard ConvertCommand.isFolder(output), let files = try folder(of: source)?.companions else {
-      return []
-    }
-    guard let dtype = precision.dtype else { return files }
-    return try files.map { try $0.statingType(dtype.torchName) }
-  }
-
-  /// What does not come along, by name.
-  private func note(on folder: ModelFolder?) -> String? {
-    guard let folder else { return nil }
-    if output.map(ConvertCommand.isFolder) ?? true { return folder.note }
-    let carried = ModelFolder.list(folder.companions.map(\.name)).map {
-      "of the folder, the weights alone are in the file; an output that is a folder takes along what "
-        + "belongs to the model: \($0)"
-    }
-    let notes = [carried, folder.note].compactMap(\.self)
-    return notes.isEmpty ? nil : notes.joined(separator: "; ")
-  }
-
-  /// The file to write; a folder that is named with a slash is made.
-  private func outputPath(_ output: String, from source: SourceCheckpoint) throws -> String {
-    guard ConvertCommand.isFolder(output) else { return output }
-    try OutputFolder.refuseDataset(around: output)
-    try OutputFolder.make(output)
-    return (output.hasSuffix("/") ? output : "\(output)/") + usualName(for: source)
-  }
-
-  /// The name of the weights in a folder: the one that diffusers or peft looks for, where theirs are read.
-  private func usualName(for source: SourceCheckpoint) -> String {
-    let stems = ["diffusion_pytorch_model", "adapter_model"]
-    let names = source.files.map { ($0 as NSString).lastPathComponent }
-    guard outputFormat == .safetensors,
-      let stem = stems.first(where: { stem in names.contains { $0.hasPrefix(stem) } })
-    else { return outputFormat.usualFileName }
-    return "\(stem).safetensors"
-  }
-
-  private static func isFolder(_ path: String) -> Bool {
-    path.hasSuffix("/") || Checkpoint.isFolder(path)
   }
 }

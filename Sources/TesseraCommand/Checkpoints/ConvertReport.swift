@@ -48,8 +48,9 @@ struct PlanReport: Encodable {
     case peakBytes = "peak_bytes"
   }
 
-  init(_ prepared: PreparedConversion, of source: SourceCheckpoint) {
+  init(_ prepared: PreparedConversion) {
     let plan = prepared.plan
+    let source = prepared.source
     self.source = source.path
     format = source.checkpoint.format
     to = prepared.format.rawValue
@@ -77,7 +78,7 @@ struct PlanReport: Encodable {
     notes = plan.notes + added
     bytes = prepared.byteCount
     bufferBytes = plan.bufferBytes
-    peakBytes = prepared.forecast(reading: source.checkpoint)
+    peakBytes = prepared.peakBytes
   }
 
   /// The plan as text: a line a tensor.
@@ -119,12 +120,12 @@ struct ConversionReport: Encodable {
 
   init(
     _ prepared: PreparedConversion,
-    files: ConvertedFiles,
-    companions: [CompanionFile],
+    _ written: WrittenConversion,
     merged: [AdapterMerge.Module],
     seconds: Double
   ) {
     let plan = prepared.plan
+    let (files, companions) = (written.files, written.companions)
     self.merged = merged
     recipe = plan.recipe
     self.files = files.all

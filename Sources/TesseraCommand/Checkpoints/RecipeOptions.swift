@@ -1,36 +1,12 @@
-import ArgumentParser
-import Foundation
-import TesseraCheckpoints
-import TesseraCore
-import TesseraRules
+public import ArgumentParser
+public import TesseraRules
 
-/// What comes out of `convert`: a format, a layout, or both where a name stands for both.
-struct ConversionTarget: ExpressibleByArgument {
-  let name: String
-
-  init?(argument: String) { name = argument }
-
-  /// The format that is named; nil for a layout.
-  var format: CheckpointFormat? { CheckpointFormat(rawValue: name) }
-
-  /// Whether Keras layers become PyTorch modules.
-  var isTorch: Bool { name == "torch" }
-  /// Whether PyTorch modules become Keras layers.
-  var isKeras: Bool { name == "keras" }
+extension ConversionTarget: ExpressibleByArgument {
+  /// Reads an argument, whose name is checked later.
+  public init?(argument: String) { self.init(argument) }
 
   /// Refuses a name that is neither a format nor a layout.
-  func validate() throws {
-    guard format == nil, !isTorch, !isKeras else { return }
-    let layouts = try RecipeCatalog().layouts
-    let bare = name.split(separator: ".").last.map(String.init) ?? name
-    guard layouts.contains(bare) else {
-      let formats = CheckpointFormat.allCases.map(\.rawValue).joined(separator: ", ")
-      throw ValidationError(
-        "--to \(name): no format (\(formats)) and no layout (torch, keras, "
-          + "\(layouts.sorted().joined(separator: ", ")))."
-      )
-    }
-  }
+  func validate() throws { if let fault = try fault { throw ValidationError(fault) } }
 }
 
 /// The recipes that `convert` and `verify` apply.
@@ -57,21 +33,6 @@ struct RecipeOptions: ParsableArguments {
 
   /// The sizes that are set.
   var sizes: [String: Int] { Dictionary(set.map { ($0.name, $0.value) }) { _, last in last } }
-
-  /// The recipes that are named, in the order in which they apply.
-  func named(_ catalog: RecipeCatalog) throws -> [Recipe] {
-    let recipes = try recipe.map { try RecipeOptions.recipe($0, catalog) }
-    return inverse ? try recipes.reversed().map { try $0.inverted() } : recipes
-  }
-
-  /// A recipe by name or file.
-  static func recipe(_ name: String, _ catalog: RecipeCatalog) throws -> Recipe {
-    guard name.hasSuffix(".json") || name.contains("/") else {
-      return try catalog.recipe(named: name)
-    }
-    let bytes = try FileDigest.bytes(of: name, maximumBytes: ReadLimit.description)
-    return try Recipe(parsing: TextFile.text(of: bytes, from: name), file: name)
-  }
 }
 
 /// The Keras model that weights are for, where `--to keras` makes its layers.
@@ -140,73 +101,14 @@ struct SizeSetting: ExpressibleByArgument {
   }
 }
 
-extension SourceCheckpoint {
-  /// The text of the settings beside the file: `config.json`, or Mistral's `params.json`.
-  var configuration: String? { SourceCheckpoint.configuration(beside: path) }
-
-  /// The text of the settings in a folder, or beside a file.
-  static func configuration(beside path: String) -> String? {
-    let folder =
-      Checkpoint.isFolder(path) ? path : (path as NSString).deletingLastPathComponent
-    for name in ["config.json", "params.json"] {
-      let file = folder.isEmpty ? name : "\(folder)/\(name)"
-      let attributes = try? FileManager.default.attributesOfItem(atPath: file)
-      guard let size = attributes?[.size] as? Int, size < 16 << 20 else { continue }
-      if let text = try? String(contentsOf: URL(filePath: file), encoding: .utf8) { return text }
-    }
-    return nil
+extension ConversionRequest {
+  /// What the options of `convert` and `verify` ask for alike.
+  init(to target: ConversionTarget?, _ recipes: RecipeOptions, _ keras: KerasOptions) {
+    self.init(to: target)
+    self.recipes = recipes.recipe
+    isInverse = recipes.inverse
+    sizes = recipes.sizes
+    kerasModel = keras.like
+    kerasModules = keras.modules
   }
-
-  /// What the settings beside the file call the model, such as `qwen2`.
-  var modelType: String? {
-    guard let text = configuration else { return nil }
-    return (try? JSONValue(parsing: text))?["model_type"]?.string
-  }
-
-  /// Refuses a model's folder whose settings cannot be read: they say what the tensors are.
-  ///
-  /// - Throws: `CheckpointError` that names the file.
-  static func checkConfiguration(in folder: String) throws {
-    let file = "\(folder)/config.json"
-    guard Checkpoint.isFolder(folder), FileManager.default.fileExists(atPath: file) else { return }
-    let text = configuration(beside: folder)
-    guard let text, (try? JSONValue(parsing: text))?.object != nil else {
-      let cause = text.flatMap { FailedDownload.words(for: Array($0.utf8.prefix(256))) }
-      throw CheckpointError(
-        path: file,
-        cause: cause
-          ?? "no JSON object, so that nothing says what the tensors are; get it again, or name the file of the weights"
-      )
-    }
-  }
-
-  /// The recipes that the options and the target ask for; none for a plain change of format.
-  func recipes(_ options: RecipeOptions, to target: ConversionTarget?) throws -> [Recipe] {
-    let catalog = try RecipeCatalog()
-    let named = try options.named(catalog)
-    let input = RecipeInput(checkpoint, configuration: configuration)
-    guard let target, !target.isTorch, !target.isKeras, catalog.layouts.contains(target.layout)
-    else { return named }
-    guard !named.isEmpty else {
-      guard target.format != nil else { return try catalog.way(to: target.name, from: input) }
-      // A format that is also a layout: names change where a recipe knows how.
-      return try catalog.wayIfKnown(to: target.name, from: input)
-    }
-    guard let first = named.first, let last = named.last, target.layout != last.right.name else {
-      return named
-    }
-    guard target.layout == first.left.name else {
-      guard target.format != nil else {
-        let cause = "the recipe leads from '\(first.left.name)' to '\(last.right.name)'"
-        throw PlanError(tensor: "--to \(target.name)", cause: cause)
-      }
-      return named
-    }
-    return try named.reversed().map { try $0.inverted() }
-  }
-}
-
-extension ConversionTarget {
-  /// The layout's name without its family.
-  fileprivate var layout: String { name.split(separator: ".").last.map(String.init) ?? name }
 }

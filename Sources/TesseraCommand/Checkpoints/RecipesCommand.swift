@@ -76,7 +76,7 @@ struct RecipesCommand: AsyncParsableCommand {
     @Flag(help: "Print the recipe's JSON.") var json = false
 
     func run() async throws {
-      let recipe = try RecipeOptions.recipe(recipe, RecipeCatalog())
+      let recipe = try RecipeCatalog().recipe(at: recipe)
       if json { return try RecipesCommand.write(recipe.document) }
       try StandardOutput.print("\(recipe.identifier): \(recipe.title)")
       let rows = recipe.summaries.map { rule in
@@ -119,7 +119,7 @@ struct RecipesCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-      let recipe = try RecipeOptions.recipe(recipe, RecipeCatalog())
+      let recipe = try RecipeCatalog().recipe(at: recipe)
       let inverse = try recipe.inverted()
       guard let checkpoint else {
         let report = Report(
@@ -175,7 +175,7 @@ struct RecipesCommand: AsyncParsableCommand {
     @Flag(help: "Accepted for uniformity: the output is JSON.") var json = false
 
     func run() async throws {
-      let recipe = try RecipeOptions.recipe(recipe, RecipeCatalog())
+      let recipe = try RecipeCatalog().recipe(at: recipe)
       try RecipesCommand.write(recipe.inverted().document)
     }
   }

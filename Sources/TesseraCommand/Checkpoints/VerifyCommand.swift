@@ -66,13 +66,14 @@ struct VerifyCommand: AsyncParsableCommand {
 
   func run() async throws {
     guard let second else { return try await dataset.verify(first, report) }
+    let request = ConversionRequest(to: to, recipes, keras)
     var source = try SourceCheckpoint(
       path: first,
       opaqueAs: opaqueDtype?.elementType,
       selecting: selection.selection
     )
     var result = try SourceCheckpoint(path: second, opaqueAs: opaqueDtype?.elementType)
-    var plan = try source.plan(to: to, recipes, keras).matchingTypes(of: result.checkpoint)
+    var plan = try source.plan(request).matchingTypes(of: result.checkpoint)
     try source.quantized.check(plan)
     if ties.tied == .drop { plan = plan.dropping(plan.ties(in: source.checkpoint)) }
     let forward = try await compare(plan, source, result)
@@ -80,7 +81,7 @@ struct VerifyCommand: AsyncParsableCommand {
     // are no recipes, equality one way is equality both ways.
     var backward: CheckpointComparison?
     if to?.isTorch != true, to?.isKeras != true {
-      let applied = try source.recipes(recipes, to: to)
+      let applied = try source.recipes(request)
       let inverse = try applied.reversed().map { try $0.inverted() }
       let back = result.restoring(try result.plan(inverse, sizes: recipes.sizes))
       let typed = result.restoring(try back.matchingTypes(of: source.checkpoint))

@@ -39,6 +39,15 @@ public struct RecipeCatalog: Sendable {
     throw RecipeError("there is no recipe '\(name)': \(list)", kind: .mismatch)
   }
 
+  /// The recipe of a name, or in a file: a path ends in `.json` or has a slash.
+  ///
+  /// - Throws: `RecipeError`, `FileError`, `TextFileError`.
+  public func recipe(at name: String) throws -> Recipe {
+    guard name.hasSuffix(".json") || name.contains("/") else { return try recipe(named: name) }
+    let bytes = try FileDigest.bytes(of: name, maximumBytes: ReadLimit.description)
+    return try Recipe(parsing: TextFile.text(of: bytes, from: name), file: name)
+  }
+
   /// A layout of a family, with the recipes that start there.
   struct Node: Hashable {
     let family: String
