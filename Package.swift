@@ -13,7 +13,7 @@ let package = Package(
     .library(
       name: "Tessera",
       targets: [
-        "TesseraCore", "TesseraImages", "TesseraSequences", "TesseraCheckpoints",
+        "Tessera", "TesseraCore", "TesseraImages", "TesseraSequences", "TesseraCheckpoints",
         "TesseraTokenizers",
         "TesseraDatasets", "TesseraRules", "TesseraStateSpaces", "TesseraDistillation",
       ]
@@ -108,6 +108,15 @@ let package = Package(
       dependencies: ["CKernels", "TesseraCheckpoints", "TesseraCore", "TesseraRules"]
     ),
 
+    // MARK: The way in: one import, the main road of each kind in one call
+    .target(
+      name: "Tessera",
+      dependencies: [
+        "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraRules",
+        "TesseraSequences", "TesseraTokenizers",
+      ]
+    ),
+
     // MARK: Programs
     .executableTarget(
       name: "TesseraCommand",
@@ -168,6 +177,10 @@ let package = Package(
     .testTarget(
       name: "TesseraStateSpacesTests",
       dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraStateSpaces"]
+    ),
+    .testTarget(
+      name: "TesseraTests",
+      dependencies: ["Fixtures", "Tessera"]
     ),
     .testTarget(
       name: "TesseraCommandTests",
