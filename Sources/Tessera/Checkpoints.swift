@@ -9,7 +9,7 @@
 ///   - request: What is to be done: a layout, recipes, a type, a selection.
 ///   - progress: Is told how many bytes of data have been written.
 /// - Returns: The files that were written.
-/// - Throws: The libraries' errors: each is a `ClassifiedError` of one line.
+/// - Throws: The libraries' errors: each is a `TesseraError` of one line.
 @discardableResult
 public func convert(
   _ checkpoint: String,

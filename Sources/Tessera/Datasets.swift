@@ -13,7 +13,7 @@ public import Foundation
 ///   - progress: Hears of each picture and shard, in order.
 /// - Returns: What the dataset holds. Pictures that could not be read are counted there, and named with the
 ///   reason in `rejected.jsonl`.
-/// - Throws: The libraries' errors: each is a `ClassifiedError` of one line.
+/// - Throws: The libraries' errors: each is a `TesseraError` of one line.
 @discardableResult
 public func tokenize(
   _ pictures: String...,

@@ -27,7 +27,7 @@ struct BenchProgram: AsyncParsableCommand {
       } else {
         try command.run()
       }
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       StandardError.write(error: error)
       exit(withError: ExitCode(error.kind.rawValue))
     } catch {

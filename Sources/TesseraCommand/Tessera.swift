@@ -51,7 +51,7 @@ struct Tessera: AsyncParsableCommand {
     // A signal that takes files away is the cause of what failed then.
     Interruption.yieldToSignal()
     Interruption.removeScaffolds()
-    if let error = error as? any ClassifiedError {
+    if let error = error as? TesseraError {
       StandardError.write(error: error)
       exit(withError: ExitCode(error.kind.rawValue))
     }
@@ -72,22 +72,15 @@ struct Tessera: AsyncParsableCommand {
 }
 
 extension Tessera {
-  /// A name that was meant for a network and would become a local folder, in whichever argument of whichever
-  /// verb.
-  private struct RemoteLocationError: ClassifiedError {
-    let argument: String
-    let scheme: String
-
-    var kind: FailureKind { .malformedInput }
-    var description: String {
-      "\(argument): tessera has no network; \(RemoteLocation.advice(for: scheme))"
-    }
-  }
-
+  /// Refuses a name that was meant for a network and would become a local folder, in whichever argument of
+  /// whichever verb.
   private static func refuseRemoteLocations(in arguments: [String]) throws {
     for argument in arguments {
       guard let scheme = RemoteLocation.scheme(in: argument) else { continue }
-      throw RemoteLocationError(argument: argument, scheme: scheme)
+      throw TesseraError.malformed(
+        "tessera has no network; \(RemoteLocation.advice(for: scheme))",
+        file: argument
+      )
     }
   }
 }

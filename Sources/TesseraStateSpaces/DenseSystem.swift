@@ -12,8 +12,8 @@ struct DenseSystem {
 
   /// Takes A and B from a file.
   ///
-  /// - Throws: `StateSpaceError` where one is missing or shapes do not fit.
-  init(_ file: StateSpaceFile) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` where one is missing or shapes do not fit.
+  init(_ file: StateSpaceFile) throws(TesseraError) {
     let a = try file.array("A")
     guard a.shape.count == 2, a.shape[0] == a.shape[1], a.shape[0] > 0 else {
       throw .mismatch("A has the shape \(a.storedShape), and [N, N] was expected")
@@ -46,7 +46,7 @@ struct DenseSystem {
 
 extension StateSpaceFile {
   /// An array that must be there.
-  func array(_ name: String) throws(StateSpaceError) -> StateSpaceArray {
+  func array(_ name: String) throws(TesseraError) -> StateSpaceArray {
     guard let array = arrays[name] else {
       let present = arrays.keys.sorted().prefix(12).joined(separator: ", ")
       throw .mismatch("holds no \(name), only \(present.isEmpty ? "nothing" : present)")

@@ -22,12 +22,12 @@ struct DiagonalSystem {
   ///   - channels: The number of channels that something else has, or nil.
   ///   - isDiscrete: Take A_bar and B_bar for Lambda and B. e^(dt Λ) may hold a number with its conjugate although Λ
   ///     does not: frequencies beyond half the sampling rate come out as others.
-  /// - Throws: `StateSpaceError` where shapes do not fit or pairs are not halved.
+  /// - Throws: `TesseraError` where shapes do not fit or pairs are not halved.
   init(
     _ file: StateSpaceFile,
     channels: Int? = nil,
     isDiscrete: Bool = false
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let names = isDiscrete ? ["A_bar", "B_bar"] : ["Lambda", "B"]
     let lambda = try file.array(names[0])
     guard let modes = lambda.shape.last, modes > 0 else {
@@ -69,7 +69,7 @@ struct DiagonalSystem {
   }
 
   /// Refuses a list that holds both numbers of a conjugate pair: 2 Re would count it twice.
-  static func checkHalves(_ values: [ComplexNumber], modes: Int) throws(StateSpaceError) {
+  static func checkHalves(_ values: [ComplexNumber], modes: Int) throws(TesseraError) {
     for start in stride(from: 0, to: values.count, by: modes) {
       let row = values[start..<start + modes]
       let above = row.count { $0.imaginary > 0 }

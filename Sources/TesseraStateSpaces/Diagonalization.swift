@@ -11,12 +11,12 @@ extension StateSpaceFile {
   ///   - structure: What the arrays are: dense and real, or low rank.
   /// - Returns: Lambda, B, V and, where the file has it, C; the condition number and the residual
   ///   stand in the metadata.
-  /// - Throws: `StateSpaceError` with the condition number above the limit, or where eigenvalues do
+  /// - Throws: `TesseraError` with the condition number above the limit, or where eigenvalues do
   ///   not pair.
   public func diagonalized(
     limit: Double,
     structure: Structure
-  ) throws(StateSpaceError) -> StateSpaceFile {
+  ) throws(TesseraError) -> StateSpaceFile {
     guard structure != .diagonal else { throw .mismatch("the system is diagonal already") }
     guard structure == .dplr || arrays["A"]?.isComplex != true else {
       throw .mismatch(
@@ -49,7 +49,7 @@ extension StateSpaceFile {
   private func diagonalizedDense(
     limit: Double,
     keeping metadata: [String: String]
-  ) throws(StateSpaceError) -> StateSpaceFile {
+  ) throws(TesseraError) -> StateSpaceFile {
     let (matrix, column) = try denseInputs()
     let order = matrix.rows
     let (values, vectors) = try LinearAlgebra.eigen(matrix)
@@ -77,7 +77,7 @@ extension StateSpaceFile {
   }
 
   /// A and, as one column, B of a dense system.
-  private func denseInputs() throws(StateSpaceError) -> (a: ComplexMatrix, b: ComplexMatrix) {
+  private func denseInputs() throws(TesseraError) -> (a: ComplexMatrix, b: ComplexMatrix) {
     let a = try array("A")
     guard a.shape.count == 2, a.shape[0] == a.shape[1], a.shape[0] > 0 else {
       throw .mismatch("A has the shape \(a.storedShape), and [N, N] was expected")
@@ -96,7 +96,7 @@ extension StateSpaceFile {
   /// C times the eigenvectors that are kept; nil where the file has no C.
   private func outputs(
     through vectors: ComplexMatrix
-  ) throws(StateSpaceError) -> StateSpaceArray? {
+  ) throws(TesseraError) -> StateSpaceArray? {
     guard let c = arrays["C"] else { return nil }
     guard c.shape.last == vectors.rows, c.shape.count <= 2 else {
       throw .mismatch("C has the shape \(c.storedShape), and [\(vectors.rows)] was expected")
@@ -129,7 +129,7 @@ enum Diagonalization {
   /// One of each conjugate pair, above the real axis, and the real ones with the weight 1/2.
   static func halves(
     of values: [ComplexNumber]
-  ) throws(StateSpaceError) -> [(index: Int, weight: Double)] {
+  ) throws(TesseraError) -> [(index: Int, weight: Double)] {
     let size = values.map(\.magnitude).max() ?? 0
     let tolerance = max(size, 1e-300) * 1e-9
     var kept: [(index: Int, weight: Double)] = []

@@ -48,13 +48,13 @@ extension DiscretizationMethod {
 
   /// Discretises a real system; B may have several columns.
   ///
-  /// - Throws: `StateSpaceError` where a matrix to be inverted is singular, or e^(dt A) overflows or
+  /// - Throws: `TesseraError` where a matrix to be inverted is singular, or e^(dt A) overflows or
   ///   is too large.
   public func callAsFunction(
     _ a: Matrix,
     _ b: Matrix,
     step: Double
-  ) throws(StateSpaceError) -> (a: Matrix, b: Matrix) {
+  ) throws(TesseraError) -> (a: Matrix, b: Matrix) {
     let order = a.rows
     switch self {
     case .zeroOrderHold:
@@ -101,8 +101,8 @@ extension DiscretizationMethod {
 
   /// Refuses a step with which a mode that decays would grow.
   ///
-  /// - Throws: `StateSpaceError` with the longest step.
-  func check(step: Double, against eigenvalues: [ComplexNumber]) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` with the longest step.
+  func check(step: Double, against eigenvalues: [ComplexNumber]) throws(TesseraError) {
     guard case .generalizedBilinear(let weight) = self, weight < 0.5 else { return }
     var bound = (step: Double.infinity, eigenvalue: ComplexNumber.zero)
     for value in eigenvalues {

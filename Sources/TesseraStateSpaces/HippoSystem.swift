@@ -19,7 +19,7 @@ public struct HippoSystem: Hashable, Sendable {
 
   /// Creates a system.
   ///
-  /// - Throws: `StateSpaceError` for a form that the measure does not have, and for numbers beyond
+  /// - Throws: `TesseraError` for a form that the measure does not have, and for numbers beyond
   ///   their limits.
   public init(
     _ measure: HippoMeasure,
@@ -27,7 +27,7 @@ public struct HippoSystem: Hashable, Sendable {
     form: HippoForm = .paper,
     window: Double = 1,
     tilt: Double = 0
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     guard (1...HippoSystem.largestOrder).contains(order) else {
       throw .limit("order \(order) is not from 1 to \(HippoSystem.largestOrder)")
     }
@@ -57,8 +57,8 @@ public struct HippoSystem: Hashable, Sendable {
 
   /// A and B of the real measures.
   ///
-  /// - Throws: `StateSpaceError` where the measure is diagonal or complex.
-  public func matrices() throws(StateSpaceError) -> (a: Matrix, b: [Double]) {
+  /// - Throws: `TesseraError` where the measure is diagonal or complex.
+  public func matrices() throws(TesseraError) -> (a: Matrix, b: [Double]) {
     switch measure {
     case .legs:
       return legendre { n, k in k < n ? -1 : k == n ? -Double(n + 1) / Double(2 * n + 1) : 0 }
@@ -117,8 +117,8 @@ public struct HippoSystem: Hashable, Sendable {
 
   /// A and B of the complex measures; the states are the frequencies -K to K.
   ///
-  /// - Throws: `StateSpaceError` where the measure is not complex.
-  public func complexMatrices() throws(StateSpaceError) -> (a: ComplexMatrix, b: [ComplexNumber]) {
+  /// - Throws: `TesseraError` where the measure is not complex.
+  public func complexMatrices() throws(TesseraError) -> (a: ComplexMatrix, b: [ComplexNumber]) {
     guard measure.isComplex else { throw .mismatch("\(measure.rawValue) has no complex matrices") }
     let highest = order / 2
     let isWindow = measure == .fourierWindow
@@ -135,8 +135,8 @@ public struct HippoSystem: Hashable, Sendable {
 
   /// The eigenvalues of the diagonal measures, one of each conjugate pair.
   ///
-  /// - Throws: `StateSpaceError` where the measure is not diagonal.
-  public func diagonal() throws(StateSpaceError) -> [ComplexNumber] {
+  /// - Throws: `TesseraError` where the measure is not diagonal.
+  public func diagonal() throws(TesseraError) -> [ComplexNumber] {
     let half = order / 2
     switch measure {
     case .s4dLinear: return (0..<half).map { ComplexNumber(-0.5, .pi * Double($0)) }

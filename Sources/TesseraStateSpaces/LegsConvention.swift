@@ -36,8 +36,8 @@ public struct LegsStep: Sendable {
 
   /// Creates the step from K samples to K + 1.
   ///
-  /// - Throws: `StateSpaceError` for a K from which nothing can be stepped.
-  public init(_ step: Int, first: Int) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` for a K from which nothing can be stepped.
+  public init(_ step: Int, first: Int) throws(TesseraError) {
     guard step >= first, step < 1 << 52 else {
       throw .limit("step K = \(step) is not from \(first) to 2^52: 1/K is a weight")
     }
@@ -46,11 +46,11 @@ public struct LegsStep: Sendable {
 
   /// Ā and B̄ of a system by a rule.
   ///
-  /// - Throws: `StateSpaceError` where the measure has no factor 1/t, or a mode would grow.
+  /// - Throws: `TesseraError` where the measure has no factor 1/t, or a mode would grow.
   public func file(
     of system: HippoSystem,
     by rule: VaryingRule
-  ) throws(StateSpaceError) -> StateSpaceFile {
+  ) throws(TesseraError) -> StateSpaceFile {
     var file = try StateSpaceFile(system)
     let pair = try matrices(of: VaryingSystem(system, rule))
     file.arrays["A_bar"] = pair.a
@@ -69,7 +69,7 @@ public struct LegsStep: Sendable {
   /// Ā and B̄ as arrays of a file.
   func matrices(
     of varying: VaryingSystem
-  ) throws(StateSpaceError) -> (a: StateSpaceArray, b: StateSpaceArray) {
+  ) throws(TesseraError) -> (a: StateSpaceArray, b: StateSpaceArray) {
     let (system, dense) = (varying.system, varying.dense)
     if varying.rule == .convention(.optimal), system.measure == .legs {
       let (a, b) = exact(system)
@@ -95,7 +95,7 @@ public struct LegsStep: Sendable {
   private func solved(
     _ system: DenseSystem,
     _ weights: (explicit: Double, implicit: Double, input: Double)
-  ) throws(StateSpaceError) -> (a: Matrix, b: Matrix) {
+  ) throws(TesseraError) -> (a: Matrix, b: Matrix) {
     let identity = Matrix.identity(system.a.rows)
     let implicit = Matrix.combination(1, identity, -weights.implicit, system.a)
     let explicit = Matrix.combination(1, identity, weights.explicit, system.a)

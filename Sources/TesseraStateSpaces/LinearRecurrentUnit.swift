@@ -24,7 +24,7 @@ public struct LinearRecurrentUnit: Sendable {
   /// - Parameters:
   ///   - reader: Holds `nu_log`, `theta_log`, `gamma_log`, `B_re`, `B_im`, `C_re`, `C_im`, and `D`.
   ///   - prefix: What stands before these names; nil where the file has one layer.
-  /// - Throws: `StateSpaceError` where arrays are missing or do not fit.
+  /// - Throws: `TesseraError` where arrays are missing or do not fit.
   public init(of reader: any CheckpointReader, layer prefix: String? = nil) throws {
     let layer = try Self.layer(prefix, of: reader)
     func array(_ name: String) throws -> StateSpaceArray? {
@@ -34,7 +34,7 @@ public struct LinearRecurrentUnit: Sendable {
     }
     func required(_ name: String) throws -> StateSpaceArray {
       guard let array = try array(name) else {
-        throw StateSpaceError.mismatch("holds no '\(layer)\(name)'")
+        throw TesseraError.mismatch("holds no '\(layer)\(name)'")
       }
       return array
     }
@@ -42,7 +42,7 @@ public struct LinearRecurrentUnit: Sendable {
     func list(_ name: String) throws -> [Double] {
       let array = try required(name)
       guard array.shape.count == 1, !array.isComplex else {
-        throw StateSpaceError.mismatch(
+        throw TesseraError.mismatch(
           "\(layer)\(name) has the shape \(array.storedShape), and one number a state was expected"
         )
       }
@@ -56,7 +56,7 @@ public struct LinearRecurrentUnit: Sendable {
       real.shape[0] == count, imaginary.shape == real.shape, c.shape.count == 2,
       c.shape[1] == count, cImaginary.shape == c.shape
     else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(layer)B_re has the shape \(real.shape), B_im \(imaginary.shape), C_re \(c.shape) and C_im "
           + "\(cImaginary.shape) for \(count) states"
       )
@@ -66,7 +66,7 @@ public struct LinearRecurrentUnit: Sendable {
       return ComplexNumber(size * cos(angle), size * sin(angle))
     }
     guard ![real, imaginary, c, cImaginary].contains(where: \.isComplex) else {
-      throw StateSpaceError.mismatch("\(layer)B_re, B_im, C_re and C_im are real numbers")
+      throw TesseraError.mismatch("\(layer)B_re, B_im, C_re and C_im are real numbers")
     }
     let inputs = real.shape[1]
     input = real.values.indices.map { index in
@@ -90,7 +90,7 @@ public struct LinearRecurrentUnit: Sendable {
   private static func others(
     of reader: any CheckpointReader,
     _ layer: String
-  ) throws(StateSpaceError) -> [String] {
+  ) throws(TesseraError) -> [String] {
     var others: [String] = []
     for tensor in reader.tensors where tensor.name.hasPrefix(layer) {
       let rest = String(tensor.name.dropFirst(layer.count))
@@ -111,7 +111,7 @@ public struct LinearRecurrentUnit: Sendable {
     _ layer: String,
     inputs: Int,
     outputs: Int
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     guard let skip else { return }
     let isVector = [[inputs], [outputs], [1]].contains(skip.shape)
     guard !skip.isComplex, isVector || skip.shape == [outputs, inputs] else {
@@ -125,7 +125,7 @@ public struct LinearRecurrentUnit: Sendable {
   private static func layer(
     _ prefix: String?,
     of reader: any CheckpointReader
-  ) throws(StateSpaceError) -> String {
+  ) throws(TesseraError) -> String {
     let found = reader.tensors.map(\.name).filter { $0.hasSuffix("nu_log") }.map {
       String($0.dropLast("nu_log".count))
     }
@@ -141,16 +141,16 @@ public struct LinearRecurrentUnit: Sendable {
 
   /// Reads a system that ``discrete`` or ``continuous(step:)`` has written.
   ///
-  /// - Throws: `StateSpaceError` where arrays or the step are missing.
+  /// - Throws: `TesseraError` where arrays or the step are missing.
   public init(_ file: StateSpaceFile) throws {
     guard let c = file.arrays["C"], c.isComplex, c.shape.count == 2 else {
-      throw StateSpaceError.mismatch("holds no complex C of outputs and states")
+      throw TesseraError.mismatch("holds no complex C of outputs and states")
     }
     let used: Set =
       file.arrays["A_bar"] == nil ? ["Lambda", "B", "C", "D"] : ["A_bar", "B_bar", "C", "D"]
     let unused = file.unused(besides: used)
     guard unused.isEmpty else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(unused.joined(separator: ", ")) beside \(used.sorted().joined(separator: ", ")): no system that 'ssm "
           + "convert --to lru-…' writes"
       )
@@ -158,14 +158,14 @@ public struct LinearRecurrentUnit: Sendable {
     others = []
     func matrix(_ name: String) throws -> [ComplexNumber] {
       guard let b = file.arrays[name], b.isComplex, b.shape.count == 2, b.shape[0] == c.shape[1]
-      else { throw StateSpaceError.mismatch("holds no complex \(name) of states and inputs") }
+      else { throw TesseraError.mismatch("holds no complex \(name) of states and inputs") }
       return b.complexValues
     }
     if let stored = file.arrays["A_bar"] {
       (values, input) = (stored.complexValues, try matrix("B_bar"))
     } else if let stored = file.arrays["Lambda"] {
       guard let step = file.metadata[StateSpaceFile.Key.step].flatMap({ Double($0) }) else {
-        throw StateSpaceError.mismatch("the metadata have no \(StateSpaceFile.Key.step)")
+        throw TesseraError.mismatch("the metadata have no \(StateSpaceFile.Key.step)")
       }
       try StepLengths.one(step).check()
       let continuous = try matrix("B")
@@ -176,12 +176,12 @@ public struct LinearRecurrentUnit: Sendable {
         return step * (continuous[index] * (step * rate).firstPhi)
       }
     } else {
-      throw StateSpaceError.mismatch("holds neither A_bar nor Lambda")
+      throw TesseraError.mismatch("holds neither A_bar nor Lambda")
     }
     guard values.count == c.shape[1],
       (file.arrays["A_bar"] ?? file.arrays["Lambda"])?.shape == [values.count]
     else {
-      throw StateSpaceError.mismatch("C is of \(c.shape[1]) states, and there are \(values.count)")
+      throw TesseraError.mismatch("C is of \(c.shape[1]) states, and there are \(values.count)")
     }
     output = c
     skip = file.arrays["D"]
@@ -207,14 +207,14 @@ public struct LinearRecurrentUnit: Sendable {
 
   /// A continuous system that has these samples at a step, under the zero-order hold.
   ///
-  /// - Throws: `StateSpaceError` where the step is none, or an angle of λ reaches π: the frequency
+  /// - Throws: `TesseraError` where the step is none, or an angle of λ reaches π: the frequency
   ///   would be another one's alias.
   public func continuous(step: Double) throws -> StateSpaceFile {
     try StepLengths.one(step).check()
     let rates = try values.enumerated().map { index, value in
       let (size, angle) = (value.magnitude, atan2(value.imaginary, value.real))
       guard size > 0, abs(angle) < Double.pi * (1 - 0x1p-40), size != 1 || angle != 0 else {
-        throw StateSpaceError.limit(
+        throw TesseraError.limit(
           "lambda[\(index)] has the magnitude \(size) and the angle \(angle): no frequency below half the "
             + "sampling rate has it"
         )
@@ -240,7 +240,7 @@ public struct LinearRecurrentUnit: Sendable {
 
   /// The parameters: gamma_log = log sqrt(1 - |λ|²), as at initialisation, and B divided by it.
   ///
-  /// - Throws: `StateSpaceError` where a state does not decay, or does not turn: theta_log would be no
+  /// - Throws: `TesseraError` where a state does not decay, or does not turn: theta_log would be no
   ///   number.
   public func parameters() throws -> StateSpaceFile {
     var (nu, theta, gamma): ([Double], [Double], [Double]) = ([], [], [])
@@ -250,7 +250,7 @@ public struct LinearRecurrentUnit: Sendable {
       // The angle is e^theta_log, above 0: those below are whole turns further on.
       if angle < 0 { angle += 2 * Double.pi }
       guard size > 0, size < 1, angle > 0 else {
-        throw StateSpaceError.limit(
+        throw TesseraError.limit(
           "lambda[\(index)] has the magnitude \(size) and the angle \(angle): nu_log and theta_log would not "
             + "be finite"
         )

@@ -23,7 +23,7 @@ struct LowRankRecurrence {
     _ channel: Int,
     weight: Double,
     step: Double
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let lambda = system.lambda(channel)
     let implicit = weight * step
     let p = system.p(channel)

@@ -22,8 +22,8 @@ struct LowRankSystem {
   /// Takes the arrays of a file: Lambda, B, C as in `DiagonalSystem`; P [rank, modes] or
   /// [rank, channels, modes].
   ///
-  /// - Throws: `StateSpaceError` where shapes do not fit.
-  init(_ file: StateSpaceFile, channels: Int? = nil) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` where shapes do not fit.
+  init(_ file: StateSpaceFile, channels: Int? = nil) throws(TesseraError) {
     let p = try file.array("P")
     let modes = try file.array("Lambda").shape.last ?? 0
     guard 2...3 ~= p.shape.count, p.shape.last == modes, p.shape[0] > 0, p.shape[0] <= 64 else {
@@ -74,8 +74,8 @@ struct LowRankSystem {
 
   /// The matrix of one channel over both halves, the stored one first.
   ///
-  /// - Throws: `StateSpaceError` where it would be too large.
-  func matrix(_ channel: Int) throws(StateSpaceError) -> ComplexMatrix {
+  /// - Throws: `TesseraError` where it would be too large.
+  func matrix(_ channel: Int) throws(TesseraError) -> ComplexMatrix {
     guard modes <= LowRankSystem.largestDense else {
       throw .limit(
         "\(modes) modes, and a dense matrix is made of up to \(LowRankSystem.largestDense)"
@@ -92,8 +92,8 @@ struct LowRankSystem {
 
   /// A dense complex file of the only channel, over both halves.
   ///
-  /// - Throws: `StateSpaceError` where there are several channels.
-  func dense(channel: Int?) throws(StateSpaceError) -> StateSpaceFile {
+  /// - Throws: `TesseraError` where there are several channels.
+  func dense(channel: Int?) throws(TesseraError) -> StateSpaceFile {
     guard channel != nil || channels == 1 else {
       throw .mismatch("\(channels) channels of a low-rank system have no common A; 1 was expected")
     }

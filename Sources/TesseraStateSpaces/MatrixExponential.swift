@@ -12,8 +12,8 @@ enum MatrixExponential {
 
   /// e to the power of a square matrix.
   ///
-  /// - Throws: `StateSpaceError` where the result overflows.
-  static func of(_ matrix: Matrix) throws(StateSpaceError) -> Matrix {
+  /// - Throws: `TesseraError` where the result overflows.
+  static func of(_ matrix: Matrix) throws(TesseraError) -> Matrix {
     let norm = matrix.oneNorm
     guard norm.isFinite else { throw .limit("a matrix to be exponentiated has the norm \(norm)") }
     if let small = bounds.first(where: { norm <= $0.norm }) {
@@ -46,7 +46,7 @@ enum MatrixExponential {
   private static func quotient(
     of matrix: Matrix,
     order: Int
-  ) throws(StateSpaceError) -> Matrix {
+  ) throws(TesseraError) -> Matrix {
     let c = coefficients(order: order)
     let identity = Matrix.identity(matrix.rows)
     let square = LinearAlgebra.product(matrix, matrix)

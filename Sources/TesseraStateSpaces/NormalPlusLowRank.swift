@@ -24,8 +24,8 @@ public struct NormalPlusLowRank: Hashable, Sendable {
 
   /// Decomposes a system.
   ///
-  /// - Throws: `StateSpaceError` where the system has no such structure.
-  public init(of system: HippoSystem) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` where the system has no such structure.
+  public init(of system: HippoSystem) throws(TesseraError) {
     guard NormalPlusLowRank.isDefined(for: system) else {
       throw .mismatch(
         "\(system.measure.rawValue) of order \(system.order) in form '\(system.form.rawValue)' is no "

@@ -9,7 +9,7 @@ extension S4Checkpoint {
   ///
   /// - Parameter structure: `diagonal` or `dplr`.
   /// - Returns: Names and tensors, what was done a sentence each, and the file's attributes.
-  /// - Throws: `StateSpaceError` where there is no layer, or all of them have the structure.
+  /// - Throws: `TesseraError` where there is no layer, or all of them have the structure.
   public func restructured(
     as structure: StateSpaceFile.Structure
   ) throws -> (
@@ -21,7 +21,7 @@ extension S4Checkpoint {
     let changed = structure == .diagonal ? lowRank : others
     guard !changed.isEmpty else {
       let name = structure == .diagonal ? "S4D" : "S4"
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         layers.isEmpty
           ? "0 layers with inv_dt, A_real and C: no checkpoint of S4 version 4"
           : "all \(layers.count) layers are \(name) already"
@@ -40,7 +40,7 @@ extension S4Checkpoint {
       guard let c = tensors.first(where: { $0.name == prefix + "C" })?.tensor,
         let real = tensors.first(where: { $0.name == prefix + "A_real" })?.tensor,
         real.shape.rank == 2, let size = c.elementType.byteCount(elements: 2)
-      else { throw StateSpaceError.mismatch("\(prefix)A_real is no matrix") }
+      else { throw TesseraError.mismatch("\(prefix)A_real is no matrix") }
       let shape: Shape = [1, real.shape[0], real.shape[1], 2]
       let zeros = [UInt8](repeating: 0, count: (real.shape.elementCount ?? 0) * size)
       let p = Tensor(elementType: c.elementType, shape: shape, bytes: zeros)

@@ -60,7 +60,7 @@ public struct S4Checkpoint: Sendable {
   }
 
   /// Refuses a layer of which a tensor is missing, or has a name that version 4 does not know.
-  private func checkNames(_ prefix: String) throws(StateSpaceError) {
+  private func checkNames(_ prefix: String) throws(TesseraError) {
     for name in ["inv_dt", "A_real", "C"] where tensors[prefix + name] == nil {
       let list = layers.isEmpty ? "none" : layers.joined(separator: ", ")
       throw .mismatch("holds no '\(prefix)\(name)'; layers with inv_dt here: \(list)")
@@ -97,7 +97,7 @@ public struct S4Checkpoint: Sendable {
 
   private func array(_ name: String) throws -> (shape: [Int], values: [Double]) {
     guard let tensor = tensors[name] else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "holds no '\(name)'; layers here: \(layers.joined(separator: ", "))"
       )
     }
@@ -111,20 +111,20 @@ public struct S4Checkpoint: Sendable {
   /// - Parameter prefix: One of `layers`; a final dot may be missing.
   /// - Returns: A diagonal system, or one of low rank, with `dt`, `l_kernel` and D; C is [H, N], or [channels, H, N]
   ///   where there are several. What else the block holds is named in `unused`.
-  /// - Throws: `StateSpaceError` where arrays are missing, unknown or do not fit.
+  /// - Throws: `TesseraError` where arrays are missing, unknown or do not fit.
   public func file(layer prefix: String) throws -> StateSpaceFile {
     let prefix = prefix.isEmpty || prefix.hasSuffix(".") ? prefix : prefix + "."
     try checkNames(prefix)
     let (stepShape, steps) = try array(prefix + "inv_dt")
     let c = try array(prefix + "C")
     guard c.shape.count == 4, c.shape[3] == 2, c.shape[0] > 0 else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(prefix)C has the shape \(c.shape), and [channels, H, N, 2] was expected"
       )
     }
     let (channels, heads, modes) = (c.shape[0], c.shape[1], c.shape[2])
     guard stepShape == [heads, 1] || stepShape == [heads] else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(prefix)inv_dt has the shape \(stepShape), and [\(heads), 1] was expected: untied steps have no "
           + "common rate"
       )
@@ -134,7 +134,7 @@ public struct S4Checkpoint: Sendable {
     guard real.shape.count == 2, real.shape[1] == modes, real.shape[0] > 0,
       heads % real.shape[0] == 0, imaginary.shape == real.shape
     else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(prefix)A_real has the shape \(real.shape) and A_imag \(imaginary.shape): [S, \(modes)] was expected, S "
           + "a divisor of \(heads) heads"
       )
@@ -147,7 +147,7 @@ public struct S4Checkpoint: Sendable {
     file.arrays["Lambda"] = tiled(values, heads: heads, copies: copies, modes: modes)
     let b = try array(prefix + "B")
     guard b.shape == [1, copies, modes, 2] else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(prefix)B has the shape \(b.shape), and [1, \(copies), \(modes), 2] was expected, as A_real has "
           + "\(copies) systems"
       )
@@ -177,7 +177,7 @@ public struct S4Checkpoint: Sendable {
     let d = try array(name)
     let isTwoWay = d.shape == [channels / 2, heads] && channels % 2 == 0
     guard d.shape == [heads] || d.shape == [channels, heads] || isTwoWay else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(name) has the shape \(d.shape), and [\(channels), \(heads)] was expected, or half as many rows in a "
           + "layer with two directions"
       )
@@ -202,7 +202,7 @@ public struct S4Checkpoint: Sendable {
     }
     let p = try array(prefix + "P")
     guard p.shape.count == 4, p.shape[1...] == [copies, modes, 2] else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(prefix)P has the shape \(p.shape), and [rank, \(copies), \(modes), 2] was expected"
       )
     }
@@ -224,7 +224,7 @@ public struct S4Checkpoint: Sendable {
     guard tensors[prefix + "l_kernel"] != nil else { return 0 }
     let stored = try array(prefix + "l_kernel")
     guard stored.values.count == 1, stored.shape.count <= 1 else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(prefix)l_kernel has the shape \(stored.shape), and one length was expected"
       )
     }
@@ -253,15 +253,15 @@ public struct S4Checkpoint: Sendable {
   ///
   /// - Parameter factor: The new time between samples over the old one.
   /// - Returns: Names and tensors in the file's order, and the file's attributes.
-  /// - Throws: `StateSpaceError` where there is no layer or I - Ā^L is singular.
+  /// - Throws: `TesseraError` where there is no layer or I - Ā^L is singular.
   public func resampled(
     by factor: Double
   ) throws -> (tensors: [(name: String, tensor: Tensor)], attributes: [String: String]) {
     guard factor > 0, factor.isFinite else {
-      throw StateSpaceError.limit("the factor \(factor) is not a finite number above 0")
+      throw TesseraError.limit("the factor \(factor) is not a finite number above 0")
     }
     guard !layers.isEmpty else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "0 layers with inv_dt, A_real and C: no checkpoint of S4 version 4"
       )
     }
@@ -272,7 +272,7 @@ public struct S4Checkpoint: Sendable {
       guard let last = path.last, ["A_real", "log_dt"].contains(last) else { continue }
       let prefix = path.dropLast().map { $0 + "." }.joined()
       guard !known.contains(prefix) else { continue }
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(name) has no \(prefix)inv_dt beside it: no layer of version 4"
       )
     }
@@ -300,7 +300,7 @@ public struct S4Checkpoint: Sendable {
     case .float32:
       let narrow = values.map { Float($0) }
       guard narrow.allSatisfy(\.isFinite) else {
-        throw StateSpaceError.limit("\(name): a value is too large for float32")
+        throw TesseraError.limit("\(name): a value is too large for float32")
       }
       return Tensor(shape: info.shape, elements: narrow)
     case .float64: return Tensor(shape: info.shape, elements: values)
@@ -309,7 +309,7 @@ public struct S4Checkpoint: Sendable {
       if whole.count == values.count { return Tensor(shape: info.shape, elements: whole) }
     default: break
     }
-    throw StateSpaceError.mismatch(
+    throw TesseraError.mismatch(
       "\(name) is \(info.elementType.rawValue); convert it to F32 first, so that no digit is lost"
     )
   }

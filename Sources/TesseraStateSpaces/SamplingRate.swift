@@ -10,11 +10,11 @@ extension StateSpaceFile {
   ///   - factor: 2 halves the sampling frequency; 1 only undoes C̃.
   ///   - structure: What the arrays are.
   /// - Returns: The file, with `l_kernel` 0.
-  /// - Throws: `StateSpaceError` where there is no dt, or I - Ā^L is singular.
+  /// - Throws: `TesseraError` where there is no dt, or I - Ā^L is singular.
   public func resampled(
     by factor: Double,
     structure: Structure
-  ) throws(StateSpaceError) -> StateSpaceFile {
+  ) throws(TesseraError) -> StateSpaceFile {
     guard factor > 0, factor.isFinite else {
       throw .limit("the factor \(factor) is not a finite number above 0")
     }
@@ -38,7 +38,7 @@ extension StateSpaceFile {
   }
 
   /// Turns C (I - Ā^L) back into C, and sets L to 0.
-  private mutating func undoTruncation(_ steps: StepLengths) throws(StateSpaceError) {
+  private mutating func undoTruncation(_ steps: StepLengths) throws(TesseraError) {
     let length = try truncation()
     guard length > 0 else { return }
     let c = try array("C")
@@ -64,13 +64,13 @@ extension StateSpaceFile {
 enum SamplingRate {
   /// The rows of C from those of C̃ = C (I - Ā^L), Ā bilinear, over both conjugate halves.
   ///
-  /// - Throws: `StateSpaceError` where I - Ā^L is singular, as for a mode that does not decay.
+  /// - Throws: `TesseraError` where I - Ā^L is singular, as for a mode that does not decay.
   static func untruncated(
     _ rows: [[ComplexNumber]],
     matrix: ComplexMatrix,
     step: Double,
     length: Int
-  ) throws(StateSpaceError) -> [[ComplexNumber]] {
+  ) throws(TesseraError) -> [[ComplexNumber]] {
     let order = matrix.rows
     let half = step / 2
     let implicit = ComplexMatrix(rows: order, columns: order) { row, column in

@@ -25,8 +25,8 @@ struct SelectiveLayer {
 
   /// Finds the layers: `A_log` of mamba_ssm and transformers, `ssm_a` (A itself) of GGUF.
   ///
-  /// - Throws: `StateSpaceError` that names a tensor which decides how a layer decays, under a name unknown here.
-  static func all(of tensors: [TensorInfo]) throws(StateSpaceError) -> [SelectiveLayer] {
+  /// - Throws: `TesseraError` that names a tensor which decides how a layer decays, under a name unknown here.
+  static func all(of tensors: [TensorInfo]) throws(TesseraError) -> [SelectiveLayer] {
     var order: [String] = []
     var members: [String: [TensorInfo]] = [:]
     var decays: [String: [(suffix: String, tensor: TensorInfo)]] = [:]
@@ -55,7 +55,7 @@ struct SelectiveLayer {
     _ name: String,
     _ decays: [(suffix: String, tensor: TensorInfo)],
     _ members: [TensorInfo]
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let start = name.isEmpty ? 0 : name.count + 1
     let table = Dictionary(members.map { (String($0.name.dropFirst(start)), $0) }) { one, _ in one }
     var used: Set<String> = []

@@ -21,12 +21,12 @@ public struct SelectiveSystem: Sendable {
 
   /// Finds the layers: `A_log` of mamba_ssm and transformers, `ssm_a` (A itself) of GGUF, in every direction.
   ///
-  /// - Throws: `StateSpaceError` where there is none, or one holds an A under an unknown name.
+  /// - Throws: `TesseraError` where there is none, or one holds an A under an unknown name.
   public init(of reader: any CheckpointReader) throws {
     self.reader = reader
     layers = try SelectiveLayer.all(of: reader.tensors)
     guard !layers.isEmpty else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "0 layers with A_log (mamba_ssm, transformers) or ssm_a (GGUF): no checkpoint of Mamba"
       )
     }
@@ -39,7 +39,7 @@ public struct SelectiveSystem: Sendable {
   ///
   /// - Parameter step: Where to take dt from; nil exports A alone.
   /// - Returns: A file of these arrays, labelled, with what else the layers hold in `unused`.
-  /// - Throws: `StateSpaceError` where dt is not positive or missing, or A is not finite.
+  /// - Throws: `TesseraError` where dt is not positive or missing, or A is not finite.
   public func file(step: Step?) throws -> StateSpaceFile {
     var file = StateSpaceFile(arrays: [:], metadata: [:])
     for layer in layers {
@@ -66,7 +66,7 @@ public struct SelectiveSystem: Sendable {
   ) throws {
     let stored = try StateSpaceFile.array(direction.decay, of: reader, isComplex: false)
     guard 1...2 ~= stored.shape.count, !stored.isComplex else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(direction.decay.name) has the shape \(stored.storedShape), and [channels, states] or [heads] was expected"
       )
     }
@@ -115,7 +115,7 @@ public struct SelectiveSystem: Sendable {
       return [Double](repeating: value, count: count)
     case .bias:
       guard let bias = direction.bias else {
-        throw StateSpaceError.mismatch(
+        throw TesseraError.mismatch(
           "\(direction.decay.name): no bias of dt (dt_proj\(direction.suffix).bias, dt\(direction.suffix)_bias) "
             + "beside it; say --dt"
         )
@@ -123,7 +123,7 @@ public struct SelectiveSystem: Sendable {
       let array = try StateSpaceFile.array(bias, of: reader, isComplex: false)
       let values = array.values
       guard array.storedShape == [count] else {
-        throw StateSpaceError.mismatch(
+        throw TesseraError.mismatch(
           "\(bias.name) has the shape \(array.storedShape), and A has \(count) channels"
         )
       }

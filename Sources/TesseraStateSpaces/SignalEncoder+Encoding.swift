@@ -11,8 +11,8 @@ extension SignalEncoder {
   ///   - samples: `[count, channels]`, row-major.
   ///   - every: A row is due after each sample whose number, from 1 on, is a multiple of this.
   /// - Returns: The rows that are due, `[rows, channels, state]`.
-  /// - Throws: `StateSpaceError` for a sample or a state that is not finite.
-  public func encode(_ samples: [Double], every: Int) throws(StateSpaceError) -> [Double] {
+  /// - Throws: `TesseraError` for a sample or a state that is not finite.
+  public func encode(_ samples: [Double], every: Int) throws(TesseraError) -> [Double] {
     if let bad = samples.firstIndex(where: { !$0.isFinite }) {
       throw .limit("sample \(seen + bad / channels) is \(samples[bad])")
     }
@@ -93,7 +93,7 @@ extension SignalEncoder {
     at position: Int,
     every: Int,
     into rows: DoubleStorage
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let number = seen + position
     let order = system.order
     let isComplex = varying.dense.isComplex

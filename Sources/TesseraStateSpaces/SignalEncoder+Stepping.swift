@@ -6,7 +6,7 @@ extension SignalEncoder {
   static func varying(
     _ system: HippoSystem,
     _ rule: VaryingRule
-  ) throws(StateSpaceError) -> Kernel {
+  ) throws(TesseraError) -> Kernel {
     guard system.measure == .legs, case .convention(let convention) = rule else {
       // The scales of the form come last, as with the other kernels.
       let paper = try HippoSystem(
@@ -37,7 +37,7 @@ extension SignalEncoder {
     _ method: DiscretizationMethod,
     step: Double,
     padded: Int
-  ) throws(StateSpaceError) -> Kernel {
+  ) throws(TesseraError) -> Kernel {
     try StepLengths.one(step).check()
     if case .generalizedBilinear(let weight) = method, weight < 0.5, !system.measure.isDiagonal {
       // What discretize compares, so that both refuse the same steps.
@@ -124,7 +124,7 @@ extension SignalEncoder {
     _ system: HippoSystem,
     _ method: DiscretizationMethod,
     step: Double
-  ) throws(StateSpaceError) -> Kernel {
+  ) throws(TesseraError) -> Kernel {
     let values = try system.diagonal()
     try method.check(step: step, against: values)
     let pairs = values.map { method($0, step: step) }
@@ -147,7 +147,7 @@ extension SignalEncoder {
     _ method: DiscretizationMethod,
     step: Double,
     padded: Int
-  ) throws(StateSpaceError) -> Kernel {
+  ) throws(TesseraError) -> Kernel {
     let (a, b) = try system.complexMatrices()
     // Real and imaginary parts alternate, as states are stored.
     let order = system.order

@@ -62,12 +62,12 @@ public final class SignalEncoder {
   ///   - system: The measure.
   ///   - stepping: How to step it.
   ///   - channels: The signals that are encoded side by side.
-  /// - Throws: `StateSpaceError` where the system cannot be stepped so, or has too many states.
+  /// - Throws: `TesseraError` where the system cannot be stepped so, or has too many states.
   public init(
     _ system: HippoSystem,
     stepping: Stepping,
     channels: Int
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let (count, overflow) = channels.multipliedReportingOverflow(by: system.order)
     guard channels > 0, !overflow, count <= SignalEncoder.largestRow else {
       throw .limit(

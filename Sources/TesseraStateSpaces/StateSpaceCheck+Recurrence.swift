@@ -7,12 +7,12 @@ extension StateSpaceCheck {
   /// Steps a signal through every channel of a system to every output, and convolves it with the kernel.
   ///
   /// - Returns: nil where no kernel exists: LegS at one K, or C that is truncated.
-  /// - Throws: `StateSpaceError` where shapes do not fit.
+  /// - Throws: `TesseraError` where shapes do not fit.
   static func recurrence(
     _ file: StateSpaceFile,
     _ structure: StateSpaceFile.Structure,
     size: Double
-  ) throws(StateSpaceError) -> Recurrence? {
+  ) throws(TesseraError) -> Recurrence? {
     guard file.metadata[StateSpaceFile.Key.legsStep] == nil, try file.truncation() == 0 else {
       return nil
     }
@@ -45,7 +45,7 @@ extension StateSpaceCheck {
     _ rule: DiscretizationMethod,
     _ step: Double,
     _ signal: [Double]
-  ) throws(StateSpaceError) -> (difference: Double, largest: Double) {
+  ) throws(TesseraError) -> (difference: Double, largest: Double) {
     let discrete = try system.discretized(by: rule, steps: .one(step), structure: structure)
     let kernel = try system.kernel(
       .made(rule, .one(step)),
@@ -67,7 +67,7 @@ extension StateSpaceCheck {
     of file: StateSpaceFile,
     _ structure: StateSpaceFile.Structure,
     _ steps: StepLengths
-  ) throws(StateSpaceError) -> [(system: StateSpaceFile, step: Double)] {
+  ) throws(TesseraError) -> [(system: StateSpaceFile, step: Double)] {
     let system = try DiagonalSystem(file, channels: steps.shape.first)
     let lowRank = structure == .dplr ? try LowRankSystem(file, channels: steps.shape.first) : nil
     let modes = system.modes
@@ -94,7 +94,7 @@ extension StateSpaceCheck {
   private static func denseSingles(
     of file: StateSpaceFile,
     _ steps: StepLengths
-  ) throws(StateSpaceError) -> [(system: StateSpaceFile, step: Double)] {
+  ) throws(TesseraError) -> [(system: StateSpaceFile, step: Double)] {
     let system = try DenseSystem(file)
     guard system.inputShape.reduce(1, *) == 1 else { return [] }
     let order = system.order
@@ -125,7 +125,7 @@ extension StateSpaceCheck {
     of file: StateSpaceFile,
     _ structure: StateSpaceFile.Structure,
     _ signal: [Double]
-  ) throws(StateSpaceError) -> [Double] {
+  ) throws(TesseraError) -> [Double] {
     let a = try file.array("A_bar").complexValues
     let b = try file.array("B_bar").complexValues
     var c = try file.array("C").complexValues

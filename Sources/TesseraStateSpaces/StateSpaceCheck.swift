@@ -82,11 +82,11 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
 
   /// Checks a file.
   ///
-  /// - Throws: `StateSpaceError` where arrays are missing or do not fit together.
+  /// - Throws: `TesseraError` where arrays are missing or do not fit together.
   public init(
     _ file: StateSpaceFile,
     structure: StateSpaceFile.Structure
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     system = structure.rawValue
     let used = ["A", "B", "C", "Lambda", "A_bar", "B_bar", "dt", "l_kernel"]
     let isDecomposed = ["Lambda", "P", "V"].allSatisfy { file.arrays[$0] != nil }
@@ -133,7 +133,7 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
   private mutating func checkDense(
     _ file: StateSpaceFile,
     _ hippo: HippoSystem?
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let dense = try DenseSystem(file)
     checkSpectrum(try LinearAlgebra.eigenvalues(dense.a))
     // Real blocks have e0 in their first column too.
@@ -167,7 +167,7 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
     _ file: StateSpaceFile,
     order: Int,
     _ scale: Double?
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     guard let stored = file.arrays["A_bar"], let input = file.arrays["B_bar"] else { return }
     let leading = Array(stored.shape.dropLast(2))
     guard stored.shape.suffix(2) == [order, order], leading.count <= 1,
@@ -231,7 +231,7 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
   private mutating func checkLowRank(
     _ file: StateSpaceFile,
     _ dense: DenseSystem
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     guard let values = file.arrays["Lambda"], let vectors = file.arrays["V"],
       let corrections = file.arrays["P"], !dense.isComplex
     else { return }

@@ -25,8 +25,8 @@ public enum StepLengths: Hashable, Sendable {
 
   /// Refuses lengths that are none.
   ///
-  /// - Throws: `StateSpaceError` with the number.
-  public func check() throws(StateSpaceError) {
+  /// - Throws: `TesseraError` with the number.
+  public func check() throws(TesseraError) {
     for (channel, step) in values.enumerated() where !(step > 0 && step.isFinite) {
       let place = self == .one(step) ? "dt" : "dt[\(channel)]"
       throw .limit("\(place) is \(step), and a step is a finite time above 0")
@@ -46,12 +46,12 @@ extension StateSpaceFile {
   ///   - steps: One step, or one a channel.
   ///   - structure: What the arrays are.
   /// - Returns: The file with the results.
-  /// - Throws: `StateSpaceError`.
+  /// - Throws: `TesseraError`.
   public func discretized(
     by method: DiscretizationMethod,
     steps: StepLengths,
     structure: Structure
-  ) throws(StateSpaceError) -> StateSpaceFile {
+  ) throws(TesseraError) -> StateSpaceFile {
     try steps.check()
     var result = self
     switch structure {
@@ -73,7 +73,7 @@ extension StateSpaceFile {
     into result: inout StateSpaceFile,
     _ method: DiscretizationMethod,
     _ steps: StepLengths
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let system = try DenseSystem(self)
     let order = system.order
     try check(elements: [steps.values.count, order, order])
@@ -96,7 +96,7 @@ extension StateSpaceFile {
     into result: inout StateSpaceFile,
     _ method: DiscretizationMethod,
     _ steps: StepLengths
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     let system = try DiagonalSystem(self, channels: steps.shape.first)
     try check(elements: [system.channels, system.modes, 2])
     var (a, b): ([ComplexNumber], [ComplexNumber]) = ([], [])
@@ -115,7 +115,7 @@ extension StateSpaceFile {
     result.arrays["B_bar"] = StateSpaceArray(b, shape: shape)
   }
 
-  private func check(elements shape: [Int]) throws(StateSpaceError) {
+  private func check(elements shape: [Int]) throws(TesseraError) {
     var count = 1
     for extent in shape {
       let (product, overflow) = count.multipliedReportingOverflow(by: extent)

@@ -7,8 +7,8 @@ extension StateSpaceFile {
   /// - Parameters:
   ///   - system: The measure.
   ///   - isDecomposed: Whether Lambda, P and V are computed beside A.
-  /// - Throws: `StateSpaceError` where an eigenproblem fails.
-  public init(_ system: HippoSystem, isDecomposed: Bool = true) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` where an eigenproblem fails.
+  public init(_ system: HippoSystem, isDecomposed: Bool = true) throws(TesseraError) {
     let order = system.order
     self.init(arrays: [:], metadata: StateSpaceFile.metadata(of: system))
     if system.measure.isDiagonal {

@@ -17,11 +17,11 @@ extension StateSpaceFile {
   ///
   /// - Returns: `stored` where no method is given and the file has A_bar and B_bar; else the method
   ///   with the steps given, or those in the file.
-  /// - Throws: `StateSpaceError` where one is missing.
+  /// - Throws: `TesseraError` where one is missing.
   public func discrete(
     method: DiscretizationMethod?,
     steps: StepLengths?
-  ) throws(StateSpaceError) -> Discrete {
+  ) throws(TesseraError) -> Discrete {
     guard let method else {
       guard arrays["A_bar"] != nil, arrays["B_bar"] != nil, steps == nil else {
         throw .mismatch("no A_bar and B_bar are stored; say --method and --dt")
@@ -48,12 +48,12 @@ extension StateSpaceFile {
   ///   - structure: What the arrays are.
   /// - Returns: `[length]`, with leading channels `[channels, length]`, and `[outputs, channels, length]` where a
   ///   diagonal or low-rank system's C has several rows a channel.
-  /// - Throws: `StateSpaceError` where shapes do not fit or a value overflows.
+  /// - Throws: `TesseraError` where shapes do not fit or a value overflows.
   public func kernel(
     _ discrete: Discrete,
     length: Int,
     structure: Structure
-  ) throws(StateSpaceError) -> StateSpaceArray {
+  ) throws(TesseraError) -> StateSpaceArray {
     guard (1...StateSpaceFile.longestKernel).contains(length) else {
       throw .limit("a kernel of length \(length) is not from 1 to \(StateSpaceFile.longestKernel)")
     }
@@ -69,7 +69,7 @@ extension StateSpaceFile {
     return kernel
   }
 
-  fileprivate static func checkSize(_ extents: Int...) throws(StateSpaceError) {
+  fileprivate static func checkSize(_ extents: Int...) throws(TesseraError) {
     var total = 1
     for extent in extents {
       let (count, overflow) = total.multipliedReportingOverflow(by: extent)
@@ -89,7 +89,7 @@ extension StateSpaceFile {
   private func denseKernel(
     _ discrete: Discrete,
     length: Int
-  ) throws(StateSpaceError) -> StateSpaceArray {
+  ) throws(TesseraError) -> StateSpaceArray {
     let (pairs, leading, order, isComplex) = try densePairs(discrete)
     guard let output = arrays["C"] else {
       try StateSpaceFile.checkSize(pairs.count * order, length)
@@ -133,7 +133,7 @@ extension StateSpaceFile {
   /// Ā and B̄ of each channel, in real blocks where they are complex.
   private func densePairs(
     _ discrete: Discrete
-  ) throws(StateSpaceError) -> (
+  ) throws(TesseraError) -> (
     pairs: [(a: Matrix, b: [Double])], leading: [Int], order: Int, isComplex: Bool
   ) {
     let system = try DenseSystem(self)
@@ -225,7 +225,7 @@ extension StateSpaceFile {
   private func diagonalKernel(
     _ discrete: Discrete,
     length: Int
-  ) throws(StateSpaceError) -> StateSpaceArray {
+  ) throws(TesseraError) -> StateSpaceArray {
     var file = self
     var channels: Int?
     if case .made(let method, let steps) = discrete {
@@ -265,7 +265,7 @@ extension StateSpaceFile {
   private func lowRankKernel(
     _ discrete: Discrete,
     length: Int
-  ) throws(StateSpaceError) -> StateSpaceArray {
+  ) throws(TesseraError) -> StateSpaceArray {
     guard case .made(let method, let steps) = discrete else {
       throw .mismatch("a low-rank kernel is made from Lambda and P; say --method bilinear")
     }

@@ -7,7 +7,7 @@ extension StateSpaceFile {
   ]
 
   /// Refuses an array under a name that has no meaning here: leaving it out would be another system.
-  static func checkNames(_ found: [String]) throws(StateSpaceError) {
+  static func checkNames(_ found: [String]) throws(TesseraError) {
     let others = found.filter { !names.contains($0) }.sorted()
     guard let first = others.first else { return }
     let more = others.count > 1 ? " (and \(others.count - 1) others)" : ""
@@ -20,8 +20,8 @@ extension StateSpaceFile {
 
   /// The steps that the file stores; nil where it has none.
   ///
-  /// - Throws: `StateSpaceError` where dt is neither a number nor a list of real ones.
-  func storedSteps() throws(StateSpaceError) -> StepLengths? {
+  /// - Throws: `TesseraError` where dt is neither a number nor a list of real ones.
+  func storedSteps() throws(TesseraError) -> StepLengths? {
     guard let stored = arrays["dt"] else { return nil }
     guard !stored.isComplex, stored.shape.count <= 1 else {
       throw .mismatch(
@@ -33,8 +33,8 @@ extension StateSpaceFile {
 
   /// The length L for which C is stored as C (I - Ā^L); 0 where it is not.
   ///
-  /// - Throws: `StateSpaceError` where l_kernel is no length.
-  func truncation() throws(StateSpaceError) -> Int {
+  /// - Throws: `TesseraError` where l_kernel is no length.
+  func truncation() throws(TesseraError) -> Int {
     guard let stored = arrays["l_kernel"] else { return 0 }
     guard !stored.isComplex, stored.values.count == 1, stored.shape.count <= 1,
       let length = Int(exactly: stored.values[0]), (0...1 << 40).contains(length)
@@ -50,8 +50,8 @@ extension StateSpaceFile {
   /// Refuses arrays that would be left out or read as something else under a structure.
   ///
   /// - Parameter structure: What the arrays are.
-  /// - Throws: `StateSpaceError` that names the array.
-  public func check(parts structure: Structure) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` that names the array.
+  public func check(parts structure: Structure) throws(TesseraError) {
     try StateSpaceFile.checkNames(Array(arrays.keys))
     _ = try storedSteps()
     let length = try truncation()
@@ -77,7 +77,7 @@ extension StateSpaceFile {
   }
 
   /// Lambda, P and V: a normal matrix and a low rank.
-  private func checkDecomposition(_ structure: Structure) throws(StateSpaceError) {
+  private func checkDecomposition(_ structure: Structure) throws(TesseraError) {
     guard let modes = arrays["Lambda"]?.shape.last else { return }
     if structure == .dense, let lambda = arrays["Lambda"], lambda.shape != [modes] {
       throw .mismatch(
@@ -95,7 +95,7 @@ extension StateSpaceFile {
   }
 
   /// C of a dense system: a row of states, or one for each output.
-  private func checkOutput() throws(StateSpaceError) {
+  private func checkOutput() throws(TesseraError) {
     guard let c = arrays["C"], let order = (arrays["A"] ?? arrays["A_bar"])?.shape.last else {
       return
     }
@@ -107,7 +107,7 @@ extension StateSpaceFile {
   }
 
   /// D: a number, one an output, or outputs by inputs.
-  private func checkSkip(_ structure: Structure) throws(StateSpaceError) {
+  private func checkSkip(_ structure: Structure) throws(TesseraError) {
     guard let d = arrays["D"] else { return }
     var (outputs, inputs) = (1, 1)
     switch structure {

@@ -3,7 +3,7 @@ public import TesseraCore
 
 extension StateSpaceFile {
   /// The tensors to be written, by name.
-  private func tensors(as type: ElementType) throws(StateSpaceError) -> [String: Tensor] {
+  private func tensors(as type: ElementType) throws(TesseraError) -> [String: Tensor] {
     var tensors: [String: Tensor] = [:]
     for (name, array) in arrays {
       if let index = array.values.firstIndex(where: { !$0.isFinite }) {
@@ -37,13 +37,13 @@ extension StateSpaceFile {
   ///   - path: Ends in `.safetensors`, `.npz` or `.h5`.
   ///   - type: `float64` or `float32`.
   ///   - inputs: Files that must not be written over.
-  /// - Throws: `StateSpaceError` for another ending or a value that does not fit; `FileError`.
+  /// - Throws: `TesseraError` for another ending or a value that does not fit; `TesseraError`.
   public func write(to path: String, as type: ElementType, reading inputs: [String]) throws {
     let tensors = try tensors(as: type).sorted { $0.key < $1.key }
     guard let format = CheckpointFormat(path: path),
       [.safetensors, .npz, .hdf5].contains(format)
     else {
-      throw StateSpaceError.mismatch("the name does not end in .safetensors, .npz or .h5")
+      throw TesseraError.mismatch("the name does not end in .safetensors, .npz or .h5")
     }
     try CheckpointFile.write(
       tensors.map { (name: $0.key, tensor: $0.value) },

@@ -120,8 +120,8 @@ public struct StateSpaceFile: Hashable, Sendable {
   ///
   /// - Parameter named: What the user says of a file that names none.
   /// - Returns: The structure.
-  /// - Throws: `StateSpaceError` where neither says.
-  public func structure(named: Structure? = nil) throws(StateSpaceError) -> Structure {
+  /// - Throws: `TesseraError` where neither says.
+  public func structure(named: Structure? = nil) throws(TesseraError) -> Structure {
     if let text = metadata[Key.system] {
       guard let structure = Structure(rawValue: text) else {
         throw .mismatch("the metadata's \(Key.system) is '\(text)', none of dense, diagonal, dplr")
@@ -142,8 +142,8 @@ public struct StateSpaceFile: Hashable, Sendable {
 
   /// The measure that the metadata name.
   ///
-  /// - Throws: `StateSpaceError` where they name none, or numbers that are none.
-  public func hippo() throws(StateSpaceError) -> HippoSystem? {
+  /// - Throws: `TesseraError` where they name none, or numbers that are none.
+  public func hippo() throws(TesseraError) -> HippoSystem? {
     guard let name = metadata[Key.measure] else { return nil }
     guard let measure = HippoMeasure(rawValue: name),
       let form = HippoForm(rawValue: metadata[Key.form] ?? ""),
@@ -165,14 +165,14 @@ extension StateSpaceFile {
   /// - Parameters:
   ///   - path: A checkpoint of any supported format.
   ///   - structure: What the user says of a file without metadata.
-  /// - Throws: The format's error, or `StateSpaceError` where arrays are too large or not numbers.
+  /// - Throws: The format's error, or `TesseraError` where arrays are too large or not numbers.
   public init(path: String, structure: Structure? = nil) throws {
     let reader = try Checkpoint.open(path)
     metadata = reader.attributes
     let decays = ["A_log", "A_b_log"]
     let selective = reader.tensors.first { tensor in decays.contains { tensor.name.hasSuffix($0) } }
     if let selective {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(selective.name): dt, B and C of Mamba come from the input, so that no A_bar and B_bar can be exported; "
           + "'ssm convert --to mamba' writes A, and with --dt those of one fixed step"
       )
@@ -185,7 +185,7 @@ extension StateSpaceFile {
         StateSpaceFile.extentCount(tensor)
       )
       guard !overflow, sum <= most else {
-        throw StateSpaceError.limit(
+        throw TesseraError.limit(
           "\(tensor.name): the arrays have more than \(most) elements, the most of a state space in a "
             + "file of this size; save it in float32 or float64, and not compressed"
         )
@@ -231,14 +231,14 @@ extension StateSpaceFile {
     isComplex: Bool
   ) throws -> StateSpaceArray {
     guard extentCount(tensor) <= StateSpaceFile.byteLimit / 8 else {
-      throw StateSpaceError.limit(
+      throw TesseraError.limit(
         "\(tensor.name): more than \(StateSpaceFile.byteLimit) bytes, and state spaces are small"
       )
     }
     let stored = try stored(tensor, of: reader)
     var shape = tensor.shape.dimensions
     guard let values = stored.doubles() else {
-      throw StateSpaceError.mismatch(
+      throw TesseraError.mismatch(
         "\(tensor.name) has the type \(tensor.elementType.rawValue); state spaces are real or complex "
           + "floats"
       )
@@ -249,13 +249,13 @@ extension StateSpaceFile {
       }
       guard isComplex else { return StateSpaceArray(values, shape: shape) }
       guard shape.popLast() == 2 else {
-        throw StateSpaceError.mismatch(
+        throw TesseraError.mismatch(
           "\(tensor.name) of shape \(tensor.shape) is complex, and its last axis is not 2"
         )
       }
       return StateSpaceArray(values: values, shape: shape, isComplex: true)
     }
-    throw StateSpaceError.limit("\(tensor.name): element \(bad) is \(values[bad])")
+    throw TesseraError.limit("\(tensor.name): element \(bad) is \(values[bad])")
   }
 }
 

@@ -48,8 +48,8 @@ struct VaryingSystem {
   /// The eigenvalues of A where the rule may let modes grow that decay.
   private let rates: [ComplexNumber]
 
-  /// - Throws: `StateSpaceError` for a measure without that factor.
-  init(_ system: HippoSystem, _ rule: VaryingRule) throws(StateSpaceError) {
+  /// - Throws: `TesseraError` for a measure without that factor.
+  init(_ system: HippoSystem, _ rule: VaryingRule) throws(TesseraError) {
     guard system.measure.isTimeVarying else {
       let names = HippoMeasure.allCases.filter(\.isTimeVarying).map(\.rawValue)
       throw .mismatch(
@@ -74,7 +74,7 @@ struct VaryingSystem {
   func check(
     _ weights: (explicit: Double, implicit: Double, input: Double),
     step: Int
-  ) throws(StateSpaceError) {
+  ) throws(TesseraError) {
     for rate in rates {
       let growth =
         (ComplexNumber.one + weights.explicit * rate).magnitude
@@ -97,11 +97,11 @@ extension StateSpaceFile {
   ///   - step: The samples seen before.
   ///   - rule: How to step.
   /// - Returns: The file, without dt.
-  /// - Throws: `StateSpaceError` where the measure has no such factor, or A and B are not those of the measure.
+  /// - Throws: `TesseraError` where the measure has no such factor, or A and B are not those of the measure.
   public func stepped(
     from step: Int,
     by rule: VaryingRule
-  ) throws(StateSpaceError) -> StateSpaceFile {
+  ) throws(TesseraError) -> StateSpaceFile {
     guard let system = try hippo() else {
       throw .mismatch(
         "0 of 1 measures named: the metadata have no \(Key.measure), and a step with the factor 1/t is made of "

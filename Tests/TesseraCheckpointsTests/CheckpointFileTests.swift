@@ -58,7 +58,7 @@ import Testing
       }
       #expect(read == tensor.bytes)
     }
-    #expect(throws: CheckpointWriterError.self) {
+    #expect(throws: TesseraError.self) {
       try CheckpointFile.write([("a", tensor)], to: "\(folder.path)/x.unknown")
     }
   }
@@ -92,7 +92,7 @@ import Testing
     let bytes = try #require(folder.bytes(of: "x.gguf"))
     let one: [UInt8] = [0, 0x3C]
     #expect(Array(bytes[start..<start + 8]) == one + [127, 129, 1, 255, 3, 2])
-    #expect(throws: CheckpointWriterError.self) {
+    #expect(throws: TesseraError.self) {
       var file = try CheckpointFile(path: path, layout: layout)
       try [Float](repeating: .nan, count: 32).withUnsafeBytes { try file.write($0, at: 0, of: 0) }
     }

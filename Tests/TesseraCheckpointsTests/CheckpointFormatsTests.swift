@@ -77,13 +77,13 @@ private func open(_ name: String) throws -> any CheckpointReader {
   @Test func `an error is one line whatever the names in it are`() {
     let line = "f: a\\nb: c\\u{1B}[31m"
     let (place, cause) = ("a\nb", "c\u{1B}[31m")
-    #expect(CheckpointFormatError(file: "f", place: place, cause: cause).description == line)
-    #expect(ArchiveError(file: "f", member: place, cause: cause).description == line)
-    #expect(CheckpointFormatError(file: "f", cause: "g").description == "f: g")
+    #expect(TesseraError.malformed(cause, file: "f", place: place).description == line)
+    #expect(TesseraError.malformed(cause, file: "f", place: place).description == line)
+    #expect(TesseraError.malformed("g", file: "f").description == "f: g")
   }
 
   @Test func `pickled objects are refused where arrays are expected`() throws {
-    let error = #expect(throws: NPYError.self) { try open("objects.npy") }
+    let error = #expect(throws: TesseraError.self) { try open("objects.npy") }
     #expect(error?.description.contains("pickled Python objects") == true)
   }
 
@@ -102,7 +102,7 @@ private func open(_ name: String) throws -> any CheckpointReader {
     #expect(try Checkpoint.file(of: folder.path) == "\(folder.path)/model.safetensors")
     try FileManager.default.removeItem(atPath: "\(folder.path)/model.safetensors")
     _ = try folder.write(empty, to: "third.safetensors")
-    let error = #expect(throws: CheckpointError.self) { try Checkpoint.file(of: folder.path) }
+    let error = #expect(throws: TesseraError.self) { try Checkpoint.file(of: folder.path) }
     #expect(error?.cause.contains("several checkpoints") == true)
   }
 
@@ -116,7 +116,7 @@ private func open(_ name: String) throws -> any CheckpointReader {
     for part in 1..<24 {
       let cut = try folder.write(Array(bytes.prefix(bytes.count * part / 24)), to: name)
       let error = #expect(throws: (any Error).self) { try Checkpoint.open(cut) }
-      let classified = try #require(error as? any ClassifiedError)
+      let classified = try #require(error as? TesseraError)
       #expect(classified.kind == .malformedInput)
       #expect(!classified.description.contains("\n"))
     }

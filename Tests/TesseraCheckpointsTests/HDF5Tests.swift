@@ -132,7 +132,7 @@ private func open(_ name: String) throws -> HDF5Checkpoint {
     #expect(file.refusals.contains { $0.name == "chunk" && $0.cause.contains("chunk bomb") })
     let inflated = try open("inflated.h5")
     let tensor = try #require(inflated.tensor("a"))
-    let error = #expect(throws: HDF5Error.self) { try inflated.bytes(of: tensor) }
+    let error = #expect(throws: TesseraError.self) { try inflated.bytes(of: tensor) }
     #expect(error?.description.contains("longer than the chunk") == true)
   }
 
@@ -164,17 +164,17 @@ private func open(_ name: String) throws -> HDF5Checkpoint {
     let path = Fixtures.path("weights/hdf5/layouts.h5")
     let bytes = Array(try #require(FileManager.default.contents(atPath: path)))
     for length in [0, 1, 8, 511, 1024, 1032, 1100, 2000, 5000, bytes.count / 2, bytes.count - 1] {
-      #expect(throws: HDF5Error.self, "\(length)") {
+      #expect(throws: TesseraError.self, "\(length)") {
         try HDF5Checkpoint(bytes: Array(bytes[..<length]))
       }
     }
   }
 
   @Test func `what is no file, or no HDF5 file, is named`() throws {
-    let missing = #expect(throws: FileError.self) { try HDF5Checkpoint(path: "/nowhere/a.h5") }
+    let missing = #expect(throws: TesseraError.self) { try HDF5Checkpoint(path: "/nowhere/a.h5") }
     #expect(missing?.description.contains("/nowhere/a.h5") == true)
-    #expect(throws: FileError.self) { try HDF5Checkpoint(path: Fixtures.path("weights")) }
-    let text = #expect(throws: HDF5Error.self) {
+    #expect(throws: TesseraError.self) { try HDF5Checkpoint(path: Fixtures.path("weights")) }
+    let text = #expect(throws: TesseraError.self) {
       try HDF5Checkpoint(path: Fixtures.path("weights/make_hdf5.py"))
     }
     #expect(text?.description.contains("no HDF5 signature") == true)
@@ -202,7 +202,7 @@ struct HDF5ConformanceTests {
           #expect(file.notes.allSatisfy { !$0.contains("\n") })
           opened += 1
         } catch {
-          let line = (error as? any ClassifiedError)?.description ?? ""
+          let line = (error as? TesseraError)?.description ?? ""
           #expect(line.hasPrefix("\(path): ") && !line.contains("\n"), "\(error)")
         }
       }

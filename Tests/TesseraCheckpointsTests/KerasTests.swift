@@ -112,7 +112,7 @@ private func path(_ name: String) -> String { Fixtures.path("weights/keras/\(nam
   @Test func `roles that only the configuration tells are not guessed`() throws {
     // Without it, a batch normalization of three variables may lack its gamma or its beta.
     let checkpoint = try HDF5Checkpoint(path: path("zoo.weights.h5"))
-    let error = #expect(throws: KerasError.self) { try KerasModel(reading: checkpoint) }
+    let error = #expect(throws: TesseraError.self) { try KerasModel(reading: checkpoint) }
     #expect(error?.kind == .mismatch)
     #expect(error?.description.contains("batch_normalization_1") == true)
   }
@@ -143,6 +143,6 @@ private func path(_ name: String) -> String { Fixtures.path("weights/keras/\(nam
 
   @Test func `a plain HDF5 file is no Keras model`() throws {
     let checkpoint = try HDF5Checkpoint(path: Fixtures.path("weights/hdf5/types.h5"))
-    #expect(throws: KerasError.self) { try KerasModel(reading: checkpoint) }
+    #expect(throws: TesseraError.self) { try KerasModel(reading: checkpoint) }
   }
 }

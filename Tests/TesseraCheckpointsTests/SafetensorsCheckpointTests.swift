@@ -231,7 +231,7 @@ import Testing
   ]
 
   @Test(arguments: hostile) func `refused in one line`(file: Hostile) throws {
-    let error = #expect(throws: CheckpointFormatError.self) { try open(file.bytes) }
+    let error = #expect(throws: TesseraError.self) { try open(file.bytes) }
     let line = try #require(error).description
     #expect(line.contains(file.says), "\(line)")
     #expect(line.hasPrefix("\(folder.path)/x.safetensors: "))

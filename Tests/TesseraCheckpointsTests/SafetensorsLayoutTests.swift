@@ -33,7 +33,7 @@ import Testing
       ([tensor("__metadata__", .uint8, [1])], "__metadata__: a reserved name"),
       ([tensor("x", .float4, [3])], "x: [3] is no whole number of bytes"),
     ] {
-      let error = #expect(throws: SafetensorsWriterError.self) {
+      let error = #expect(throws: TesseraError.self) {
         try SafetensorsLayout(tensors: tensors, metadata: [:])
       }
       #expect(error?.description == says)

@@ -58,7 +58,7 @@ import Testing
     let path = try index(map)
     let error = #expect(throws: (any Error).self) { try SafetensorsCheckpoint(path: path) }
     #expect("\(try #require(error))".contains(says), "\(String(describing: error))")
-    #expect((error is CheckpointFormatError) == isMalformed)
+    #expect((error is TesseraError) == isMalformed)
   }
 
   @Test func `a link that leaves the folder is refused`() throws {
@@ -69,7 +69,7 @@ import Testing
       withDestinationPath: target
     )
     let path = try index(#"{"a":"link.safetensors"}"#)
-    let error = #expect(throws: CheckpointFormatError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try SafetensorsCheckpoint(path: path)
     }
     #expect(try #require(error).cause.contains("leaves the folder"))
@@ -96,12 +96,12 @@ import Testing
 
   @Test func `what is no checkpoint is named`() throws {
     let picture = try folder.write([0xFF, 0xD8, 0xFF, 0xE0], to: "x.safetensor")
-    let error = #expect(throws: CheckpointError.self) { try Checkpoint.open(picture) }
+    let error = #expect(throws: TesseraError.self) { try Checkpoint.open(picture) }
     #expect(try #require(error).description.contains("a JPEG file"))
     let empty = try TemporaryFolder()
-    #expect(throws: CheckpointError.self) { try Checkpoint.open(empty.path) }
-    #expect(throws: FileError.self) { try Checkpoint.open("\(empty.path)/missing") }
+    #expect(throws: TesseraError.self) { try Checkpoint.open(empty.path) }
+    #expect(throws: TesseraError.self) { try Checkpoint.open("\(empty.path)/missing") }
     // Two files and no index: which one is meant is not guessed.
-    #expect(throws: CheckpointError.self) { try Checkpoint.open(folder.path) }
+    #expect(throws: TesseraError.self) { try Checkpoint.open(folder.path) }
   }
 }

@@ -33,7 +33,7 @@ private func open(_ name: String) throws -> HDF5Checkpoint {
     ("cut", "no zip directory"),
   ])
   func `a hostile or damaged archive is refused by name`(_ name: String, _ words: String) throws {
-    let error = #expect(throws: ArchiveError.self) { try open(name) }
+    let error = #expect(throws: TesseraError.self) { try open(name) }
     let line = error?.description ?? ""
     #expect(line.contains("\(name).keras"))
     #expect(line.contains(words), "\(line)")

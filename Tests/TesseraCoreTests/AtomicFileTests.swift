@@ -46,16 +46,16 @@ import Testing
     let input = "\(folder.path)/in.bin"
     _ = FileManager.default.createFile(atPath: input, contents: Data([1]))
     try FileManager.default.linkItem(atPath: input, toPath: output)
-    #expect(throws: SameFileError.self) { _ = try AtomicFile(path: output, reading: [input]) }
+    #expect(throws: TesseraError.self) { _ = try AtomicFile(path: output, reading: [input]) }
     #expect(folder.names == ["in.bin", "out.bin"])
   }
 
   @Test func `a missing folder, a folder and a device are refused by the final name`() throws {
-    #expect(throws: FileError(operation: "create the file", path: "/nowhere/x", code: ENOENT)) {
+    #expect(throws: TesseraError.system("create the file", "/nowhere/x", ENOENT)) {
       _ = try AtomicFile(path: "/nowhere/x")
     }
-    #expect(throws: FileError.self) { _ = try AtomicFile(path: folder.path) }
-    #expect(throws: FileError.self) { _ = try AtomicFile(path: "/dev/full") }
+    #expect(throws: TesseraError.self) { _ = try AtomicFile(path: folder.path) }
+    #expect(throws: TesseraError.self) { _ = try AtomicFile(path: "/dev/full") }
   }
 
   @Test func `a set appears together, and not at all where one rename fails`() throws {
@@ -75,7 +75,7 @@ import Testing
       )
       try set.commit(with: last)
     }
-    #expect(throws: FileError.self) { try commit() }
+    #expect(throws: TesseraError.self) { try commit() }
     #expect(folder.names == ["b"])
   }
 
@@ -85,7 +85,7 @@ import Testing
       var first = try AtomicFile(path: output)
       names = folder.names
       try first.write([1, 2, 3])
-      #expect(throws: OutputInUseError(output: output, verb: nil)) {
+      #expect(throws: TesseraError.outputInUse(output)) {
         _ = try AtomicFile(path: output)
       }
       _ = consume first

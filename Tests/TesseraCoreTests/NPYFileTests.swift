@@ -90,30 +90,32 @@ import Testing
     place: String,
     reason: String
   ) {
-    let error = #expect(throws: NPYError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try NPYFile.decode(file(dictionary), from: "a.npy")
     }
-    #expect(error?.place == place)
-    #expect(error?.reason.contains(reason) == true, "\(error?.description ?? "")")
+    #expect(error?.place == "npy \(place)")
+    #expect(error?.cause.contains(reason) == true, "\(error?.description ?? "")")
   }
 
   @Test func `every cut of a file is refused`() {
     for count in 0..<NPYFileTests.saved.count {
-      #expect(throws: NPYError.self) {
+      #expect(throws: TesseraError.self) {
         try NPYFile.decode(Array(NPYFileTests.saved.prefix(count)), from: "a.npy")
       }
     }
-    #expect(throws: NPYError.self) { try NPYFile.decode(NPYFileTests.saved + [0], from: "a.npy") }
+    #expect(throws: TesseraError.self) {
+      try NPYFile.decode(NPYFileTests.saved + [0], from: "a.npy")
+    }
   }
 
   @Test func `a header length beyond 65535 is refused before it is read`() {
     let bytes = Array(NPYFileTests.saved[..<6]) + [2, 0, 0, 0, 1, 0]
-    let error = #expect(throws: NPYError.self) { try NPYFile.decode(bytes, from: "a.npy") }
-    #expect(error?.reason.hasPrefix("65536 bytes") == true)
+    let error = #expect(throws: TesseraError.self) { try NPYFile.decode(bytes, from: "a.npy") }
+    #expect(error?.cause.hasPrefix("65536 bytes") == true)
   }
 
   @Test func `types without a numpy name are not written`() {
     let tensor = Tensor(elementType: .bfloat16, shape: [1], bytes: [0, 0])
-    #expect(throws: NPYError.self) { try NPYFile.encode(tensor) }
+    #expect(throws: TesseraError.self) { try NPYFile.encode(tensor) }
   }
 }

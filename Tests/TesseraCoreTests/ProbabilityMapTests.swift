@@ -83,7 +83,7 @@ import Testing
 
   @Test func taylor() throws {
     try expect(dense("taylor:2", [0, 1, -1]), [1 / 4.0, 2.5 / 4, 0.5 / 4])
-    #expect(throws: ProbabilityError.self) { try dense("taylor:64", [3e38, 1]) }
+    #expect(throws: TesseraError.self) { try dense("taylor:64", [3e38, 1]) }
   }
 
   @Test(arguments: [
@@ -91,18 +91,18 @@ import Testing
     "softmax:top-p=0", "softmax:top-p=1.5", "softmax:k", "sparsemax:2", "entmax:nan",
   ])
   func mapsThatCannotBe(_ map: String) {
-    #expect(throws: ProbabilityError.self) { try ProbabilityMap(parsing: map) }
+    #expect(throws: TesseraError.self) { try ProbabilityMap(parsing: map) }
   }
 
   @Test func rowsWithoutADistribution() throws {
-    #expect(throws: ProbabilityError.notFinite(index: 1)) { try dense("softmax", [0, .nan]) }
-    #expect(throws: ProbabilityError.notFinite(index: 0)) { try dense("sparsemax", [.infinity]) }
-    #expect(throws: ProbabilityError.empty) { try dense("softmax", [-.infinity]) }
-    #expect(throws: ProbabilityError.empty) { try dense("softmax", []) }
+    #expect(throws: TesseraError.notFinite(score: 1)) { try dense("softmax", [0, .nan]) }
+    #expect(throws: TesseraError.notFinite(score: 0)) { try dense("sparsemax", [.infinity]) }
+    #expect(throws: TesseraError.emptyRow) { try dense("softmax", [-.infinity]) }
+    #expect(throws: TesseraError.emptyRow) { try dense("softmax", []) }
     // At 1e-40 the mass of a row would be 0, at the least of all every draw the first code.
     let refused: [Double] = [0, -1, .nan, .infinity, 1e-40, .leastNonzeroMagnitude]
     for temperature in refused {
-      #expect(throws: ProbabilityError.self) { try dense("softmax", [1], temperature: temperature) }
+      #expect(throws: TesseraError.self) { try dense("softmax", [1], temperature: temperature) }
     }
     try expect(dense("softmax", [1, 2], temperature: 3e-39), [0, 1])
   }

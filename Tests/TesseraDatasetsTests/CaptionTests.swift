@@ -56,8 +56,8 @@ import Testing
     _ = try folder.write(Array(#"{"caption": "from JSON", "text": "no"}"#.utf8), to: "b.json")
     #expect(try captions(.sidecar) == ["from text", "from JSON", ""])
     _ = try folder.write([0xFF, 0xFE], to: "a.txt")
-    let error = #expect(throws: ImageInputError.self) { try captions(.sidecar) }
-    #expect(error?.reason.contains("UTF-8") == true)
+    let error = #expect(throws: TesseraError.self) { try captions(.sidecar) }
+    #expect(error?.cause.contains("UTF-8") == true)
   }
 
   @Test(arguments: [
@@ -73,13 +73,13 @@ import Testing
     _ text: String,
     _ part: String
   ) throws {
-    let error = #expect(throws: DatasetError.self) { try captions(name, text) }
+    let error = #expect(throws: TesseraError.self) { try captions(name, text) }
     #expect(error?.description.contains(part) == true)
     #expect(error?.description.contains("\n") == false)
   }
 
   @Test func `a caption of more than a mebibyte is refused`() throws {
     let long = String(repeating: "x", count: (1 << 20) + 1)
-    #expect(throws: DatasetError.self) { try captions("a.csv", "image,caption\na.png,\(long)\n") }
+    #expect(throws: TesseraError.self) { try captions("a.csv", "image,caption\na.png,\(long)\n") }
   }
 }

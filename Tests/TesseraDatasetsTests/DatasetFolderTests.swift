@@ -57,7 +57,7 @@ import Testing
     #expect(plan == numbers.plan)
     #expect(try folder.record(ofShard: 0)?.shard.samples == 9)
     #expect(try folder.record(ofShard: 1) == nil)
-    #expect(throws: DatasetFolderError.unfinished(folder: folder.path, shards: [1])) {
+    #expect(throws: TesseraError.unfinished(folder: folder.path, shards: [1])) {
       try folder.finish()
     }
     try await numbers.run([1], in: folder)
@@ -78,7 +78,7 @@ import Testing
     try await numbers.run([0, 1], in: folder)
     try Data("cut".utf8).write(to: URL(filePath: "\(folder.path)/shards/00001.tar"))
     #expect(try folder.record(ofShard: 1) == nil)
-    #expect(throws: DatasetFolderError.unfinished(folder: folder.path, shards: [1])) {
+    #expect(throws: TesseraError.unfinished(folder: folder.path, shards: [1])) {
       try folder.finish()
     }
   }
@@ -87,7 +87,7 @@ import Testing
     let numbers = try Numbers(count: 3)
     let folder = DatasetFolder(numbers.root + "/in")
     let before = try numbers.contents(folder.path)
-    #expect(throws: DatasetFolderError.foreign(folder: folder.path, entry: "0000.png")) {
+    #expect(throws: TesseraError.foreign(folder: folder.path, entry: "0000.png")) {
       try folder.prepare(numbers.plan, inputs: numbers.inputs)
     }
     #expect(try numbers.contents(folder.path) == before)
@@ -109,7 +109,7 @@ import Testing
       inputs: numbers.inputs
     )
     let difference = #"positions: "none" there, "tie" here"#
-    #expect(throws: DatasetFolderError.otherPlan(folder: folder.path, difference: difference)) {
+    #expect(throws: TesseraError.otherPlan(folder: folder.path, difference: difference)) {
       try folder.prepare(other, inputs: numbers.inputs)
     }
     let fewer = try DatasetPlan(
@@ -117,7 +117,7 @@ import Testing
       tokenizer: "numbers",
       inputs: numbers.inputs.dropLast()
     )
-    #expect(throws: DatasetFolderError.otherPlan(folder: folder.path, difference: "other inputs")) {
+    #expect(throws: TesseraError.otherPlan(folder: folder.path, difference: "other inputs")) {
       try folder.prepare(fewer, inputs: numbers.inputs.dropLast())
     }
     #expect(try numbers.contents(folder.path) == before)
@@ -151,7 +151,7 @@ import Testing
       atPath: other.path + "/shards/mine",
       withIntermediateDirectories: true
     )
-    #expect(throws: DatasetFolderError.foreign(folder: other.path, entry: "shards")) {
+    #expect(throws: TesseraError.foreign(folder: other.path, entry: "shards")) {
       try other.prepare(numbers.plan, inputs: numbers.inputs)
     }
   }
@@ -177,7 +177,7 @@ import Testing
     let folder = DatasetFolder(numbers.root + "/out")
     _ = try folder.prepare(numbers.plan, inputs: numbers.inputs)
     await #expect(
-      throws: DatasetFolderError.noSuchShard(folder: folder.path, shard: 1, count: 1)
+      throws: TesseraError.noSuchShard(folder: folder.path, shard: 1, count: 1)
     ) { try await numbers.run([1], in: folder) }
   }
 }

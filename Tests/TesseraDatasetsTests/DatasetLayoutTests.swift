@@ -139,7 +139,7 @@ import Testing
     #expect {
       try read(dataset)
     } throws: { error in
-      error is DatasetError && "\(error)".contains("4 samples where the manifest says 5")
+      error is TesseraError && "\(error)".contains("4 samples where the manifest says 5")
     }
   }
 
@@ -160,7 +160,7 @@ import Testing
       ]
     )
     let folder = try TemporaryFolder()
-    #expect(throws: DatasetWriterError.self) { try write([row], table, as: .jsonl, in: folder) }
+    #expect(throws: TesseraError.self) { try write([row], table, as: .jsonl, in: folder) }
     #expect(DatasetFormat.megatron.omitted(from: table) == ["x"])
   }
 
@@ -189,7 +189,7 @@ import Testing
     #expect {
       try write([row], table, as: format, in: folder)
     } throws: { error in
-      "\(error)".contains("2147483648") && (error as? any ClassifiedError)?.kind == .numericLimit
+      "\(error)".contains("2147483648") && (error as? TesseraError)?.kind == .numericLimit
     }
   }
 
@@ -205,7 +205,7 @@ import Testing
       #expect(folder.bytes(of: "tokens.idx")?[17] == type)
       let other = try TemporaryFolder()
       if size > 1 << 16 {
-        #expect(throws: DatasetWriterError.self) {
+        #expect(throws: TesseraError.self) {
           try write([row], table, as: .nanogpt, in: other)
         }
       } else {
@@ -261,10 +261,10 @@ import Testing
     try moved.forEach { codes += $0.cells[0].elements(as: UInt16.self) }
     #expect(codes == (0..<256).map { 50_000 + $0 })
     let below = try #require(OffsetRows(Numbers(count: 256), from: 10, to: 0))
-    #expect(throws: DatasetError.self) { try below.forEach { _ in } }
+    #expect(throws: TesseraError.self) { try below.forEach { _ in } }
     // Codes below the old offset are none, even where they would still be numbers.
     let raised = try #require(OffsetRows(Numbers(count: 256), from: 10, to: 20))
-    #expect(throws: DatasetError.self) { try raised.forEach { _ in } }
+    #expect(throws: TesseraError.self) { try raised.forEach { _ in } }
   }
 
   @Test func `numbers change their type and never their value`() throws {

@@ -96,7 +96,7 @@ import Testing
     #expect(try samples[0].tensor("codes.npy").bytes == [7])
     #expect(try samples[0].tensor("soft_indices.npy").shape == [0])
     #expect(try samples[1].description() == sample("folder/b").description)
-    #expect(throws: DatasetError.self) { try samples[0].bytes(of: "positions.npy") }
+    #expect(throws: TesseraError.self) { try samples[0].bytes(of: "positions.npy") }
   }
 }
 

@@ -83,18 +83,18 @@ import Testing
     #expect(found.inputs.map(\.source) == ["in/a.jpg", "in/b.jpg", "in/out.jpg"])
     #expect(found.notes.count == 1)
     #expect(try found.inputs[1].bytes(maximumBytes: 9).count == 1)
-    #expect(throws: ImageInputError.self) { try found.inputs[2].bytes(maximumBytes: 1 << 20) }
+    #expect(throws: TesseraError.self) { try found.inputs[2].bytes(maximumBytes: 1 << 20) }
   }
 
   @Test func `a file above the cap is refused before it is read`() throws {
     let input = try ImageInputs.collect([Fixtures.path("photos/home.jpg")]).inputs[0]
-    #expect(throws: ImageInputError.self) { try input.bytes(maximumBytes: 32196) }
+    #expect(throws: TesseraError.self) { try input.bytes(maximumBytes: 32196) }
   }
 
   @Test func `nothing to do is an error`() throws {
     let folder = try Folder()
-    #expect(throws: ImageInputError.self) { try ImageInputs.collect([folder.path]) }
-    #expect(throws: FileError.self) { try ImageInputs.collect([folder.path + "/none"]) }
+    #expect(throws: TesseraError.self) { try ImageInputs.collect([folder.path]) }
+    #expect(throws: TesseraError.self) { try ImageInputs.collect([folder.path + "/none"]) }
   }
 
   /// `--format` is GNU tar's: every way in which it stores a name of more than 100 bytes.
@@ -126,6 +126,6 @@ import Testing
     var damaged = whole
     damaged[10] ^= 1
     try damaged.write(to: URL(filePath: archive))
-    #expect(throws: ArchiveError.self) { try ImageInputs.collect([archive]) }
+    #expect(throws: TesseraError.self) { try ImageInputs.collect([archive]) }
   }
 }

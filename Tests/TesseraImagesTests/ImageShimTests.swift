@@ -1,5 +1,6 @@
 import Fixtures
 import Foundation
+import TesseraCore
 import TesseraImages
 import Testing
 
@@ -42,8 +43,8 @@ import Testing
   @Test(arguments: [0, 1, 2, 3, 20, 100, 300, 900, 5000, 20_000, 30_000])
   func `a cut JPEG is an error, or keeps its rows where that is allowed`(count: Int) throws {
     let cut = Array(jpeg.prefix(count))
-    #expect(throws: ImageError.self) { try ImageDecoder().decode(cut) }
-    #expect(throws: ImageError.self) { try Preprocessing.tesseraF8.image(from: cut) }
+    #expect(throws: TesseraError.self) { try ImageDecoder().decode(cut) }
+    #expect(throws: TesseraError.self) { try Preprocessing.tesseraF8.image(from: cut) }
     guard count >= 5000 else { return }
     let partial = try ImageDecoder(truncation: .partialRows).decode(cut)
     let whole = try ImageDecoder().decode(jpeg)
@@ -58,7 +59,7 @@ import Testing
       crop: .center(ImageSize(width: 16, height: 16), .floor)
     )
     _ = try profile.image(from: jpeg)
-    #expect(throws: ImageError.self) { try profile.image(from: Array(jpeg.dropLast(2000))) }
+    #expect(throws: TesseraError.self) { try profile.image(from: Array(jpeg.dropLast(2000))) }
   }
 
   @Test func `a JPEG with any byte of its head damaged ends as a picture or an error`() {
@@ -109,7 +110,7 @@ import Testing
     #expect(throws: Never.self) { try ImageDecoder().decode(png) }
     // The end chunk may be missing, as for Pillow; nothing before it.
     for count in 0..<(png.count - 20) {
-      #expect(throws: ImageError.self) { try ImageDecoder().decode(Array(png.prefix(count))) }
+      #expect(throws: TesseraError.self) { try ImageDecoder().decode(Array(png.prefix(count))) }
     }
   }
 
@@ -117,14 +118,14 @@ import Testing
     for place in 8..<(png.count - 12) {
       var damaged = png
       damaged[place] ^= 0x10
-      #expect(throws: ImageError.self, "byte \(place)") { try ImageDecoder().decode(damaged) }
+      #expect(throws: TesseraError.self, "byte \(place)") { try ImageDecoder().decode(damaged) }
     }
   }
 
   @Test func `a PNG that claims too many pixels is refused by its header`() {
     var bomb = png
     bomb[16] = 0x7F  // the width's first byte: 2,130,706,435 columns
-    #expect(throws: ImageError.self) { try ImageDecoder().decode(bomb) }
+    #expect(throws: TesseraError.self) { try ImageDecoder().decode(bomb) }
   }
 
   @Test(arguments: [
@@ -132,9 +133,12 @@ import Testing
     ("hello, world", "neither JPEG nor PNG"),
   ])
   func `another format is named`(content: String, name: String) {
-    let error = #expect(throws: ImageError.self) { try ImageDecoder().decode(Array(content.utf8)) }
-    #expect(error?.cause == .unsupported)
-    #expect(error?.detail.contains(name) == true)
+    let error = #expect(throws: TesseraError.self) {
+      try ImageDecoder().decode(Array(content.utf8))
+    }
+    #expect(error?.kind == .malformedInput)
+    #expect(error?.cause.contains(name) == true)
+    #expect(error?.cause.hasSuffix("convert it to an 8-bit JPEG or a PNG") == true)
   }
 
   @Test func `damaged Exif data leave the picture upright`() throws {

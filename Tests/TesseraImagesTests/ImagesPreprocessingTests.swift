@@ -100,7 +100,7 @@ extension Fixtures {
 
   @Test func `a crop that is too large is refused in one line`() throws {
     let profile = Preprocessing(crop: .center(ImageSize(width: 4000, height: 10), .floor))
-    let error = #expect(throws: ImageError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try profile.image(from: Fixtures.bytes("photos/home.jpg"))
     }
     #expect(error?.kind == .mismatch)
@@ -115,12 +115,12 @@ extension Fixtures {
       Preprocessing(pad: .multiple(1 << 40)),
     ]
     for profile in profiles {
-      #expect(throws: ImageError.self) { try profile.image(from: bytes) }
+      #expect(throws: TesseraError.self) { try profile.image(from: bytes) }
     }
-    #expect(throws: ImageError.self) {
+    #expect(throws: TesseraError.self) {
       try Preprocessing().image(from: bytes, limits: ImageLimits(pixels: 1000))
     }
-    #expect(throws: ImageError.self) {
+    #expect(throws: TesseraError.self) {
       try Preprocessing().image(from: bytes, limits: ImageLimits(bytes: 1000))
     }
   }

@@ -1,4 +1,5 @@
 import Fixtures
+import TesseraCore
 import TesseraImages
 import Testing
 
@@ -36,7 +37,7 @@ import Testing
 
   @Test func `extreme shapes and bad numbers are refused`() throws {
     let rule = try #require(SmartResize(factor: 28, minimum: 3136, maximum: 1_003_520))
-    #expect(throws: ImageError.self) { try rule.size(for: ImageSize(width: 1, height: 201)) }
+    #expect(throws: TesseraError.self) { try rule.size(for: ImageSize(width: 1, height: 201)) }
     for text in ["0/1/2", "28/5/4", "28/1", "28/1/2:other", "28/1/2/3"] {
       #expect(ResizeRule("bicubic:smart=\(text)") == nil)
     }
@@ -46,7 +47,7 @@ import Testing
     let own = try #require(SmartResize(factor: 8, minimum: 64, maximum: 4096, variant: .emu3))
     let port = try #require(SmartResize(factor: 8, minimum: 64, maximum: 4096))
     for size in [ImageSize(width: 601, height: 120), ImageSize(width: 7, height: 9)] {
-      #expect(throws: ImageError.self) { try own.size(for: size) }
+      #expect(throws: TesseraError.self) { try own.size(for: size) }
       #expect(throws: Never.self) { try port.size(for: size) }
     }
     #expect(throws: Never.self) { try own.size(for: ImageSize(width: 600, height: 120)) }
@@ -60,6 +61,6 @@ import Testing
     let sizes = try Preprocessing.tesseraF8.sizes(for: header)
     #expect(sizes.resized == ImageSize(width: 384, height: 256))
     #expect(sizes.crop == PixelBox(left: 64, top: 0, width: 256, height: 256))
-    #expect(throws: ImageError.self) { try input.header(limits: ImageLimits(pixels: 1000)) }
+    #expect(throws: TesseraError.self) { try input.header(limits: ImageLimits(pixels: 1000)) }
   }
 }

@@ -18,7 +18,7 @@ import Testing
   private func error(_ change: (inout ConversionRules) -> Void) throws -> String {
     var rules = ConversionRules(keeping: stored.checkpoint)
     change(&rules)
-    let error = #expect(throws: PlanError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try ConversionPlan(rules, of: stored.checkpoint)
     }
     #expect(error?.kind == .mismatch)
@@ -74,7 +74,7 @@ import Testing
     let path = "\(stored.folder.path)/in.safetensors"
     #expect(truncate(path, 100) == 0)
     let rules = ConversionRules(keeping: stored.checkpoint)
-    await #expect(throws: FileError.self) { try await stored.converted(by: rules) }
+    await #expect(throws: TesseraError.self) { try await stored.converted(by: rules) }
     #expect(stored.folder.names == ["in.safetensors"])
   }
 

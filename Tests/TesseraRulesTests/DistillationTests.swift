@@ -52,11 +52,11 @@ import Testing
     var tensors = network()
     tensors["dec.4x4_block1.conv1.weight"] = nil
     let stored = try StoredTensors(tensors)
-    let error = #expect(throws: FoldError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try GoldenSamples(of: stored.checkpoint, constants: constants, count: 1)
     }
-    #expect(error?.tensor == "dec.4x4_block1.conv1.weight" && error?.kind == .mismatch)
-    let many = #expect(throws: FoldError.self) {
+    #expect(error?.place == "'dec.4x4_block1.conv1.weight'" && error?.kind == .mismatch)
+    let many = #expect(throws: TesseraError.self) {
       let whole = try StoredTensors(network())
       return try GoldenSamples(of: whole.checkpoint, constants: constants, count: 1 << 20)
     }
@@ -67,10 +67,10 @@ import Testing
     var tensors = network()
     tensors["dec.4x4_aux_conv.bias"] = Tensor(shape: [1], elements: [0.25 as Double])
     let stored = try StoredTensors(tensors)
-    let error = #expect(throws: FoldError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try SigmaFold(of: stored.checkpoint, constants: constants)
     }
-    #expect(error?.tensor == "dec.4x4_aux_conv.bias" && error?.kind == .mismatch)
+    #expect(error?.place == "'dec.4x4_aux_conv.bias'" && error?.kind == .mismatch)
   }
 
   @Test func `a triple is written with its manifest`() async throws {
@@ -93,7 +93,7 @@ import Testing
         #expect(try bytes(name, of: written) == bytes(name, of: stored.checkpoint))
       }
     }
-    #expect(throws: FoldError.self) {
+    #expect(throws: TesseraError.self) {
       try TrainingTriple.Constants(sigmaInit: 2.5, sigmaData: 0.5, alpha: 1, tMax: 1001)
     }
   }

@@ -45,7 +45,7 @@ import Testing
     let kept = ExactOriginals.path(beside: result)
     var other = try AtomicFile(path: kept)
     try other.write([1])
-    await #expect(throws: OutputInUseError.self) { try await convert() }
+    await #expect(throws: TesseraError.self) { try await convert() }
     #expect(!folder.names.contains("out.safetensors"))
     try other.commit()
     #expect(Set(folder.names) == ["in.safetensors", "out.safetensors.exact.safetensors"])
@@ -85,7 +85,7 @@ import Testing
       plan: back,
       toolVersion: "test"
     )
-    let error = await #expect(throws: OriginalsError.self) {
+    let error = await #expect(throws: TesseraError.self) {
       _ = try await conversion.write(to: "\(folder.path)/back.safetensors")
     }
     #expect(error?.kind == .mismatch)
@@ -97,7 +97,7 @@ import Testing
     #expect(try ExactOriginals.beside(result) == nil)
     let one = (name: "x", tensor: Tensor(shape: [1], floats: [1]))
     try CheckpointFile.write([one], to: ExactOriginals.path(beside: result))
-    let error = #expect(throws: OriginalsError.self) { try ExactOriginals.beside(result) }
+    let error = #expect(throws: TesseraError.self) { try ExactOriginals.beside(result) }
     #expect(error?.kind == .malformedInput)
   }
 }

@@ -50,7 +50,7 @@ import Testing
       let stored = try StoredTensors(tensors)
       do {
         return (tensors, sizes, stored, try plan(recipe, stored.checkpoint, sizes))
-      } catch let error as RecipeError {
+      } catch let error as TesseraError {
         let isRatio = error.description.contains("/") && error.description.contains("is not known")
         guard isRatio, attempt < 1000 else { throw error }
         attempt += 1
@@ -116,7 +116,7 @@ import Testing
     let error =
       #expect(throws: (any Error).self) {
         try plan(recipe, there, sizes)
-      } as? any ClassifiedError
+      } as? TesseraError
     #expect(error?.kind == .mismatch)
     #expect(error?.description.contains("already") == true, "\(error?.description ?? "")")
   }
@@ -132,7 +132,7 @@ import Testing
       let stored = try StoredTensors(fewer)
       do {
         _ = try plan(recipe, stored.checkpoint, sizes)
-      } catch let error as any ClassifiedError {
+      } catch let error as TesseraError {
         missed += 1
         #expect(error.kind == .mismatch, "\(name): \(error)")
         #expect(!error.description.contains("\n") && !error.description.isEmpty)
@@ -147,7 +147,7 @@ import Testing
       let error =
         #expect(throws: (any Error).self) {
           try plan(recipe, stored.checkpoint, sizes)
-        } as? any ClassifiedError
+        } as? TesseraError
       #expect(error?.kind == .mismatch)
       #expect(error?.description.hasPrefix("zzz: ") == true)
     }
@@ -162,7 +162,7 @@ import Testing
       let error =
         #expect(throws: (any Error).self) {
           try plan(recipe, stored.checkpoint, sizes)
-        } as? any ClassifiedError
+        } as? TesseraError
       #expect(error?.kind == .mismatch)
       #expect(error?.description.contains(name) == true)
     }
@@ -192,7 +192,7 @@ import Testing
     ("", "has no rules"),
   ])
   func `a recipe that is none says why`(rules: String, cause: String) {
-    let error = #expect(throws: RecipeError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try Recipe(parsing: text(rules), file: "r.json")
     }
     #expect(error?.description.contains(cause) == true, "\(error?.description ?? "")")
@@ -202,7 +202,7 @@ import Testing
   @Test func `a reshape without a shape has no inverse`() throws {
     let rule = #"{"left": "x", "right": "y", "operations": [{"reshape": ["d", 1]}]}"#
     let recipe = try Recipe(parsing: text(rule), file: "r.json")
-    #expect(throws: RecipeError.self) { try recipe.inverted() }
+    #expect(throws: TesseraError.self) { try recipe.inverted() }
   }
 
   @Test func `sizes that contradict each other name both tensors`() throws {
@@ -214,7 +214,7 @@ import Testing
       "x": Tensor(shape: [4, 3], floats: Array(repeating: 0, count: 12)),
       "v": Tensor(shape: [6], floats: Array(repeating: 0, count: 6)),
     ])
-    let error = #expect(throws: RecipeError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try ConversionPlan([recipe], of: stored.checkpoint)
     }
     let text = error?.description ?? ""
@@ -241,7 +241,7 @@ import Testing
       "x": Tensor(shape: [2, 3], floats: Array(repeating: 0, count: 6)),
       "v": Tensor(shape: [4, 2], floats: Array(repeating: 0, count: 8)),
     ])
-    let error = #expect(throws: RecipeError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try ConversionPlan([recipe], of: stored.checkpoint)
     }
     let text = error?.description ?? ""
@@ -254,13 +254,13 @@ import Testing
       #"{"left": "x", "right": "y", "shape": [6], "operations": [{"reshape": ["d", "6/d"]}]}"#
     let recipe = try Recipe(parsing: text(rule), file: "r.json")
     let stored = try StoredTensors(["x": Tensor(shape: [6], floats: [1, 2, 3, 4, 5, 6])])
-    let error = #expect(throws: RecipeError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try ConversionPlan([recipe], of: stored.checkpoint)
     }
     #expect(error?.description.contains("'d'") == true)
     let plan = try ConversionPlan([recipe], of: stored.checkpoint, settings: ["d": 2])
     #expect(plan.tensors.map(\.shape) == [[2, 3]])
-    #expect(throws: RecipeError.self) {
+    #expect(throws: TesseraError.self) {
       try ConversionPlan([recipe], of: stored.checkpoint, settings: ["q": 2])
     }
   }

@@ -115,7 +115,7 @@ import Testing
       .split(axis: 0, sizes: [1, 2]), .split(axis: -1, sizes: [4]),
       .concatenate(axis: 0, sizes: [2, 2]),
     ] {
-      #expect(throws: OperationError.self) { try operation.shapes(after: [shape]) }
+      #expect(throws: TesseraError.self) { try operation.shapes(after: [shape]) }
     }
   }
 
@@ -123,6 +123,6 @@ import Testing
     let stored = try store([4, 4], .float6E2M3)
     let result = try await stored.converted(by: ConversionRules(keeping: stored.checkpoint))
     #expect(try bytes("x", of: result) == bytes("x", of: stored.checkpoint))
-    await #expect(throws: PlanError.self) { try await convert(stored, [.transpose]) }
+    await #expect(throws: TesseraError.self) { try await convert(stored, [.transpose]) }
   }
 }

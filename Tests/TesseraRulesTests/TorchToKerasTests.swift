@@ -73,17 +73,17 @@ import Testing
       tensors["fc.weight"] = tensors.removeValue(forKey: "dense.weight")
       tensors["fc.bias"] = tensors.removeValue(forKey: "dense.bias")
     }
-    let error = #expect(throws: PlanError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try TorchToKeras(from: stored.checkpoint, like: template)
     }
-    #expect(error?.tensor == "dense.weight")
+    #expect(error?.place == "dense.weight")
     let keras = try TorchToKeras(
       from: stored.checkpoint,
       like: template,
       modules: ["dense": "fc"]
     )
     #expect(keras.rules.rules.contains { $0.sources.first?.name == "fc.weight" })
-    #expect(throws: PlanError.self) {
+    #expect(throws: TesseraError.self) {
       try TorchToKeras(from: stored.checkpoint, like: template, modules: ["dance": "fc"])
     }
   }
@@ -92,7 +92,7 @@ import Testing
     let stored = try modules {
       $0["dense.weight"] = Tensor(shape: [2, 3], floats: Self.zeros([6]))
     }
-    let error = #expect(throws: PlanError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try TorchToKeras(from: stored.checkpoint, like: template)
     }
     #expect(error?.description.contains("[2, 3]") == true)

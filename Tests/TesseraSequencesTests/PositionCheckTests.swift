@@ -32,14 +32,14 @@ import Testing
     #expect(positions.ids(axis: 0) == [0, 1, 2, 3, 3, 5, 5, 5, 5, 7])
     #expect(positions.ids(axis: 1) == [0, 1, 2, 3, 3, 5, 5, 6, 6, 7])
     let video = Segment.video(frames: 2, height: 1, width: 1, secondsPerGrid: nil)
-    #expect(throws: PositionError.self) { try PositionScheme(.glmImage).positions(of: [video]) }
+    #expect(throws: TesseraError.self) { try PositionScheme(.glmImage).positions(of: [video]) }
   }
 
   @Test func `a line may be a document`() throws {
     let lines = "[{\"text\": 1}, {\"image\": [1, 2]}]\n\n[{\"text\": 2}]\n"
     let documents = try SegmentFile.documents(parsing: Array(lines.utf8))
     #expect(documents == [[.text(1), .image(height: 1, width: 2)], [.text(2)]])
-    let mixed = #expect(throws: PositionError.self) {
+    let mixed = #expect(throws: TesseraError.self) {
       try SegmentFile.documents(parsing: Array("{\"text\": 1}\n[{\"text\": 1}]".utf8))
     }
     #expect(mixed?.description.hasPrefix("line 2: ") == true)
@@ -100,11 +100,11 @@ import Testing
       (.chunked, [2, 1]), (.interleaved, [1, 2, 1]), (.split, [0, 4]), (.alternating, [-1, 5]),
     ]
     for (layout, sections) in cases {
-      #expect(throws: PositionError.self) {
+      #expect(throws: TesseraError.self) {
         try RotaryTable(layout, headDimension: 8, base: 10, sections: sections)
       }
     }
-    #expect(throws: PositionError.self) {
+    #expect(throws: TesseraError.self) {
       try RotaryTable(.chunked, headDimension: 8, base: 10, sections: nil)
     }
   }

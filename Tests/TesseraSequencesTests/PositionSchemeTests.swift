@@ -122,28 +122,28 @@ struct PositionCase: Decodable, Sendable, CustomTestStringConvertible {
 
   @Test func `what a scheme does not define is refused`() throws {
     let video = Segment.video(frames: 2, height: 2, width: 2, secondsPerGrid: nil)
-    #expect(throws: PositionError.self) { try positions(.rope2d, [video]) }
-    #expect(throws: PositionError.self) { try positions(.mropeTime, [video]) }
-    #expect(throws: PositionError.self) { try PositionScheme(.v2pe) }
-    #expect(throws: PositionError.self) { try PositionScheme(.tie, stride: 2) }
-    #expect(throws: PositionError.self) { try PositionScheme(.mropeTime, tokensPerSecond: 0) }
-    #expect(throws: PositionError.self) { try PositionScheme(.mrope, origin: 1 << 31) }
+    #expect(throws: TesseraError.self) { try positions(.rope2d, [video]) }
+    #expect(throws: TesseraError.self) { try positions(.mropeTime, [video]) }
+    #expect(throws: TesseraError.self) { try PositionScheme(.v2pe) }
+    #expect(throws: TesseraError.self) { try PositionScheme(.tie, stride: 2) }
+    #expect(throws: TesseraError.self) { try PositionScheme(.mropeTime, tokensPerSecond: 0) }
+    #expect(throws: TesseraError.self) { try PositionScheme(.mrope, origin: 1 << 31) }
   }
 
   @Test func `ids beyond their type are refused`() throws {
     let late = try PositionScheme(.mrope, origin: Int(Int32.max))
-    let last = #expect(throws: PositionError.self) { try late.positions(of: [.text(1)]) }
+    let last = #expect(throws: TesseraError.self) { try late.positions(of: [.text(1)]) }
     #expect(last?.kind == .numericLimit)
     let fractional = try PositionScheme(.tv, origin: 1 << 23)
-    #expect(throws: PositionError.self) { try fractional.positions(of: [.text(1)]) }
+    #expect(throws: TesseraError.self) { try fractional.positions(of: [.text(1)]) }
     let fast = try PositionScheme(.mropeTime, tokensPerSecond: 1e30)
-    #expect(throws: PositionError.self) {
+    #expect(throws: TesseraError.self) {
       try fast.positions(of: [.video(frames: 2, height: 1, width: 1, secondsPerGrid: 1)])
     }
-    #expect(throws: PositionError.self) {
+    #expect(throws: TesseraError.self) {
       try positions(.rope1d, [.image(height: .max, width: .max), .text(1)])
     }
-    #expect(throws: PositionError.self) { try positions(.rope1d, [.text(1 << 24), .text(1)]) }
+    #expect(throws: TesseraError.self) { try positions(.rope1d, [.text(1 << 24), .text(1)]) }
   }
 }
 
@@ -178,7 +178,7 @@ struct PositionCase: Decodable, Sendable, CustomTestStringConvertible {
     "{\"image\": [1, 1], \"seconds_per_grid\": 1}", "{\"sound\": 3}", "[1, 2]", "text", "\u{0}",
   ])
   func `a line that is no segment is named by its number`(line: String) {
-    let error = #expect(throws: PositionError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try [Segment](parsing: Array("{\"text\": 1}\n\(line)\n".utf8))
     }
     #expect(error?.description.hasPrefix("line 2: ") == true)
@@ -186,6 +186,6 @@ struct PositionCase: Decodable, Sendable, CustomTestStringConvertible {
   }
 
   @Test func `a file without segments is refused`() {
-    #expect(throws: PositionError.self) { try [Segment](parsing: Array("\n \n".utf8)) }
+    #expect(throws: TesseraError.self) { try [Segment](parsing: Array("\n \n".utf8)) }
   }
 }

@@ -1,5 +1,6 @@
 import Fixtures
 import Foundation
+import TesseraCore
 import TesseraSequences
 import Testing
 
@@ -90,16 +91,16 @@ private func makeBuilder(
   }
 
   @Test func `what does not fit is refused before or with its document`() throws {
-    #expect(throws: SequenceError.self) { try makeBuilder(makeLayout(), codes: Int(Int32.max)) }
+    #expect(throws: TesseraError.self) { try makeBuilder(makeLayout(), codes: Int(Int32.max)) }
     var short = try makeLayout()
     short.codes = .table([1, 2])
-    #expect(throws: SequenceError.self) { try makeBuilder(short) }
+    #expect(throws: TesseraError.self) { try makeBuilder(short) }
     var small = try makeLayout()
     small.vocabularySize = 12
-    #expect(throws: SequenceError.self) { try makeBuilder(small) }
+    #expect(throws: TesseraError.self) { try makeBuilder(small) }
     var named = try makeLayout()
     named.beginOfImage = [.name("<image>")]
-    #expect(throws: SequenceError.self) { try makeBuilder(named) }
+    #expect(throws: TesseraError.self) { try makeBuilder(named) }
 
     // A code beyond the tokenizer's is the dataset's fault; a text without tokenizer the layout's.
     var builder = try makeBuilder(makeLayout())
@@ -108,8 +109,8 @@ private func makeBuilder(
       (.image(codes: [-1], height: 1, width: 1), false),
       (.image(codes: [0, 1], height: 1, width: 1), true), (.text("a"), false),
     ] {
-      let error = #expect(throws: SequenceError.self) { try builder.sequence(of: [part]) }
-      #expect(error?.isDocumentFault == isDocumentFault)
+      let error = #expect(throws: TesseraError.self) { try builder.sequence(of: [part]) }
+      #expect((error?.detail == .document) == isDocumentFault)
     }
   }
 
@@ -139,9 +140,9 @@ private func makeBuilder(
     let part = DocumentPart.image(codes: [1, 0], height: 1, width: 2)
     #expect(try two.sequence(of: [part]).ids == [7, 31, 30])
     #expect(two.vocabularySize == 32)
-    #expect(throws: SequenceError.self) { try builder(3) }
+    #expect(throws: TesseraError.self) { try builder(3) }
     _ = try folder.write(Array(#"{"vocabulary_map": {"a": 1, "b": 1}}"#.utf8), to: "config.json")
-    #expect(throws: SequenceError.self) { try VocabularyMap(path: path) }
+    #expect(throws: TesseraError.self) { try VocabularyMap(path: path) }
   }
 
   @Test func `every layout of a model is written and read back as JSON`() throws {
@@ -150,7 +151,7 @@ private func makeBuilder(
       #expect(try JSONDecoder().decode(SequenceLayout.self, from: data) == layout)
       #expect(try SequenceLayout(naming: layout.name) == layout)
     }
-    #expect(throws: SequenceError.self) { try SequenceLayout(naming: "no/such/layout.json") }
+    #expect(throws: TesseraError.self) { try SequenceLayout(naming: "no/such/layout.json") }
   }
 }
 
@@ -220,15 +221,15 @@ private func makeBuilder(
 
   @Test func `a document longer than a row is at fault alone`() throws {
     for packing in [SequencePacking.bestFit, .fixed, .none] {
-      let error = #expect(throws: SequenceError.self) { try rows(packing, [4], length: 3) }
-      #expect(error?.isDocumentFault == true)
+      let error = #expect(throws: TesseraError.self) { try rows(packing, [4], length: 3) }
+      #expect(error?.detail == .document)
     }
     #expect(try rows(.concatenate, [7], length: 3).map(\.sequence.ids.count) == [3, 3, 1])
   }
 
   @Test func `a length and a pad are needed where rows have one`() throws {
-    #expect(throws: SequenceError.self) { try SequencePacker(.bestFit, length: nil, pad: 0) }
-    #expect(throws: SequenceError.self) { try SequencePacker(.fixed, length: 3, pad: nil) }
+    #expect(throws: TesseraError.self) { try SequencePacker(.bestFit, length: nil, pad: 0) }
+    #expect(throws: TesseraError.self) { try SequencePacker(.fixed, length: 3, pad: nil) }
   }
 
   @Test func `many open rows stay bounded and every document comes out once`() throws {

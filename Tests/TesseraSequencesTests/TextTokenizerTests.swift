@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test func `what is not supported is named`() {
-    let error = #expect(throws: TextTokenizerError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try open(#"{"normalizer": {"type": "Magic"}, "model": {"vocab": {"a": 0}, "merges": []}}"#)
     }
     #expect(error?.description.contains("'Magic'") == true)

@@ -5,8 +5,8 @@ import TesseraStateSpaces
 import Testing
 
 @Suite struct StateSpaceTests {
-  private func error(_ body: () throws(StateSpaceError) -> Void) throws -> StateSpaceError {
-    try #require(#expect(throws: StateSpaceError.self, performing: body))
+  private func error(_ body: () throws(TesseraError) -> Void) throws -> TesseraError {
+    try #require(#expect(throws: TesseraError.self, performing: body))
   }
 
   @Test(arguments: HippoMeasure.allCases)
@@ -23,21 +23,21 @@ import Testing
     for measure in HippoMeasure.allCases {
       for form in HippoForm.allCases where !measure.forms.contains(form) {
         let order = measure.rawValue.hasPrefix("fourier") ? 5 : 4
-        let error = try error { () throws(StateSpaceError) in
+        let error = try error { () throws(TesseraError) in
           _ = try HippoSystem(measure, order: order, form: form)
         }
         #expect(error.kind == .mismatch)
-        #expect(error.reason.contains("no form '\(form.rawValue)'"))
+        #expect(error.cause.contains("no form '\(form.rawValue)'"))
       }
     }
   }
 
   @Test(arguments: [0, -1, 4097])
   func `an order beyond its limits is a numeric limit`(order: Int) throws {
-    let error = try error { () throws(StateSpaceError) in
+    let error = try error { () throws(TesseraError) in
       _ = try HippoSystem(.legs, order: order)
     }
-    #expect(error.kind == .numericLimit && error.reason.contains("\(order)"))
+    #expect(error.kind == .numericLimit && error.cause.contains("\(order)"))
   }
 
   @Test func `the exact step keeps its rational values to the last bit`() throws {
@@ -55,7 +55,7 @@ import Testing
   @Test func `forward Euler is refused beyond its bound, and only there`() throws {
     let file = try StateSpaceFile(HippoSystem(.legs, order: 10))
     for (step, isStable) in [(0.199, true), (0.201, false)] {
-      let result = Result { () throws(StateSpaceError) in
+      let result = Result { () throws(TesseraError) in
         try file.discretized(by: .forward, steps: .one(step), structure: .dense)
       }
       switch result {
@@ -65,7 +65,7 @@ import Testing
         #expect((check.spectralRadius ?? 2) <= 1)
       case .failure(let error):
         #expect(!isStable && error.kind == .numericLimit)
-        #expect(error.reason.contains("up to dt 0.2"))
+        #expect(error.cause.contains("up to dt 0.2"))
       }
     }
   }
@@ -85,7 +85,7 @@ import Testing
   @Test func `a file without metadata needs a word from the user`() throws {
     var file = try StateSpaceFile(HippoSystem(.lagt, order: 3))
     file.metadata = [:]
-    #expect(try error { () throws(StateSpaceError) in _ = try file.structure() }.kind == .mismatch)
+    #expect(try error { () throws(TesseraError) in _ = try file.structure() }.kind == .mismatch)
     #expect(try file.structure(named: .dense) == .dense)
   }
 

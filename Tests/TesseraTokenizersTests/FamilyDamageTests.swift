@@ -74,7 +74,7 @@ struct FamilySample: Decodable, Sendable {
       return
     }
     let text = "\(error)"
-    #expect((error as? any ClassifiedError)?.kind == .mismatch, "\(title), \(what): \(text)")
+    #expect((error as? TesseraError)?.kind == .mismatch, "\(title), \(what): \(text)")
     // Without both of VAR's tensors of queries, keys and values nothing says that they were one.
     let others = names.map { $0.replacing(".qkv.", with: ".q.") }
     #expect((names + others).contains(where: text.contains), "\(title), \(what): \(text)")

@@ -27,7 +27,7 @@ struct FiniteScalarCase: Decodable, Sendable, CustomTestStringConvertible {
     #expect(quantizer.vocabularySize == golden.levels.reduce(1, *))
     #expect(try quantizer.quantize(golden.latents).codes == golden.codes)
     guard let values = golden.values else {
-      #expect(throws: QuantizerError.self) { try quantizer.values(of: golden.codes) }
+      #expect(throws: TesseraError.self) { try quantizer.values(of: golden.codes) }
       return
     }
     #expect(try quantizer.values(of: golden.codes) == values)
@@ -73,7 +73,7 @@ struct FiniteScalarCase: Decodable, Sendable, CustomTestStringConvertible {
   @Test(arguments: [Float.nan, .infinity, -.infinity])
   func `a latent that is not finite is named`(latent: Float) throws {
     let quantizer = try FiniteScalarQuantizer(variant: .atanh, levels: [8, 5])
-    let error = #expect(throws: QuantizerError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try quantizer.quantize([0, 0, 0, 0, 0, latent])
     }
     #expect(error == .notFinite(index: 5, dimensions: 2))
@@ -83,11 +83,11 @@ struct FiniteScalarCase: Decodable, Sendable, CustomTestStringConvertible {
 
   @Test func `codes, digits and shapes out of range are refused`() throws {
     let quantizer = try FiniteScalarQuantizer(variant: .atanh, levels: [8, 5])
-    #expect(throws: QuantizerError.self) { try quantizer.values(of: [40]) }
-    #expect(throws: QuantizerError.self) { try quantizer.digits(of: [39, 40]) }
-    #expect(throws: QuantizerError.self) { try quantizer.codes(ofDigits: [7, 5]) }
-    #expect(throws: QuantizerError.self) { try quantizer.codes(ofDigits: [7]) }
-    #expect(throws: QuantizerError.self) { try quantizer.quantize([0, 0, 0]) }
+    #expect(throws: TesseraError.self) { try quantizer.values(of: [40]) }
+    #expect(throws: TesseraError.self) { try quantizer.digits(of: [39, 40]) }
+    #expect(throws: TesseraError.self) { try quantizer.codes(ofDigits: [7, 5]) }
+    #expect(throws: TesseraError.self) { try quantizer.codes(ofDigits: [7]) }
+    #expect(throws: TesseraError.self) { try quantizer.quantize([0, 0, 0]) }
   }
 
   @Test(arguments: [
@@ -99,7 +99,7 @@ struct FiniteScalarCase: Decodable, Sendable, CustomTestStringConvertible {
     variant: FiniteScalarQuantizer.Variant,
     levels: [Int]
   ) {
-    #expect(throws: QuantizerError.self) {
+    #expect(throws: TesseraError.self) {
       try FiniteScalarQuantizer(variant: variant, levels: levels)
     }
   }
@@ -134,7 +134,7 @@ struct FiniteScalarCase: Decodable, Sendable, CustomTestStringConvertible {
     (#"["fsq"]"#, "not a JSON object"), ("{", "not a JSON object"), ("", "not a JSON object"),
   ])
   func `a specification that says anything else is refused`(json: String, reason: String) {
-    let error = #expect(throws: QuantizerError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try QuantizerSpecification(parsing: Array(json.utf8))
     }
     #expect(error?.description.contains(reason) == true, "\(error?.description ?? "")")

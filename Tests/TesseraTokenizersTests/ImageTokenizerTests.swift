@@ -56,19 +56,19 @@ import Testing
 
   @Test func `a size that is no multiple of the stride is refused`() {
     let picture = RGBImage(width: 30, height: 32, pixels: [UInt8](repeating: 0, count: 30 * 32 * 3))
-    #expect(throws: NetworkError.self) { try tokenizer.encode(picture) }
+    #expect(throws: TesseraError.self) { try tokenizer.encode(picture) }
   }
 
   @Test func `a code outside the vocabulary is refused`() {
     let grid = CodeGrid(height: 1, width: 1, codes: [64_000])
-    #expect(throws: QuantizerError.self) { try tokenizer.decode(grid) }
+    #expect(throws: TesseraError.self) { try tokenizer.decode(grid) }
   }
 
   @Test func `a checkpoint that does not say which tokenizer it is is refused`() {
-    #expect(throws: TokenizerError.self) {
+    #expect(throws: TesseraError.self) {
       try ImageTokenizer(opening: Fixtures.path("weights/fer-emotion.hdf5"))
     }
-    #expect(throws: TokenizerError.self) { try ImageTokenizer(opening: "no-such-tokenizer") }
+    #expect(throws: TesseraError.self) { try ImageTokenizer(opening: "no-such-tokenizer") }
   }
 
   @Test(arguments: [
@@ -83,7 +83,7 @@ import Testing
     let path = NSTemporaryDirectory() + "/tokenizer-\(UUID().uuidString).json"
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Data(json.utf8).write(to: URL(filePath: path))
-    let error = #expect(throws: TokenizerError.self) { try ImageTokenizer(opening: path) }
+    let error = #expect(throws: TesseraError.self) { try ImageTokenizer(opening: path) }
     #expect(error?.description.contains(word) == true)
   }
 }

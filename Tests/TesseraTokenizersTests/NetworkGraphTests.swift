@@ -32,18 +32,18 @@ import Testing
     let name = "encoder.down.0.block.1.norm2.bias"
     var damaged = shapes
     damaged[name] = nil
-    #expect(throws: NetworkError.missingParameter(name: name, expected: [32])) {
+    #expect(throws: TesseraError.missingParameter(name: name, expected: [32])) {
       try configuration.check(shapes: damaged)
     }
     damaged[name] = [31]
-    let misshapen = NetworkError.misshapenParameter(name: name, shape: [31], expected: [32])
+    let misshapen = TesseraError.misshapenParameter(name: name, shape: [31], expected: [32])
     #expect(throws: misshapen) { try configuration.check(shapes: damaged) }
     #expect(misshapen.kind == .mismatch)
     #expect(misshapen.description == "\(name): shape [31], expected [32]")
     damaged[name] = [32]
     damaged["quantize.embedding.weight"] = [64, 6]
     #expect(
-      throws: NetworkError.unusedParameter(name: "quantize.embedding.weight", shape: [64, 6])
+      throws: TesseraError.unusedParameter(name: "quantize.embedding.weight", shape: [64, 6])
     ) { try configuration.check(shapes: damaged) }
     try configuration.check(shapes: damaged, except: ["quantize.embedding.weight"])
   }
@@ -53,17 +53,17 @@ import Testing
       inputChannels: 3,
       layers: [.convolution(Convolution("conv", 3, 8, .same))]
     )
-    #expect(throws: NetworkError.missingParameter(name: "conv.weight", expected: [8, 3, 3, 3])) {
+    #expect(throws: TesseraError.missingParameter(name: "conv.weight", expected: [8, 3, 3, 3])) {
       try ConvolutionalNetwork(graph) { _ in nil }
     }
     #expect(
-      throws: NetworkError.misshapenParameter(
+      throws: TesseraError.misshapenParameter(
         name: "conv.weight",
         shape: [8, 3, 1, 1],
         expected: [8, 3, 3, 3]
       )
     ) { try ConvolutionalNetwork(graph) { _ in ([8, 3, 1, 1], [Float](repeating: 0, count: 24)) } }
-    #expect(throws: NetworkError.wrongCount(name: "conv.weight", count: 24, expected: 216)) {
+    #expect(throws: TesseraError.wrongCount(name: "conv.weight", count: 24, expected: 216)) {
       try ConvolutionalNetwork(graph) { _ in ([8, 3, 3, 3], [Float](repeating: 0, count: 24)) }
     }
   }
@@ -71,7 +71,7 @@ import Testing
   @Test(arguments: [(0, 8), (8, 0), (-4, 8), (30, 40), (28, 41), (1 << 20, 8), (Int.max, 4)])
   func `extents that do not fit are refused`(height: Int, width: Int) throws {
     let graph = try #require(try AutoencoderConfiguration(shapes: shapes).encoderGraph())
-    #expect(throws: NetworkError.extents(height: height, width: width, multiple: 4)) {
+    #expect(throws: TesseraError.extents(height: height, width: width, multiple: 4)) {
       _ = try graph.outputExtents(height: height, width: width)
     }
   }
@@ -80,18 +80,18 @@ import Testing
     let sample = try #require(try NetworkSample.all()["attention"])
     let graph = try #require(try AutoencoderConfiguration(shapes: shapes).encoderGraph())
     let network = try sample.network(graph)
-    #expect(throws: NetworkError.memory(height: 65536, width: 65536, limit: 16 << 30)) {
+    #expect(throws: TesseraError.memory(height: 65536, width: 65536, limit: 16 << 30)) {
       _ = try NetworkWorkspace(network, height: 65536, width: 65536)
     }
     let workspace = try NetworkWorkspace(network, height: 8, width: 12)
     var output: [Float] = []
-    #expect(throws: NetworkError.inputCount(count: 5, expected: 288)) {
+    #expect(throws: TesseraError.inputCount(count: 5, expected: 288)) {
       try workspace.run([0, 0, 0, 0, 0], into: &output)
     }
   }
 
   @Test func `layers that do not fit together are refused`() {
-    #expect(throws: NetworkError.self) {
+    #expect(throws: TesseraError.self) {
       try NetworkGraph(
         inputChannels: 3,
         layers: [
@@ -100,10 +100,10 @@ import Testing
         ]
       )
     }
-    #expect(throws: NetworkError.self) {
+    #expect(throws: TesseraError.self) {
       try NetworkGraph(inputChannels: 3, inputPatch: 3, layers: [])
     }
-    #expect(throws: NetworkError.self) {
+    #expect(throws: TesseraError.self) {
       try NetworkGraph(inputChannels: 48, layers: [.residual(ResidualBlock("block", 48, 48))])
     }
   }
@@ -112,10 +112,10 @@ import Testing
   func `weights of another kind are refused by name`(name: String) throws {
     var damaged = shapes
     damaged[name] = nil
-    let error = #expect(throws: NetworkError.self) {
+    let error = #expect(throws: TesseraError.self) {
       try AutoencoderConfiguration(shapes: damaged)
     }
     #expect(error?.description.hasPrefix(name) == true)
-    #expect(throws: NetworkError.self) { try AutoencoderConfiguration(shapes: [:]) }
+    #expect(throws: TesseraError.self) { try AutoencoderConfiguration(shapes: [:]) }
   }
 }

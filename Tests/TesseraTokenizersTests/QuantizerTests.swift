@@ -81,7 +81,7 @@ import Testing
     let values = try grouped.values(of: grid)
     #expect(zip(values, latents.values).allSatisfy { ($0 > 0) == ($1 > 0) })
     let flat = CodeGrid(height: 2, width: 3, shape: [18], codes: grid.codes)
-    #expect(throws: QuantizerError.self) { try grouped.values(of: flat) }
+    #expect(throws: TesseraError.self) { try grouped.values(of: flat) }
   }
 
   @Test func multiScaleGrids() throws {
@@ -94,8 +94,8 @@ import Testing
     #expect(grid.shape == [21] && !grid.isSpatial)
     #expect(try quantizer.values(of: grid).count == 32)
     let wide = LatentGrid(height: 4, width: 8, values: Self.numbers(64, seed: 8))
-    #expect(throws: QuantizerError.self) { try quantizer.quantize(wide) }
-    #expect(throws: QuantizerError.self) { try quantizer.quantize(latents.values) }
+    #expect(throws: TesseraError.self) { try quantizer.quantize(wide) }
+    #expect(throws: TesseraError.self) { try quantizer.quantize(latents.values) }
   }
 
   @Test func softCodesContainTheHardCode() throws {
@@ -130,7 +130,7 @@ import Testing
     #expect(odd.levels.allSatisfy { (5...8).contains($0) } && odd.warnings.isEmpty)
     #expect(try LevelRecommendation(levels: [8, 4, 2]).warnings.count == 2)
     #expect(try LevelRecommendation(levels: [64, 64], fitting: .uint8).warnings.count == 1)
-    #expect(throws: QuantizerError.self) { try LevelRecommendation(target: 1) }
+    #expect(throws: TesseraError.self) { try LevelRecommendation(target: 1) }
   }
 
   @Test func otherNumbers() throws {
@@ -144,12 +144,12 @@ import Testing
     // 10011 from the other end is 11001.
     #expect(try plan.apply([19, 0, 24]) == [100, 101, 102])
     #expect(try plan.undo([100, 101, 102]) == [19, 0, 24])
-    #expect(throws: QuantizerError.self) { try plan.apply([1]) }
-    #expect(throws: QuantizerError.self) { try plan.undo([103]) }
-    #expect(throws: QuantizerError.self) { try plan.undo([99]) }
+    #expect(throws: TesseraError.self) { try plan.apply([1]) }
+    #expect(throws: TesseraError.self) { try plan.undo([103]) }
+    #expect(throws: TesseraError.self) { try plan.undo([99]) }
     let fsq = try FiniteScalarQuantizer(variant: .atanh, levels: [8, 5])
     let other = try FiniteScalarQuantizer(variant: .paperTan, levels: [8, 5])
-    #expect(throws: QuantizerError.self) {
+    #expect(throws: TesseraError.self) {
       try QuantizerSpecification.finiteScalar(fsq).step(to: .finiteScalar(other))
     }
   }

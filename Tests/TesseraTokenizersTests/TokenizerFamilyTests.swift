@@ -1,4 +1,5 @@
 import Foundation
+import TesseraCore
 import TesseraImages
 import TesseraTokenizers
 import Testing
@@ -28,7 +29,7 @@ import Testing
     ("unknown:x.safetensors", "no such file"),
   ])
   func `options that a family has not are named`(tokenizer: String, words: String) {
-    let error = #expect(throws: TokenizerError.self) { try ImageTokenizer(opening: tokenizer) }
+    let error = #expect(throws: TesseraError.self) { try ImageTokenizer(opening: tokenizer) }
     #expect(error?.description.contains(words) == true)
   }
 
@@ -69,7 +70,7 @@ import Testing
     #expect(
       try Augmentation.tenCrop(range: 1.1).enlarging(profile).resize == .halvings(.bicubic, 281)
     )
-    #expect(throws: ImageError.self) {
+    #expect(throws: TesseraError.self) {
       try Augmentation.tenCrop(range: 1.1).enlarging(Preprocessing())
     }
   }

@@ -12,7 +12,7 @@ public enum Checkpoint {
   ///   - path: A file or a folder.
   ///   - opaqueType: What untyped elements of the same width in HDF5 and numpy are; nil refuses them.
   /// - Returns: The reader of the format that was found.
-  /// - Throws: As `list(_:opaqueAs:)`; `CheckpointError` where the tensors take more than 256 MiB and
+  /// - Throws: As `list(_:opaqueAs:)`; `TesseraError` where the tensors take more than 256 MiB and
   ///   more than a hundred times the bytes of the files.
   public static func open(
     _ path: String,
@@ -32,7 +32,7 @@ public enum Checkpoint {
       let cause =
         "its tensors take \(bytes) bytes, its files \(stored): expanded, empty or all alike; save what "
         + "is needed of them"
-      throw CheckpointError(path: path, cause: cause)
+      throw TesseraError.malformed(cause, file: path)
     }
     return checkpoint
   }
@@ -47,13 +47,13 @@ public enum Checkpoint {
   ///   - path: A file or a folder.
   ///   - opaqueType: What untyped elements of the same width in HDF5 and numpy are; nil refuses them.
   /// - Returns: The reader of the format that was found.
-  /// - Throws: `CheckpointError` where the content is none of these; else the format's own error.
+  /// - Throws: `TesseraError` where the content is none of these; else the format's own error.
   public static func list(
     _ path: String,
     opaqueAs opaqueType: ElementType? = nil
   ) throws -> any CheckpointReader {
     let path = try file(of: path)
-    if path.hasSuffix(".distcp") { throw CheckpointError(path: path, cause: distributed) }
+    if path.hasSuffix(".distcp") { throw TesseraError.malformed(distributed, file: path) }
     switch try CheckpointContent(of: path) {
     case .hdf5, .keras: return try HDF5Checkpoint(path: path, opaqueAs: opaqueType)
     case .safetensors: return try SafetensorsCheckpoint(path: path)
@@ -71,15 +71,15 @@ public enum Checkpoint {
         let cause =
           "JSON, but no index: one is named '….safetensors.index.json', '….bin.index.json' or "
           + "'….weights.json'"
-        throw CheckpointError(path: path, cause: cause)
+        throw TesseraError.malformed(cause, file: path)
       }
       return try SafetensorsCheckpoint(path: path)
-    case .missing(let words): throw CheckpointError(path: path, cause: words)
+    case .missing(let words): throw TesseraError.malformed(words, file: path)
     case .other(let what):
       let cause =
         "\(what), no checkpoint that can be read here (HDF5, Keras, safetensors, PyTorch, "
         + "numpy, GGUF, Flax, ONNX)"
-      throw CheckpointError(path: path, cause: cause)
+      throw TesseraError.malformed(cause, file: path)
     }
   }
 
@@ -87,7 +87,7 @@ public enum Checkpoint {
   ///
   /// - Parameter path: A file or a folder.
   /// - Returns: The path of a file.
-  /// - Throws: `CheckpointError` where a folder holds none or several; `FileError`.
+  /// - Throws: `TesseraError` where a folder holds none or several; `TesseraError`.
   public static func file(of path: String) throws -> String {
     isFolder(path) ? try file(inFolder: path) : path
   }
@@ -132,21 +132,21 @@ public enum Checkpoint {
       }
       guard candidates.count == 1 || usual != nil else {
         let list = candidates.prefix(4).joined(separator: ", ")
-        throw CheckpointError(path: folder, cause: "holds several checkpoints (\(list)); name one")
+        throw TesseraError.malformed("holds several checkpoints (\(list)); name one", file: folder)
       }
       let name = usual ?? first
       if let part = name.firstMatch(of: /-([0-9]{5})-of-([0-9]{5})\./), part.output.2 != "00001" {
         let cause =
           "holds only '\(name)', one of \(Int(part.output.2) ?? 0) parts of a model, and no index of "
           + "them: get the others, or name the file to convert it alone"
-        throw CheckpointError(path: folder, cause: cause, kind: .mismatch)
+        throw TesseraError.mismatch(cause, file: folder)
       }
       return "\(folder)/\(name)"
     }
     if names.contains(".metadata"), names.contains(where: { $0.hasSuffix(".distcp") }) {
-      throw CheckpointError(path: folder, cause: distributed)
+      throw TesseraError.malformed(distributed, file: folder)
     }
     let known = endings.joined(separator: ", ")
-    throw CheckpointError(path: folder, cause: "a folder without a checkpoint (\(known))")
+    throw TesseraError.malformed("a folder without a checkpoint (\(known))", file: folder)
   }
 }

@@ -21,7 +21,7 @@ public struct CheckpointFile: ~Copyable {
   ///   - layout: What it will hold.
   ///   - inputs: Files that are being read; none of them may be the output.
   ///   - claim: As for `AtomicFile`.
-  /// - Throws: `FileError`, `SameFileError`, `CheckpointWriterError`.
+  /// - Throws: `TesseraError`.
   public init(
     path: String,
     layout: any CheckpointLayout,
@@ -44,7 +44,7 @@ public struct CheckpointFile: ~Copyable {
   ///   - bytes: Little-endian elements, row-major; whole blocks where the file stores blocks.
   ///   - offset: Where they belong, in bytes from the tensor's start.
   ///   - index: The place of the tensor in `entries`.
-  /// - Throws: `FileError`; `CheckpointWriterError` for a value that a block cannot hold.
+  /// - Throws: `TesseraError`; `TesseraError` for a value that a block cannot hold.
   public mutating func write(
     _ bytes: UnsafeRawBufferPointer,
     at offset: Int,
@@ -59,7 +59,7 @@ public struct CheckpointFile: ~Copyable {
       blocks.removeAll(keepingCapacity: true)
       guard unsafe QuantizedBlock.append(bytes, to: &blocks) else {
         let cause = "holds values that are not finite; Q8_0 has none: leave the tensor wider"
-        throw CheckpointWriterError(format: "gguf", tensor: entry.tensor.name, cause: cause)
+        throw TesseraError.mismatch(cause + " (gguf)", place: entry.tensor.name)
       }
       let encoded = blocks
       try unsafe encoded.withUnsafeBytes { bytes in
@@ -78,7 +78,7 @@ public struct CheckpointFile: ~Copyable {
   ///   - index: The place of the tensor in `entries`.
   /// - Returns: How many bytes from the start on were copied; the others must be written. None where
   ///   the file needs checksums or stores blocks.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   package mutating func copy(
     _ count: Int,
     from source: Int32,
@@ -97,7 +97,7 @@ public struct CheckpointFile: ~Copyable {
     _ bytes: UnsafeRawBufferPointer,
     at offset: Int,
     of index: Int
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     let range = entries[index].bytes
     let start = range.lowerBound + offset
     precondition(offset >= 0 && start + bytes.count <= range.upperBound, "inside its tensor")
@@ -110,11 +110,11 @@ public struct CheckpointFile: ~Copyable {
   /// - Parameters:
   ///   - index: The place of the tensor in `entries`.
   ///   - body: Is given the bytes piece by piece, in order.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   package func read(
     _ index: Int,
     _ body: (UnsafeRawBufferPointer) -> Void
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     let entry = entries[index]
     // A whole number of blocks, and of any type's elements.
     let size = entry.encoding == .q8_0 ? QuantizedBlock.size << 15 : 1 << 20
@@ -136,7 +136,7 @@ public struct CheckpointFile: ~Copyable {
   /// Completes the file, makes it durable and gives it its name.
   ///
   /// - Parameter metadata: The strings to store; as long as those the layout was made with.
-  /// - Throws: `FileError`, `CheckpointWriterError`.
+  /// - Throws: `TesseraError`.
   public consuming func commit(metadata: [String: String]) throws {
     try finished(metadata: metadata).commit()
   }
@@ -165,7 +165,7 @@ extension CheckpointFile {
   ///   - format: Its format; nil goes by the path's ending.
   ///   - metadata: Strings about the file.
   ///   - inputs: Files that are being read; none of them may be the output.
-  /// - Throws: `CheckpointWriterError` where the format does not hold such tensors; `FileError`.
+  /// - Throws: `TesseraError` where the format does not hold such tensors; `TesseraError`.
   public static func write(
     _ tensors: [(name: String, tensor: Tensor)],
     to path: String,
@@ -176,7 +176,7 @@ extension CheckpointFile {
     guard let format = format ?? CheckpointFormat(path: path) else {
       let endings = CheckpointFormat.endings.joined(separator: ", ")
       let cause = "'\(path)' has no ending that names a format (\(endings))"
-      throw CheckpointWriterError(format: "checkpoint", cause: cause)
+      throw TesseraError.mismatch(cause, place: "checkpoint")
     }
     let infos = tensors.map { name, tensor in
       TensorInfo(name: name, elementType: tensor.elementType, shape: tensor.shape)
@@ -233,7 +233,7 @@ enum Checksum {
 
 extension AtomicFile {
   /// The CRC-32 of a range that has been written.
-  fileprivate func checksum(of range: Range<Int>) throws(FileError) -> UInt32 {
+  fileprivate func checksum(of range: Range<Int>) throws(TesseraError) -> UInt32 {
     var sum: UInt32 = 0
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 64)
     defer { unsafe buffer.deallocate() }

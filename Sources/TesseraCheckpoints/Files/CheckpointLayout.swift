@@ -49,7 +49,7 @@ public protocol CheckpointLayout: Sendable {
   /// Reserves the file's size and writes what is known before the data.
   ///
   /// - Returns: Where the data of each of `tensors` go.
-  /// - Throws: `FileError`, `CheckpointWriterError`.
+  /// - Throws: `TesseraError`.
   func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry]
 
   /// Writes what is known only after the data.
@@ -58,33 +58,8 @@ public protocol CheckpointLayout: Sendable {
   ///   - file: The file that `begin` has prepared.
   ///   - metadata: The strings to store; as long as those the layout was made with.
   ///   - checksums: The CRC-32 of each of `tensors`' bytes, where they are needed.
-  /// - Throws: `FileError`, `CheckpointWriterError`.
+  /// - Throws: `TesseraError`.
   func finish(_ file: inout AtomicFile, metadata: [String: String], checksums: [UInt32]) throws
-}
-
-/// Why tensors cannot be written in a format, in one line.
-public struct CheckpointWriterError: ClassifiedError, Hashable {
-  /// The format's name.
-  public let format: String
-  /// The tensor's name; empty for the whole file.
-  public let tensor: String
-  /// What does not fit and what to do.
-  public let cause: String
-
-  /// Creates an error about a tensor.
-  public init(format: String, tensor: String = "", cause: String) {
-    self.format = format
-    self.tensor = tensor
-    self.cause = cause
-  }
-
-  /// Always a mismatch between the tensors and the format.
-  public var kind: FailureKind { .mismatch }
-
-  /// Tensor, cause and format on one line.
-  public var description: String {
-    tensor.isEmpty ? "\(format): \(cause)" : "\(tensor): \(cause) (\(format))"
-  }
 }
 
 extension TensorInfo {

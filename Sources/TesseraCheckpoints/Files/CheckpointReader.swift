@@ -68,7 +68,7 @@ public protocol CheckpointReader: Sendable {
   ///   - elements: The range; whole bytes for sub-byte types.
   ///   - tensor: One of `tensors`.
   ///   - buffer: Exactly as many bytes as the range takes.
-  /// - Throws: A `ClassifiedError` where the file ends early, is damaged or cannot be read.
+  /// - Throws: A `TesseraError` where the file ends early, is damaged or cannot be read.
   func read(
     _ elements: Range<Int>,
     of tensor: TensorInfo,

@@ -56,7 +56,7 @@ struct StoredTensorTable: Sendable {
     )
     if tensor.elementType == .bool, unsafe buffer.contains(where: { $0 > 1 }) {
       let cause = "a truth value that is neither 0 nor 1"
-      throw CheckpointFormatError(file: file, place: tensor.name, cause: cause)
+      throw TesseraError.malformed(cause, file: file, place: tensor.name)
     }
   }
 }

@@ -22,7 +22,7 @@ public struct FlaxCheckpoint: CheckpointReader {
   /// Opens a file.
   ///
   /// - Parameter path: A file that `flax.serialization` wrote.
-  /// - Throws: `FileError` or `CheckpointFormatError`.
+  /// - Throws: `TesseraError`.
   public init(path: String) throws {
     try self.init(region: FileRegion(path: path))
   }
@@ -118,8 +118,8 @@ private struct FlaxWalk {
       ? path.joined(separator: ".") : "a name of \(pathBytes) bytes"
   }
 
-  private func refusal(_ cause: String) -> CheckpointFormatError {
-    CheckpointFormatError(file: region.name, place: name, cause: cause)
+  private func refusal(_ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: region.name, place: name)
   }
 
   mutating func readAll() throws {

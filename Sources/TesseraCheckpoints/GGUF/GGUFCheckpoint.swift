@@ -32,7 +32,7 @@ public struct GGUFCheckpoint: CheckpointReader {
   /// Opens a file and checks its whole header.
   ///
   /// - Parameter path: The file.
-  /// - Throws: `FileError` or `CheckpointFormatError`.
+  /// - Throws: `TesseraError`.
   public init(path: String) throws {
     try self.init(region: FileRegion(path: path))
   }
@@ -178,8 +178,8 @@ struct GGUFHeader {
     let place = input.position
     let name = try GGUFMetadata.text(&input, limit: longestName, "a tensor's name")
     guard !name.isEmpty else { throw input.refusal("a tensor without a name", at: place) }
-    func refusal(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: input.region.name, place: name, cause: cause)
+    func refusal(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: input.region.name, place: name)
     }
     let rank = try input.number(width: 4)
     guard rank <= 4 else { throw refusal("\(rank) axes, and ggml has at most 4") }
@@ -221,8 +221,8 @@ struct GGUFHeader {
     let available = max(0, region.length - dataStart)
     var end = 0
     for tensor in tensors {
-      func refusal(_ cause: String) -> CheckpointFormatError {
-        CheckpointFormatError(file: region.name, place: tensor.name, cause: cause)
+      func refusal(_ cause: String) -> TesseraError {
+        TesseraError.malformed(cause, file: region.name, place: tensor.name)
       }
       let start = (end + metadata.alignment - 1) / metadata.alignment * metadata.alignment
       guard tensor.offset == start else {

@@ -21,12 +21,12 @@ public struct GGUFLayout: CheckpointLayout {
   ///   - tensors: In the order of their bytes.
   ///   - metadata: Strings, stored after the options' values; those keys win.
   ///   - options: Typed values, and which tensors become Q8_0.
-  /// - Throws: `CheckpointWriterError` where ggml has no such type, shape or name.
+  /// - Throws: `TesseraError` where ggml has no such type, shape or name.
   public init(
     tensors: [TensorInfo],
     metadata: [String: String],
     options: GGUFOptions
-  ) throws(CheckpointWriterError) {
+  ) throws(TesseraError) {
     let offsets = try Self.offsets(of: tensors, options)
     var text = LittleEndianText()
     text.bytes += Array("GGUF".utf8)
@@ -67,18 +67,18 @@ public struct GGUFLayout: CheckpointLayout {
   private static func offsets(
     of tensors: [TensorInfo],
     _ options: GGUFOptions
-  ) throws(CheckpointWriterError) -> [Range<Int>] {
+  ) throws(TesseraError) -> [Range<Int>] {
     let alignment = options.alignment
     guard alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 20 else {
       let cause = "general.alignment \(alignment) is no power of two up to 1 MiB"
-      throw CheckpointWriterError(format: format, cause: cause)
+      throw TesseraError.mismatch(cause, place: format)
     }
     var names: Set<String> = []
     var offsets: [Range<Int>] = []
     var position = 0
     for tensor in tensors {
-      func refusal(_ cause: String) -> CheckpointWriterError {
-        CheckpointWriterError(format: format, tensor: tensor.name, cause: cause)
+      func refusal(_ cause: String) -> TesseraError {
+        TesseraError.mismatch(cause + " (\(format))", place: tensor.name)
       }
       guard names.insert(tensor.name).inserted else { throw refusal("two tensors of this name") }
       guard (1...nameLimit).contains(tensor.name.utf8.count) else {

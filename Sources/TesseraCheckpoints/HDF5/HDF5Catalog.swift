@@ -49,7 +49,7 @@ struct HDF5Catalog: Sendable {
   private static let limits = (objects: 1 << 20, depth: 128, attributes: 1 << 12)
 
   /// Walks an open file; inside `HDF5.perform`.
-  init(of file: hid_t, in region: FileRegion) throws(HDF5Error) {
+  init(of file: hid_t, in region: FileRegion) throws(TesseraError) {
     self.file = file
     self.region = region
     try walk("", depth: 0)
@@ -61,23 +61,23 @@ struct HDF5Catalog: Sendable {
 
   /// Counts names and values that are kept: a group's name stands in the paths of all that is in it, and
   /// a text may stand in many lists.
-  private mutating func count(nameBytes bytes: Int) throws(HDF5Error) {
+  private mutating func count(nameBytes bytes: Int) throws(TesseraError) {
     nameBytes += bytes
     guard nameBytes <= 1 << 20 + 2 * region.length else {
       let cause =
         "its names, each with the groups above it, and attributes are longer than the file: shorten them"
-      throw HDF5Error(file: region.name, place: "", cause: cause)
+      throw TesseraError.malformed(cause, file: region.name)
     }
   }
 
-  private func failure(to attempt: String, _ place: String) -> HDF5Error {
+  private func failure(to attempt: String, _ place: String) -> TesseraError {
     .afterFailure(to: attempt, file: region.name, place: place)
   }
 
-  private mutating func walk(_ path: String, depth: Int) throws(HDF5Error) {
+  private mutating func walk(_ path: String, depth: Int) throws(TesseraError) {
     guard depth < HDF5Catalog.limits.depth else {
       let cause = "groups nest deeper than \(HDF5Catalog.limits.depth) levels"
-      throw HDF5Error(file: region.name, place: path, cause: cause)
+      throw TesseraError.malformed(cause, file: region.name, place: path)
     }
     let name = path.isEmpty ? "/" : path
     guard
@@ -93,7 +93,7 @@ struct HDF5Catalog: Sendable {
     objectCount += links.count
     guard links.count <= limit else {
       let cause = "more than \(HDF5Catalog.limits.objects) objects"
-      throw HDF5Error(file: region.name, place: "", cause: cause)
+      throw TesseraError.malformed(cause, file: region.name)
     }
     try count(
       nameBytes: links.reduce(0) { $0 + path.utf8.count + 1 + ($1.name?.utf8.count ?? 0) }
@@ -103,7 +103,7 @@ struct HDF5Catalog: Sendable {
     }
   }
 
-  private mutating func remember(_ root: hid_t) throws(HDF5Error) {
+  private mutating func remember(_ root: hid_t) throws(TesseraError) {
     var kind = CHDF5_GROUP
     var address: UInt64 = 0
     guard unsafe chdf5_find_object(root, ".", &kind, &address) else {
@@ -117,7 +117,7 @@ struct HDF5Catalog: Sendable {
     of group: hid_t,
     path: String,
     depth: Int
-  ) throws(HDF5Error) {
+  ) throws(TesseraError) {
     guard let name = link.name else {
       refusals.append(TensorRefusal(path.isEmpty ? "/" : path, "holds a name that is not UTF-8"))
       return
@@ -149,7 +149,7 @@ struct HDF5Catalog: Sendable {
   }
 
   /// A soft link is a second name of what it leads to, inside of the file.
-  private mutating func follow(_ path: String, _ name: String) throws(HDF5Error) {
+  private mutating func follow(_ path: String, _ name: String) throws(TesseraError) {
     let place = path.isEmpty ? name : "\(path)/\(name)"
     let parent = path.isEmpty ? "/" : path
     guard
@@ -174,7 +174,7 @@ struct HDF5Catalog: Sendable {
     }
   }
 
-  private mutating func noteAttributes(of object: hid_t, _ path: String) throws(HDF5Error) {
+  private mutating func noteAttributes(of object: hid_t, _ path: String) throws(TesseraError) {
     guard let found = HDF5Attribute.all(of: object, limit: HDF5Catalog.limits.attributes) else {
       skipped.append("\(path.isEmpty ? "/" : path): its attributes cannot be read")
       return
@@ -187,7 +187,7 @@ struct HDF5Catalog: Sendable {
     if !found.fixed.isEmpty { fixed[path] = found.fixed }
   }
 
-  private mutating func addDataset(_ path: String, address: UInt64) throws(HDF5Error) {
+  private mutating func addDataset(_ path: String, address: UInt64) throws(TesseraError) {
     if let first = seen[address] {
       let original = datasets[first]
       datasets.append(

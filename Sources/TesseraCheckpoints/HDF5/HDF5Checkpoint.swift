@@ -42,7 +42,7 @@ public struct HDF5Checkpoint: CheckpointReader {
   ///   - path: An HDF5 file or a `.keras` archive.
   ///   - opaqueType: What untyped elements of the same width are: Keras 2 writes bfloat16 as two
   ///     bytes without a type. Nil refuses them, unless the file states the type.
-  /// - Throws: `FileError`, `HDF5Error` or `ArchiveError`.
+  /// - Throws: `TesseraError`.
   public init(path: String, opaqueAs opaqueType: ElementType? = nil) throws {
     if path.hasSuffix(KerasShards.suffix) {
       let shards = try KerasShards(path: path)
@@ -60,7 +60,7 @@ public struct HDF5Checkpoint: CheckpointReader {
   ///   - bytes: The whole file.
   ///   - name: How errors call it.
   ///   - opaqueType: What untyped elements of the same width are.
-  /// - Throws: `FileError`, `HDF5Error` or `ArchiveError`.
+  /// - Throws: `TesseraError`.
   public init(
     bytes: [UInt8],
     name: String = "embedded.h5",
@@ -113,7 +113,7 @@ public struct HDF5Checkpoint: CheckpointReader {
         )
       )
       guard places.updateValue(place, forKey: dataset.path) == nil else {
-        throw HDF5Error(file: files[0], place: dataset.path, cause: "is in two of the files")
+        throw TesseraError.malformed("is in two of the files", file: files[0], place: dataset.path)
       }
     }
     self.tensors = tensors
@@ -211,7 +211,7 @@ public struct HDF5Checkpoint: CheckpointReader {
     into buffer: UnsafeMutableRawBufferPointer
   ) throws {
     guard let place = places[tensor.name] else {
-      throw HDF5Error(file: fileName, place: tensor.name, cause: "no tensor of this name")
+      throw TesseraError.malformed("no tensor of this name", file: fileName, place: tensor.name)
     }
     let dataset = place.dataset
     let count = dataset.shape.elementCount ?? 0
@@ -224,7 +224,7 @@ public struct HDF5Checkpoint: CheckpointReader {
     try unsafe place.file.read(elements, of: dataset, as: tensor.elementType, into: buffer)
     if tensor.elementType == .bool, unsafe buffer.contains(where: { $0 > 1 }) {
       let cause = "a truth value that is neither 0 nor 1"
-      throw HDF5Error(file: fileName, place: tensor.name, cause: cause)
+      throw TesseraError.malformed(cause, file: fileName, place: tensor.name)
     }
   }
 }

@@ -53,7 +53,7 @@ struct HDF5ChunkCache {
     identifier: hid_t,
     elementType: ElementType,
     file: String
-  ) throws(HDF5Error) {
+  ) throws(TesseraError) {
     self.dataset = dataset
     self.layout = layout
     self.identifier = identifier
@@ -67,12 +67,12 @@ struct HDF5ChunkCache {
     self.fill = Array(fill.prefix(elementType.bitWidth / 8))
   }
 
-  private func failure(to attempt: String) -> HDF5Error {
+  private func failure(to attempt: String) -> TesseraError {
     .afterFailure(to: attempt, file: file, place: dataset.path)
   }
 
-  private func damaged(_ cause: String, chunk: [Int]) -> HDF5Error {
-    HDF5Error(file: file, place: dataset.path, cause: "chunk \(chunk): \(cause)")
+  private func damaged(_ cause: String, chunk: [Int]) -> TesseraError {
+    TesseraError.malformed("chunk \(chunk): \(cause)", file: file, place: dataset.path)
   }
 
   /// What chunks hold that were never written: the dataset's fill value, or zeros.
@@ -82,7 +82,7 @@ struct HDF5ChunkCache {
     _ elementType: ElementType,
     file: String,
     place: String
-  ) throws(HDF5Error) {
+  ) throws(TesseraError) {
     guard let creation = HDF5Handle(H5Dget_create_plist(identifier), closedBy: H5Pclose),
       let stored = HDF5Handle(H5Dget_type(identifier), closedBy: H5Tclose),
       let memory = HDF5Handle.memoryType(for: elementType, stored: stored.id)
@@ -101,7 +101,7 @@ struct HDF5ChunkCache {
   mutating func copy(
     _ slab: Hyperslab,
     to target: UnsafeMutableRawBufferPointer
-  ) throws(HDF5Error) {
+  ) throws(TesseraError) {
     let first = zip(slab.start, layout.extents).map { $0 / $1 }
     let last = zip(zip(slab.start, slab.extent), layout.extents).map { ($0.0 + $0.1 - 1) / $1 }
     var chunk = first
@@ -130,7 +130,7 @@ struct HDF5ChunkCache {
   }
 
   /// The ring's slot with a chunk, decoded now if it is not there.
-  private mutating func slotHolding(_ chunk: [Int]) throws(HDF5Error) -> Int {
+  private mutating func slotHolding(_ chunk: [Int]) throws(TesseraError) -> Int {
     let index = zip(chunk, grid).reduce(0) { $0 * $1.1 + $1.0 }
     if let slot = slotOfChunk[index] { return slot }
     if slots.count < capacity {
@@ -148,7 +148,7 @@ struct HDF5ChunkCache {
     return slot
   }
 
-  private mutating func decode(_ chunk: [Int], into slot: Int) throws(HDF5Error) {
+  private mutating func decode(_ chunk: [Int], into slot: Int) throws(TesseraError) {
     let size = layout.count * max(elementType.bitWidth / 8, layout.storedWidth)
     if slots[slot].bytes.count != size { slots[slot].bytes = [UInt8](repeating: 0, count: size) }
     guard let mask = try readRaw(chunk) else {
@@ -171,7 +171,7 @@ struct HDF5ChunkCache {
 
   /// Reads a stored chunk into `raw`; returns the mask of the filters it skipped, or nil where the
   /// chunk was never written.
-  private mutating func readRaw(_ chunk: [Int]) throws(HDF5Error) -> UInt32? {
+  private mutating func readRaw(_ chunk: [Int]) throws(TesseraError) -> UInt32? {
     let start = zip(chunk, layout.extents).map { hsize_t($0 * $1) }
     var size: hsize_t = 0
     guard unsafe H5Dget_chunk_storage_size(identifier, start, &size) >= 0 else {
@@ -201,7 +201,7 @@ struct HDF5ChunkCache {
     _ filter: HDF5ChunkLayout.Filter,
     chunk: [Int],
     stored: Int
-  ) throws(HDF5Error) {
+  ) throws(TesseraError) {
     switch filter {
     case .deflate:
       // A checksum may lie inside.
@@ -238,7 +238,7 @@ struct HDF5ChunkCache {
   }
 
   /// Converts a slot's elements in place to ours.
-  private mutating func convert(_ slot: Int) throws(HDF5Error) {
+  private mutating func convert(_ slot: Int) throws(TesseraError) {
     guard let stored = HDF5Handle(H5Dget_type(identifier), closedBy: H5Tclose),
       let memory = HDF5Handle.memoryType(for: elementType, stored: stored.id)
     else { throw failure(to: "find the type") }

@@ -21,14 +21,14 @@ final class HDF5File: Sendable {
   init(region: FileRegion) throws {
     guard try HDF5File.hasSignature(region) else {
       let cause = try FailedDownload.words(for: region) ?? "no HDF5 signature, so no HDF5 file"
-      throw HDF5Error(file: region.name, place: "", cause: cause)
+      throw TesseraError.malformed(cause, file: region.name)
     }
-    let (identifier, catalog) = try HDF5.perform(on: region.name) { () throws(HDF5Error) in
+    let (identifier, catalog) = try HDF5.perform(on: region.name) { () throws(TesseraError) in
       let identifier = region.openedAsHDF5()
       guard identifier >= 0 else {
-        throw HDF5Error.afterFailure(to: "open it as HDF5", file: region.name)
+        throw TesseraError.afterFailure(to: "open it as HDF5", file: region.name)
       }
-      do throws(HDF5Error) {
+      do throws(TesseraError) {
         return (identifier, try HDF5Catalog(of: identifier, in: region))
       } catch {
         H5Fclose(identifier)
@@ -41,7 +41,7 @@ final class HDF5File: Sendable {
   }
 
   /// Whether the signature stands at the start or, after a user block, at 512, 1024, and so on.
-  private static func hasSignature(_ region: FileRegion) throws(FileError) -> Bool {
+  private static func hasSignature(_ region: FileRegion) throws(TesseraError) -> Bool {
     let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
     var offset = 0
     while offset <= region.length - signature.count {
@@ -70,9 +70,9 @@ final class HDF5File: Sendable {
       let start = offset + elements.lowerBound * elementType.bitWidth / 8
       try unsafe region.read(at: start, into: buffer)
     case .chunks(let layout, let cacheBytes):
-      try HDF5.perform(on: region.name) { () throws(HDF5Error) in
+      try HDF5.perform(on: region.name) { () throws(TesseraError) in
         let identifier = try open(dataset, cacheBytes: 0)
-        let makeCache = { () throws(HDF5Error) in
+        let makeCache = { () throws(TesseraError) in
           try HDF5ChunkCache(
             dataset,
             layout,
@@ -87,7 +87,7 @@ final class HDF5File: Sendable {
         try unsafe read(slabs, width: width, makeCache: makeCache, into: buffer)
       }
     case .library(let cacheBytes):
-      try HDF5.perform(on: region.name) { () throws(HDF5Error) in
+      try HDF5.perform(on: region.name) { () throws(TesseraError) in
         let identifier = try open(dataset, cacheBytes: cacheBytes)
         let slabs = Hyperslab.covering(elements, of: dataset.shape)
         try unsafe read(slabs, of: identifier, dataset, as: elementType, into: buffer)
@@ -98,10 +98,10 @@ final class HDF5File: Sendable {
   private func read(
     _ slabs: [Hyperslab],
     width: Int,
-    makeCache: () throws(HDF5Error) -> HDF5ChunkCache,
+    makeCache: () throws(TesseraError) -> HDF5ChunkCache,
     into buffer: UnsafeMutableRawBufferPointer
-  ) throws(HDF5Error) {
-    try current.withLock { current throws(HDF5Error) in
+  ) throws(TesseraError) {
+    try current.withLock { current throws(TesseraError) in
       var chunks: HDF5ChunkCache
       if let kept = current?.chunks { chunks = kept } else { chunks = try makeCache() }
       // Moved out while it changes: a second reference would copy the chunks.
@@ -118,12 +118,12 @@ final class HDF5File: Sendable {
     }
   }
 
-  private func failure(to attempt: String, _ dataset: HDF5Dataset) -> HDF5Error {
+  private func failure(to attempt: String, _ dataset: HDF5Dataset) -> TesseraError {
     .afterFailure(to: attempt, file: region.name, place: dataset.path)
   }
 
-  private func open(_ dataset: HDF5Dataset, cacheBytes: Int) throws(HDF5Error) -> hid_t {
-    try current.withLock { current throws(HDF5Error) in
+  private func open(_ dataset: HDF5Dataset, cacheBytes: Int) throws(TesseraError) -> hid_t {
+    try current.withLock { current throws(TesseraError) in
       if let current, current.path == dataset.path { return current.dataset }
       if let previous = current { H5Dclose(previous.dataset) }
       current = nil
@@ -141,7 +141,7 @@ final class HDF5File: Sendable {
     _ dataset: HDF5Dataset,
     as elementType: ElementType,
     into buffer: UnsafeMutableRawBufferPointer
-  ) throws(HDF5Error) {
+  ) throws(TesseraError) {
     guard let stored = HDF5Handle(H5Dget_type(identifier), closedBy: H5Tclose),
       let memory = HDF5Handle.memoryType(for: elementType, stored: stored.id),
       let space = HDF5Handle(H5Dget_space(identifier), closedBy: H5Sclose)

@@ -22,11 +22,11 @@ public struct HDF5Layout: CheckpointLayout {
   /// - Parameters:
   ///   - tensors: In the order of their bytes.
   ///   - attributes: Groups and attributes of another file that this one takes over.
-  /// - Throws: `CheckpointWriterError` where HDF5 has no such type, or a name is no path.
+  /// - Throws: `TesseraError` where HDF5 has no such type, or a name is no path.
   public init(
     tensors: [TensorInfo],
     attributes: HDF5AttributeCopy? = nil
-  ) throws(CheckpointWriterError) {
+  ) throws(TesseraError) {
     let kept = attributes?.groups.map { ($0, String?.none) } ?? []
     let groups = Dictionary(kept) { first, _ in first }
     try self.init(tensors, groups: groups, attributes, format: "h5")
@@ -40,12 +40,12 @@ public struct HDF5Layout: CheckpointLayout {
   ///   - names: What Keras calls the layer, optimizer or model that holds a group of variables, by the
   ///     group's path such as `layers/dense/vars`. A group that no variable is in is empty.
   ///   - attributes: Groups and attributes of another file that this one takes over.
-  /// - Throws: `CheckpointWriterError` where a name is no variable's.
+  /// - Throws: `TesseraError` where a name is no variable's.
   public init(
     kerasVariables tensors: [TensorInfo],
     names: [String: String] = [:],
     attributes: HDF5AttributeCopy? = nil
-  ) throws(CheckpointWriterError) {
+  ) throws(TesseraError) {
     for tensor in tensors {
       let parts = tensor.name.split(separator: "/")
       let isVariable = parts.count > 1 && parts[parts.count - 2] == "vars"
@@ -53,7 +53,7 @@ public struct HDF5Layout: CheckpointLayout {
         let cause =
           "no variable of Keras 3, whose names end in 'vars/0', 'vars/1'…; "
           + "write a plain .h5, or use a recipe that gives such names"
-        throw CheckpointWriterError(format: "weights.h5", tensor: tensor.name, cause: cause)
+        throw TesseraError.mismatch(cause + " (weights.h5)", place: tensor.name)
       }
     }
     // Keras looks for the variables of the model itself even where it has none.
@@ -68,12 +68,12 @@ public struct HDF5Layout: CheckpointLayout {
     groups: [String: String?],
     _ attributes: HDF5AttributeCopy?,
     format: String
-  ) throws(CheckpointWriterError) {
+  ) throws(TesseraError) {
     var datasets: Set<String> = []
     var parents: Set<String> = []
     for tensor in tensors {
-      func refusal(_ cause: String) -> CheckpointWriterError {
-        CheckpointWriterError(format: format, tensor: tensor.name, cause: cause)
+      func refusal(_ cause: String) -> TesseraError {
+        TesseraError.mismatch(cause + " (\(format))", place: tensor.name)
       }
       guard datasets.insert(tensor.name).inserted else { throw refusal("two tensors of this name") }
       let parts = tensor.name.split(separator: "/", omittingEmptySubsequences: false)
@@ -90,7 +90,7 @@ public struct HDF5Layout: CheckpointLayout {
     }
     if let clash = parents.intersection(datasets).min() {
       let cause = "is a tensor and the group of others; HDF5 has one object a path"
-      throw CheckpointWriterError(format: format, tensor: clash, cause: cause)
+      throw TesseraError.mismatch(cause + " (\(format))", place: clash)
     }
     self.tensors = tensors
     // A path that is a tensor's here is no group's.
@@ -212,11 +212,11 @@ public struct HDF5Layout: CheckpointLayout {
     _ attempt: String,
     _ tensor: String = "",
     in file: String
-  ) -> any ClassifiedError {
+  ) -> TesseraError {
     let (words, system) = HDF5.failure(of: attempt, on: file)
     if let system { return system }
     let cause = words.isEmpty ? "could not \(attempt)" : "could not \(attempt): \(words)"
-    return CheckpointWriterError(format: format, tensor: tensor, cause: cause)
+    return TesseraError.mismatch(cause + " (\(format))", place: tensor)
   }
 }
 

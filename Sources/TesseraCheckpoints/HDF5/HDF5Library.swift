@@ -41,9 +41,9 @@ public enum HDF5 {
   package static func failure(
     of operation: String,
     on path: String
-  ) -> (words: String, system: FileError?) {
+  ) -> (words: String, system: TesseraError?) {
     let (words, code) = lastFailure()
-    let system = code > 0 ? FileError(operation: operation, path: path, code: code) : nil
+    let system = code > 0 ? TesseraError.system(operation, path, code) : nil
     return (words, system)
   }
 

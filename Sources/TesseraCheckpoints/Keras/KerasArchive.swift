@@ -20,12 +20,12 @@ struct KerasArchive: Sendable {
     guard try ZipArchive.isArchive(region) else { return nil }
     let archive = try ZipArchive(region: region)
     guard let weights = archive["model.weights.h5"] else {
-      throw ArchiveError(file: region.name, cause: KerasArchive.missingWeights(in: archive))
+      throw TesseraError.malformed(KerasArchive.missingWeights(in: archive), file: region.name)
     }
     configuration = try KerasArchive.text("config.json", in: archive)
     let metadata = try KerasArchive.text("metadata.json", in: archive)
     guard let values = try? JSONValue(parsing: metadata).object else {
-      throw ArchiveError(file: region.name, member: "metadata.json", cause: "is no JSON object")
+      throw TesseraError.malformed("is no JSON object", file: region.name, place: "metadata.json")
     }
     attributes = values.compactMapValues(\.string)
     names = archive.members.map(\.name).filter { $0 != "model.weights.h5" && !$0.hasSuffix("/") }
@@ -49,7 +49,7 @@ struct KerasArchive: Sendable {
 
   private static func text(_ name: String, beside weights: FileRegion) throws -> String {
     let path = try SafePath.path(of: name, beside: weights.name) {
-      CheckpointError(path: name, cause: $0)
+      TesseraError.malformed($0, file: name)
     }
     let bytes = try FileDigest.bytes(of: path, maximumBytes: textLimit)
     return String(decoding: bytes, as: UTF8.self)
@@ -66,11 +66,11 @@ struct KerasArchive: Sendable {
 
   private static func text(_ name: String, in archive: ZipArchive) throws -> String {
     guard let member = archive[name] else {
-      throw ArchiveError(file: archive.region.name, cause: "a .keras archive without \(name)")
+      throw TesseraError.malformed("a .keras archive without \(name)", file: archive.region.name)
     }
     let bytes = try archive.bytes(of: member, limit: textLimit)
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw ArchiveError(file: archive.region.name, member: name, cause: "is not UTF-8")
+      throw TesseraError.malformed("is not UTF-8", file: archive.region.name, place: name)
     }
     return text
   }

@@ -10,13 +10,13 @@ struct KerasDescription: Sendable {
   let isModel: Bool
 
   /// The description in a checkpoint, or nil for weights alone.
-  static func model(of checkpoint: HDF5Checkpoint) throws(KerasError) -> KerasDescription? {
+  static func model(of checkpoint: HDF5Checkpoint) throws(TesseraError) -> KerasDescription? {
     guard let text = checkpoint.modelConfiguration else { return nil }
     guard let json = try? JSONValue(parsing: text),
       let description = KerasDescription(json, depth: 0)
     else {
       let cause = "the model's configuration is no description of a Keras model"
-      throw KerasError(file: checkpoint.fileName, place: "", cause: cause)
+      throw TesseraError.mismatch(cause, file: checkpoint.fileName)
     }
     return description
   }

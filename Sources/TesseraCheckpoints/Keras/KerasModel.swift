@@ -14,8 +14,8 @@ public struct KerasModel: Sendable, Hashable {
 
   /// Finds the layers of a checkpoint.
   ///
-  /// - Throws: `KerasError` where the file has no Keras layout, or where a tensor cannot be placed.
-  public init(reading checkpoint: HDF5Checkpoint) throws(KerasError) {
+  /// - Throws: `TesseraError` where the file has no Keras layout, or where a tensor cannot be placed.
+  public init(reading checkpoint: HDF5Checkpoint) throws(TesseraError) {
     let description = try KerasDescription.model(of: checkpoint)
     let found: KerasContents
     switch checkpoint.format {
@@ -24,7 +24,7 @@ public struct KerasModel: Sendable, Hashable {
       found = try KerasNumberedLayout(checkpoint, description).contents()
     default:
       let cause = "no Keras file: neither layer_names nor groups of numbered variables"
-      throw KerasError(file: checkpoint.fileName, place: "", cause: cause)
+      throw TesseraError.mismatch(cause, file: checkpoint.fileName)
     }
     let placed = Set(found.layers.flatMap { $0.variables.map(\.tensor.name) })
     let dropped = Set(found.dropped.map(\.tensor.name))
@@ -32,7 +32,7 @@ public struct KerasModel: Sendable, Hashable {
       !placed.contains($0.name) && !dropped.contains($0.name)
     }) {
       let cause = "a tensor that belongs to no layer of the model"
-      throw KerasError(file: checkpoint.fileName, place: lost.name, cause: cause)
+      throw TesseraError.mismatch(cause, file: checkpoint.fileName, place: lost.name)
     }
     layers = found.layers
     architecture = checkpoint.modelConfiguration.flatMap { try? JSONValue(parsing: $0) }
@@ -86,24 +86,6 @@ public struct DroppedVariable: Sendable, Hashable {
   public let tensor: TensorInfo
   /// Why it is no weight.
   public let reason: Reason
-}
-
-/// Why a Keras file's tensors cannot be placed, in one line.
-public struct KerasError: ClassifiedError, Hashable {
-  /// The file as the user named it.
-  public let file: String
-  /// The layer or tensor; empty for the file itself.
-  public let place: String
-  /// What is wrong and what to do, without a full stop.
-  public let cause: String
-
-  /// Always a mismatch between the file and what Keras writes.
-  public var kind: FailureKind { .mismatch }
-
-  /// File, place and cause on one line.
-  public var description: String {
-    place.isEmpty ? "\(file): \(cause)" : "\(file): \(place): \(cause)"
-  }
 }
 
 /// What a layout finds.

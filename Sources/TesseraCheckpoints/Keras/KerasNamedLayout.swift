@@ -15,7 +15,7 @@ struct KerasNamedLayout {
     tensors = Dictionary(uniqueKeysWithValues: checkpoint.tensors.map { ($0.name, $0) })
   }
 
-  func contents() throws(KerasError) -> KerasContents {
+  func contents() throws(TesseraError) -> KerasContents {
     var found = KerasContents()
     for layer in checkpoint.names("layer_names", of: root) ?? [] {
       try add(layer, to: &found)
@@ -26,11 +26,11 @@ struct KerasNamedLayout {
     return found
   }
 
-  private func failure(_ place: String, _ cause: String) -> KerasError {
-    KerasError(file: checkpoint.fileName, place: place, cause: cause)
+  private func failure(_ place: String, _ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, file: checkpoint.fileName, place: place)
   }
 
-  private func add(_ layer: String, to found: inout KerasContents) throws(KerasError) {
+  private func add(_ layer: String, to found: inout KerasContents) throws(TesseraError) {
     let group = root.isEmpty ? layer : "\(root)/\(layer)"
     guard let names = checkpoint.names("weight_names", of: group) else {
       throw failure(group, "a layer without a list of weight_names")
@@ -70,7 +70,7 @@ struct KerasNamedLayout {
     in description: KerasDescription?,
     layer: String,
     tensor: TensorInfo
-  ) throws(KerasError) -> Placement {
+  ) throws(TesseraError) -> Placement {
     guard let last = components.last else { throw failure(layer, "a variable without a name") }
     var scopes = components.dropLast().filter { !$0.hasSuffix("_cell") }
     var role = String(last.prefix { $0 != ":" })
@@ -109,7 +109,7 @@ struct KerasNamedLayout {
     of model: KerasDescription,
     scopes: [String],
     tensor: TensorInfo
-  ) throws(KerasError) -> (path: [String], layer: KerasDescription) {
+  ) throws(TesseraError) -> (path: [String], layer: KerasDescription) {
     let named = model.leaves.filter { scopes.contains($0.layer.name) }
     let exact = named.filter { leaf in leaf.path.allSatisfy(scopes.contains) }
     let best = exact.isEmpty ? named : exact
@@ -120,7 +120,7 @@ struct KerasNamedLayout {
     return only
   }
 
-  private func layer(from part: Placement) throws(KerasError) -> KerasLayer {
+  private func layer(from part: Placement) throws(TesseraError) -> KerasLayer {
     let place = part.path.joined(separator: ".")
     var shapes: [String: Shape] = [:]
     for variable in part.variables {

@@ -16,7 +16,7 @@ struct KerasNumberedLayout {
     hasNames = !checkpoint.variableHolders.isEmpty
   }
 
-  func contents() throws(KerasError) -> KerasContents {
+  func contents() throws(TesseraError) -> KerasContents {
     var found = KerasContents()
     let root = try Group(of: checkpoint)
     for (name, group) in root.groups {
@@ -39,8 +39,8 @@ struct KerasNumberedLayout {
   /// Where a model keeps its layers; the second name is that of Keras 2.13.
   private static let containers = ["layers", "_layer_checkpoint_dependencies"]
 
-  private func failure(_ place: [String], _ cause: String) -> KerasError {
-    KerasError(file: checkpoint.fileName, place: place.joined(separator: "."), cause: cause)
+  private func failure(_ place: [String], _ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, file: checkpoint.fileName, place: place.joined(separator: "."))
   }
 
   private func addModel(
@@ -48,7 +48,7 @@ struct KerasNumberedLayout {
     _ description: KerasDescription?,
     path: [String],
     to found: inout KerasContents
-  ) throws(KerasError) {
+  ) throws(TesseraError) {
     for (name, child) in group.groups where KerasNumberedLayout.containers.contains(name) {
       try addLayers(of: child, description, path: path, to: &found)
     }
@@ -68,7 +68,7 @@ struct KerasNumberedLayout {
     _ description: KerasDescription?,
     path: [String],
     to found: inout KerasContents
-  ) throws(KerasError) {
+  ) throws(TesseraError) {
     guard let description, description.isModel else {
       for (name, child) in container.groups {
         // Newer files keep the layer's own name; its group is named after the class.
@@ -106,7 +106,7 @@ struct KerasNumberedLayout {
     isClass: Bool,
     path: [String],
     to found: inout KerasContents
-  ) throws(KerasError) {
+  ) throws(TesseraError) {
     let isModel = group.groups.contains { KerasNumberedLayout.containers.contains($0.name) }
     if isModel { return try addModel(group, description, path: path, to: &found) }
     let named = isClass ? KerasDescription.className(ofGroup: name) : nil
@@ -132,7 +132,7 @@ struct KerasNumberedLayout {
     _ group: Group,
     _ layer: NumberedLayer,
     to found: inout KerasContents
-  ) throws(KerasError) {
+  ) throws(TesseraError) {
     var variables: [KerasVariable] = []
     if !group.tensors.isEmpty {
       variables = try self.variables(group.tensors, of: layer, prefix: "")
@@ -193,7 +193,7 @@ struct KerasNumberedLayout {
     _ tensors: [TensorInfo],
     of layer: NumberedLayer,
     prefix: String
-  ) throws(KerasError) -> [KerasVariable] {
+  ) throws(TesseraError) -> [KerasVariable] {
     guard KerasRoles.knownClasses.contains(layer.className) else {
       return tensors.enumerated().map { KerasVariable(role: "\($0)", tensor: $1) }
     }
@@ -251,14 +251,14 @@ extension KerasNumberedLayout {
     }
 
     /// The groups of a checkpoint, from the names of its tensors.
-    init(of checkpoint: HDF5Checkpoint) throws(KerasError) {
+    init(of checkpoint: HDF5Checkpoint) throws(TesseraError) {
       var root = Group()
       for tensor in checkpoint.tensors {
         let parts = tensor.name.split(separator: "/").map(String.init)
         guard parts.count >= 2, parts[parts.count - 2] == "vars", Int(parts[parts.count - 1]) != nil
         else {
           let cause = "no numbered variable, so no part of a Keras 3 file"
-          throw KerasError(file: checkpoint.fileName, place: tensor.name, cause: cause)
+          throw TesseraError.mismatch(cause, file: checkpoint.fileName, place: tensor.name)
         }
         root.insert(tensor, parts.dropLast(2)[...])
       }

@@ -19,11 +19,11 @@ struct KerasShards {
 
   /// Opens an index and all the files that it names.
   ///
-  /// - Throws: `FileError`, `CheckpointFormatError` or `HDF5Error`.
+  /// - Throws: `TesseraError`.
   init(path: String) throws {
     let bytes = try FileDigest.bytes(of: path, maximumBytes: Self.indexLimit)
-    func refusal(_ place: String, _ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: path, place: place, cause: cause)
+    func refusal(_ place: String, _ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: path, place: place)
     }
     guard let json = try? JSONValue(parsing: String(decoding: bytes, as: UTF8.self)),
       let map = json["weight_map"]?.object, !map.isEmpty
@@ -44,16 +44,16 @@ struct KerasShards {
   }
 
   /// Makes sure that the files hold what the index says: variables of each group, and of no other.
-  func check(_ tensors: [TensorInfo]) throws(CheckpointFormatError) {
+  func check(_ tensors: [TensorInfo]) throws(TesseraError) {
     let groups = Set(tensors.map { ($0.name as NSString).deletingLastPathComponent })
     if let other = groups.subtracting(filesOfGroup.keys).min() {
       let cause = "is in a file that the index names, but not in the weight_map"
-      throw CheckpointFormatError(file: index, place: other, cause: cause)
+      throw TesseraError.malformed(cause, file: index, place: other)
     }
     if let missing = Set(filesOfGroup.keys).subtracting(groups).min() {
       let names = filesOfGroup[missing, default: []].sorted().joined(separator: ", ")
       let cause = "the weight_map says '\(names)', which holds no variable of it"
-      throw CheckpointFormatError(file: index, place: missing, cause: cause)
+      throw TesseraError.malformed(cause, file: index, place: missing)
     }
   }
 

@@ -16,16 +16,16 @@ public struct NPZLayout: CheckpointLayout {
 
   /// Lays out tensors.
   ///
-  /// - Throws: `CheckpointWriterError` where numpy has no such type, or a name is no member's.
+  /// - Throws: `TesseraError` where numpy has no such type, or a name is no member's.
   public init(
     tensors: [TensorInfo],
     metadata: [String: String]
-  ) throws(CheckpointWriterError) {
+  ) throws(TesseraError) {
     var names: Set<String> = []
     var headers: [[UInt8]] = []
     for tensor in tensors {
-      func refusal(_ cause: String) -> CheckpointWriterError {
-        CheckpointWriterError(format: Self.format, tensor: tensor.name, cause: cause)
+      func refusal(_ cause: String) -> TesseraError {
+        TesseraError.mismatch(cause + " (\(Self.format))", place: tensor.name)
       }
       guard names.insert(tensor.name).inserted else { throw refusal("two tensors of this name") }
       if let fault = SafePath.fault(ofMember: tensor.name) { throw refusal("a name that \(fault)") }
@@ -40,7 +40,7 @@ public struct NPZLayout: CheckpointLayout {
     }
     let comment = Self.comment(metadata)
     guard let layout = ZipLayout(members, comment: comment.count) else {
-      throw CheckpointWriterError(format: Self.format, cause: "too large, or a name too long")
+      throw TesseraError.mismatch("too large, or a name too long", place: Self.format)
     }
     self.tensors = tensors
     self.headers = headers

@@ -26,7 +26,7 @@ public struct NumpyCheckpoint: CheckpointReader {
   /// - Parameters:
   ///   - path: An `.npy` or `.npz` file.
   ///   - rawType: What elements without a type are: ml_dtypes saves bfloat16 as two raw bytes.
-  /// - Throws: `FileError`, `NPYError` or `ArchiveError`.
+  /// - Throws: `TesseraError`.
   public init(path: String, rawAs rawType: ElementType? = nil) throws {
     try self.init(region: FileRegion(path: path), rawAs: rawType)
   }
@@ -99,10 +99,10 @@ private struct NumpyListing {
       let header = try NPYHeader(parsing: prefix, from: source, rawAs: rawType)
       try header.check(fileByteCount: member.size, from: source)
       try add(header, named: name, in: archive.place(of: member), identity: member.name, source)
-    } catch let error as NPYError where error.isWithoutMeaning {
-      notes.append("'\(name)' is skipped: \(error.reason)")
-    } catch let error as NPYError where error.isOfObjects || error.isOfOtherTypes {
-      refusals.append(TensorRefusal(name, error.reason))
+    } catch let error as TesseraError where error.isWithoutMeaning {
+      notes.append("'\(name)' is skipped: \(error.cause)")
+    } catch let error as TesseraError where error.isOfObjects || error.isOfOtherTypes {
+      refusals.append(TensorRefusal(name, error.cause))
     }
   }
 
@@ -139,7 +139,7 @@ private struct NumpyListing {
         storageBytes: header.dataByteCount
       )
     else {
-      throw NPYError(source: source, place: "shape", reason: "\(header.shape) overflows")
+      throw TesseraError.malformed("\(header.shape) overflows", file: source, place: "npy shape")
     }
     stored.isBigEndian = header.isBigEndian
     table.add(stored, named: name, in: data, identity: identity)

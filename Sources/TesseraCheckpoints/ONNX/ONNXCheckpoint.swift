@@ -24,7 +24,7 @@ public struct ONNXCheckpoint: CheckpointReader {
   /// Opens a model.
   ///
   /// - Parameter path: The file.
-  /// - Throws: `FileError` or `CheckpointFormatError`.
+  /// - Throws: `TesseraError`.
   public init(path: String) throws {
     try self.init(region: FileRegion(path: path))
   }

@@ -20,8 +20,8 @@ struct ONNXModel {
     table = StoredTensorTable(file: region.name)
   }
 
-  private func refusal(_ place: String, _ cause: String) -> CheckpointFormatError {
-    CheckpointFormatError(file: region.name, place: place, cause: cause)
+  private func refusal(_ place: String, _ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: region.name, place: place)
   }
 
   mutating func readAll() throws {

@@ -45,8 +45,8 @@ struct ONNXTensor {
     }
   }
 
-  private func refusal(_ cause: String) -> CheckpointFormatError {
-    CheckpointFormatError(file: region.name, place: name, cause: cause)
+  private func refusal(_ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: region.name, place: name)
   }
 
   static func text(_ region: FileRegion, _ range: Range<Int>) throws -> String {

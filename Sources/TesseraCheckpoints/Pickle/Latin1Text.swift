@@ -15,9 +15,9 @@ struct Latin1Text: Sendable {
     byteCount = count
   }
 
-  static func refusal(_ file: String) -> CheckpointFormatError {
+  static func refusal(_ file: String) -> TesseraError {
     let cause = "its bytes are written as a text that is not Latin-1"
-    return CheckpointFormatError(file: file, place: "numpy array", cause: cause)
+    return TesseraError.malformed(cause, file: file, place: "numpy array")
   }
 
   /// The bytes in a file without a name.

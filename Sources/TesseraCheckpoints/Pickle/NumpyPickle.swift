@@ -55,8 +55,8 @@ struct NumpyPickle {
     isFortran: Bool,
     data: PickleNode
   ) throws -> TorchTensorReader.Finding {
-    func damaged(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: tree.region.name, place: "numpy array", cause: cause)
+    func damaged(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: tree.region.name, place: "numpy array")
     }
     guard let extents = tree.elements(shape)?.map(tree.integer), extents.count <= 64 else {
       throw damaged("has no shape")

@@ -148,7 +148,7 @@ extension PickleInterpreter {
     }
   }
 
-  private var underflow: CheckpointFormatError {
+  private var underflow: TesseraError {
     input.refusal("takes more values than there are: no pickle, or a damaged one")
   }
 }

@@ -93,7 +93,7 @@ public struct PickleTree: Sendable {
   /// Reads the first pickle of a file, or `data.pkl` of a torch archive.
   ///
   /// - Parameter path: A plain pickle, or a zip file as `torch.save` writes it.
-  /// - Throws: `CheckpointFormatError`, `ArchiveError` or `FileError`.
+  /// - Throws: `TesseraError`.
   public init(path: String) throws {
     let region = try FileRegion(path: path)
     if try ZipArchive.isArchive(region) {

@@ -34,7 +34,7 @@ public struct SafetensorsCheckpoint: CheckpointReader {
   /// Opens a file, or the index of a checkpoint in several files (`….safetensors.index.json`).
   ///
   /// - Parameter path: The file or the index.
-  /// - Throws: `FileError` or `CheckpointFormatError`, which name what is wrong.
+  /// - Throws: `TesseraError`, which name what is wrong.
   public init(path: String) throws {
     guard path.hasSuffix(SafetensorsIndex.suffix) else {
       self.init(shards: [try SafetensorsShard(path: path)], index: nil)
@@ -75,7 +75,7 @@ public struct SafetensorsCheckpoint: CheckpointReader {
   ///   - elements: The range, in row-major order; whole bytes for sub-byte types.
   ///   - tensor: One of `tensors`.
   ///   - buffer: Exactly as many bytes as the range takes.
-  /// - Throws: `FileError` where the file cannot be read or became shorter.
+  /// - Throws: `TesseraError` where the file cannot be read or became shorter.
   public func read(
     _ elements: Range<Int>,
     of tensor: TensorInfo,
@@ -112,17 +112,17 @@ extension SafetensorsCheckpoint {
       for entry in shard.header.entries {
         let tensor = entry.tensor.name
         guard let expected = index.shardOfTensor[tensor] else {
-          throw CheckpointFormatError(
+          throw TesseraError.malformed(
+            "is in '\(name)' but not in the weight_map",
             file: index.path,
-            place: tensor,
-            cause: "is in '\(name)' but not in the weight_map"
+            place: tensor
           )
         }
         guard expected == name else {
-          throw CheckpointFormatError(
+          throw TesseraError.malformed(
+            "is in '\(name)', the weight_map says '\(expected)'",
             file: index.path,
-            place: tensor,
-            cause: "is in '\(name)', the weight_map says '\(expected)'"
+            place: tensor
           )
         }
         found += 1
@@ -132,10 +132,10 @@ extension SafetensorsCheckpoint {
     let present = Set(shards.flatMap { $0.header.entries.map(\.tensor.name) })
     for (tensor, shard) in index.shardOfTensor.sorted(by: { $0.key < $1.key })
     where !present.contains(tensor) {
-      throw CheckpointFormatError(
+      throw TesseraError.malformed(
+        "the weight_map says '\(shard)', which does not hold it",
         file: index.path,
-        place: tensor,
-        cause: "the weight_map says '\(shard)', which does not hold it"
+        place: tensor
       )
     }
   }

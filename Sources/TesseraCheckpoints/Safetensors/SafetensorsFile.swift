@@ -14,7 +14,7 @@ public struct SafetensorsFile: ~Copyable {
   ///   - path: The final path.
   ///   - layout: What it will hold.
   ///   - inputs: Files that are being read; none of them may be the output.
-  /// - Throws: `FileError`, `SameFileError`.
+  /// - Throws: `TesseraError`.
   public init(path: String, layout: SafetensorsLayout, reading inputs: [String] = []) throws {
     var file = try AtomicFile(path: path, reading: inputs)
     try file.reserve(byteCount: layout.fileSize)
@@ -29,19 +29,19 @@ public struct SafetensorsFile: ~Copyable {
   ///   - bytes: Little-endian elements, row-major.
   ///   - offset: Where they belong, in bytes from the tensor's start.
   ///   - entry: One of the layout's entries.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public func write(
     _ bytes: UnsafeRawBufferPointer,
     at offset: Int,
     of entry: SafetensorsLayout.Entry
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     let start = entry.bytes.lowerBound + offset
     precondition(offset >= 0 && start + bytes.count <= entry.bytes.upperBound, "inside its tensor")
     try unsafe file.write(bytes, at: start)
   }
 
   /// Makes the file durable and gives it its name.
-  public consuming func commit() throws(FileError) { try file.commit() }
+  public consuming func commit() throws(TesseraError) { try file.commit() }
 
   /// Hands the finished file to a set that appears together.
   public consuming func finished() -> AtomicFile { file }

@@ -28,7 +28,7 @@ package struct SafetensorsHeader: Sendable {
   /// the reference reader demands: nothing can hide in between.
   init(json: [UInt8], dataSize: Int, file: String) throws {
     guard json.first == UInt8(ascii: "{") else {
-      throw CheckpointFormatError(file: file, place: "header", cause: "does not start with '{'")
+      throw TesseraError.malformed("does not start with '{'", file: file, place: "header")
     }
     var entries: [Entry] = []
     var metadata: [String: String] = [:]
@@ -44,7 +44,7 @@ package struct SafetensorsHeader: Sendable {
       }
     } catch let failure as JSONScanner.Failure {
       let place = "header, byte \(failure.offset)"
-      throw CheckpointFormatError(file: file, place: place, cause: failure.cause)
+      throw TesseraError.malformed(failure.cause, file: file, place: place)
     }
     try SafetensorsHeader.checkCoverage(of: entries, dataSize: dataSize, file: file)
     self.entries = entries
@@ -66,8 +66,8 @@ package struct SafetensorsHeader: Sendable {
     _ scanner: inout JSONScanner,
     file: String
   ) throws -> Entry {
-    func refusal(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: file, place: name, cause: cause)
+    func refusal(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: file, place: name)
     }
     var type: String?
     var shape: [Int]?
@@ -120,18 +120,18 @@ package struct SafetensorsHeader: Sendable {
       guard start == end else {
         let what = start > end ? "leaves a hole before" : "overlaps the bytes before"
         let cause = "starts at data byte \(start) and \(what) it; the one before ends at \(end)"
-        throw CheckpointFormatError(file: file, place: entry.tensor.name, cause: cause)
+        throw TesseraError.malformed(cause, file: file, place: entry.tensor.name)
       }
       end = entry.bytes.upperBound
       guard end <= dataSize else {
         let cause = "ends at data byte \(end), but the file holds \(dataSize): it is cut off"
-        throw CheckpointFormatError(file: file, place: entry.tensor.name, cause: cause)
+        throw TesseraError.malformed(cause, file: file, place: entry.tensor.name)
       }
     }
     guard end == dataSize else {
-      throw CheckpointFormatError(
-        file: file,
-        cause: "\(dataSize - end) bytes after the last tensor belong to none"
+      throw TesseraError.malformed(
+        "\(dataSize - end) bytes after the last tensor belong to none",
+        file: file
       )
     }
   }

@@ -19,13 +19,10 @@ struct SafetensorsIndex {
   init(path: String) throws {
     let region = try FileRegion(path: path)
     if let words = try FailedDownload.words(for: region) {
-      throw CheckpointFormatError(file: path, cause: words)
+      throw TesseraError.malformed(words, file: path)
     }
     guard region.length <= SafetensorsHeader.byteLimit else {
-      throw CheckpointFormatError(
-        file: path,
-        cause: "an index of \(region.length) bytes is too large"
-      )
+      throw TesseraError.malformed("an index of \(region.length) bytes is too large", file: path)
     }
     var shardOfTensor: [String: String] = [:]
     var metadata: [String: String] = [:]
@@ -43,9 +40,9 @@ struct SafetensorsIndex {
         }
       }
     } catch let failure as JSONScanner.Failure {
-      throw CheckpointFormatError(file: path, place: "byte \(failure.offset)", cause: failure.cause)
+      throw TesseraError.malformed(failure.cause, file: path, place: "byte \(failure.offset)")
     }
-    guard hasMap else { throw CheckpointFormatError(file: path, cause: "has no weight_map") }
+    guard hasMap else { throw TesseraError.malformed("has no weight_map", file: path) }
     self.path = path
     self.shardOfTensor = shardOfTensor
     self.metadata = metadata
@@ -69,8 +66,8 @@ struct SafetensorsIndex {
 
   /// The path of a shard, which must lie in the folder of the index.
   func path(ofShard name: String) throws -> String {
-    func refusal(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: path, place: "shard '\(name)'", cause: cause)
+    func refusal(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: path, place: "shard '\(name)'")
     }
     let separators = [UInt8(ascii: "/"), UInt8(ascii: "\\")]
     guard SafePath.isInside(name), !name.utf8.contains(where: separators.contains) else {

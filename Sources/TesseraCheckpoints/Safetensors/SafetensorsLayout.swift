@@ -24,8 +24,8 @@ public struct SafetensorsLayout: CheckpointLayout {
   /// - Parameters:
   ///   - tensors: In any order, each name once.
   ///   - metadata: The strings of `__metadata__`; none writes no such key, as the reference does.
-  /// - Throws: `SafetensorsWriterError` where a type, a name or the number of tensors does not fit.
-  public init(tensors: [TensorInfo], metadata: [String: String]) throws(SafetensorsWriterError) {
+  /// - Throws: `TesseraError` where a type, a name or the number of tensors does not fit.
+  public init(tensors: [TensorInfo], metadata: [String: String]) throws(TesseraError) {
     let sorted = tensors.sorted(by: SafetensorsLayout.precedes)
     var json = "{"
     if !metadata.isEmpty {
@@ -39,7 +39,7 @@ public struct SafetensorsLayout: CheckpointLayout {
     for tensor in sorted {
       let size = try SafetensorsLayout.byteCount(of: tensor, after: previous)
       let (next, overflow) = end.addingReportingOverflow(size)
-      guard !overflow else { throw SafetensorsWriterError(tensor: tensor.name, cause: "too large") }
+      guard !overflow else { throw TesseraError.mismatch("too large", place: tensor.name) }
       ranges.append(end..<next)
       let shape = tensor.shape.dimensions.map(String.init).joined(separator: ",")
       json += json == "{" ? "" : ","
@@ -77,9 +77,9 @@ public struct SafetensorsLayout: CheckpointLayout {
   private static func byteCount(
     of tensor: TensorInfo,
     after previous: String?
-  ) throws(SafetensorsWriterError) -> Int {
-    func refusal(_ cause: String) -> SafetensorsWriterError {
-      SafetensorsWriterError(tensor: tensor.name, cause: cause)
+  ) throws(TesseraError) -> Int {
+    func refusal(_ cause: String) -> TesseraError {
+      TesseraError.mismatch(cause, place: tensor.name)
     }
     guard tensor.elementType.isSafetensorsType else {
       throw refusal("safetensors has no type for \(tensor.elementType.rawValue)")
@@ -92,13 +92,13 @@ public struct SafetensorsLayout: CheckpointLayout {
   }
 
   /// Length, text, and spaces up to a multiple of eight bytes, so that data are aligned.
-  private static func framed(_ json: String) throws(SafetensorsWriterError) -> [UInt8] {
+  private static func framed(_ json: String) throws(TesseraError) -> [UInt8] {
     var text = Array(json.utf8)
     text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
     guard text.count <= SafetensorsHeader.byteLimit else {
       let cause =
         "a header of \(text.count) bytes; the format allows \(SafetensorsHeader.byteLimit)"
-      throw SafetensorsWriterError(tensor: "", cause: cause)
+      throw TesseraError.mismatch(cause)
     }
     let length = UInt64(text.count)
     return (0..<8).map { UInt8(truncatingIfNeeded: length >> (8 * UInt64($0))) } + text
@@ -120,18 +120,4 @@ public struct SafetensorsLayout: CheckpointLayout {
     .int16, .float8E5M2FNUZ, .float8E4M3FNUZ, .float8E8M0, .float8E4M3, .float8E5M2, .int8, .uint8,
     .float6E3M2, .float6E2M3, .float4, .bool,
   ]
-}
-
-/// Why tensors cannot be written as safetensors, in one line.
-public struct SafetensorsWriterError: ClassifiedError, Hashable {
-  /// The tensor's name; empty for the whole file.
-  public let tensor: String
-  /// What does not fit.
-  public let cause: String
-
-  /// Always a mismatch between the tensors and the format.
-  public var kind: FailureKind { .mismatch }
-
-  /// Tensor and cause on one line.
-  public var description: String { tensor.isEmpty ? cause : "\(tensor): \(cause)" }
 }

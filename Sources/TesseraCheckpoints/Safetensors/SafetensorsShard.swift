@@ -20,21 +20,21 @@ package struct SafetensorsShard: Sendable {
     let path = region.name
     let size = region.length
     if let words = try FailedDownload.words(for: region) {
-      throw CheckpointFormatError(file: path, cause: words)
+      throw TesseraError.malformed(words, file: path)
     }
     guard size >= SafetensorsHeader.lengthSize else {
-      throw CheckpointFormatError(file: path, cause: "\(size) bytes are too few for a header")
+      throw TesseraError.malformed("\(size) bytes are too few for a header", file: path)
     }
     let prefix = try region.bytes(0..<SafetensorsHeader.lengthSize)
     let length = prefix.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(SafetensorsHeader.byteLimit) else {
       let cause = "claims \(length) bytes; the format allows \(SafetensorsHeader.byteLimit)"
-      throw CheckpointFormatError(file: path, place: "header", cause: cause)
+      throw TesseraError.malformed(cause, file: path, place: "header")
     }
     dataStart = SafetensorsHeader.lengthSize + Int(length)
     guard dataStart <= size else {
       let cause = "claims \(length) bytes, the file has \(size): it is cut off or no safetensors"
-      throw CheckpointFormatError(file: path, place: "header", cause: cause)
+      throw TesseraError.malformed(cause, file: path, place: "header")
     }
     let json = try region.bytes(SafetensorsHeader.lengthSize..<dataStart)
     header = try SafetensorsHeader(json: json, dataSize: size - dataStart, file: path)

@@ -21,18 +21,18 @@ public struct PyTorchLayout: CheckpointLayout {
 
   /// Lays out tensors.
   ///
-  /// - Throws: `CheckpointWriterError` where PyTorch has no such type or a name occurs twice.
+  /// - Throws: `TesseraError` where PyTorch has no such type or a name occurs twice.
   public init(
     tensors: [TensorInfo],
     metadata: [String: String]
-  ) throws(CheckpointWriterError) {
+  ) throws(TesseraError) {
     var state = StateDictPickle()
     var storages: [TensorInfo] = []
     var storageOfName: [String: Int] = [:]
     var storageOfTensor: [Int] = []
     for tensor in tensors {
-      func refusal(_ cause: String) -> CheckpointWriterError {
-        CheckpointWriterError(format: Self.format, tensor: tensor.name, cause: cause)
+      func refusal(_ cause: String) -> TesseraError {
+        TesseraError.mismatch(cause + " (\(Self.format))", place: tensor.name)
       }
       let storage = tensor.aliasOf.flatMap { storageOfName[$0] } ?? storages.count
       if storage == storages.count { storages.append(tensor) }
@@ -59,7 +59,7 @@ public struct PyTorchLayout: CheckpointLayout {
     }
     let all = zip(members, sizes).map { ZipLayout.Member(name: $0.0.name, size: $0.1) }
     guard let layout = ZipLayout(all, comment: 0) else {
-      throw CheckpointWriterError(format: Self.format, cause: "too large, or a name too long")
+      throw TesseraError.mismatch("too large, or a name too long", place: Self.format)
     }
     self.tensors = tensors
     archive = layout

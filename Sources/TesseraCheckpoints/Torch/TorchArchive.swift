@@ -36,7 +36,7 @@ struct TorchArchive: TorchStorages {
   init(archive: ZipArchive) throws {
     guard let pickle = TorchArchive.pickleMember(of: archive) else {
       let cause = "a zip file without data.pkl: no torch checkpoint"
-      throw ArchiveError(file: archive.region.name, cause: cause)
+      throw TesseraError.malformed(cause, file: archive.region.name)
     }
     self.archive = archive
     prefix = String(pickle.name.dropLast(TorchArchive.pickleName.count))
@@ -85,11 +85,11 @@ struct TorchArchive: TorchStorages {
   ) throws -> TorchStorage {
     let name = prefix + folder + identification.key
     guard let member = archive[name] else {
-      throw ArchiveError(file: archive.region.name, member: name, cause: "is not in the archive")
+      throw TesseraError.malformed("is not in the archive", file: archive.region.name, place: name)
     }
     guard let bytes = identification.byteCount, bytes <= member.size else {
       let cause = "has \(member.size) bytes, and \(identification.count) elements are claimed"
-      throw ArchiveError(file: archive.region.name, member: name, cause: cause)
+      throw TesseraError.malformed(cause, file: archive.region.name, place: name)
     }
     return TorchStorage(
       identity: name,
@@ -110,7 +110,7 @@ extension ZipArchive {
   fileprivate func pickle(_ member: Member) throws -> PickleTree {
     guard member.size <= Self.usualPickle || member.size / 100 <= member.compressedSize else {
       let cause = "a pickle of \(member.size) bytes, stored in \(member.compressedSize): a zip bomb"
-      throw ArchiveError(file: region.name, member: member.name, cause: cause)
+      throw TesseraError.malformed(cause, file: region.name, place: member.name)
     }
     return try PickleInterpreter.tree(of: try contents(of: member))
   }

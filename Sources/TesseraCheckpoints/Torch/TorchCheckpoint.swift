@@ -29,14 +29,14 @@ public struct TorchCheckpoint: CheckpointReader {
   /// Opens a file of any of these formats.
   ///
   /// - Parameter path: The file.
-  /// - Throws: `FileError`, `ArchiveError` or `CheckpointFormatError`.
+  /// - Throws: `TesseraError`.
   public init(path: String) throws {
     try self.init(region: FileRegion(path: path))
   }
 
   init(region: FileRegion) throws {
     if let words = try FailedDownload.words(for: region) {
-      throw CheckpointFormatError(file: region.name, cause: words)
+      throw TesseraError.malformed(words, file: region.name)
     }
     if try ZipArchive.isArchive(region) {
       try self.init(archive: TorchArchive(region: region))
@@ -125,11 +125,7 @@ private struct NoStorages: TorchStorages {
 
   func storage(_ identification: TorchStorageIdentification) throws -> TorchStorage {
     let cause = "a storage that is not in the file: only the pickle of a checkpoint is left"
-    throw CheckpointFormatError(
-      file: file,
-      place: "storage '\(identification.key)'",
-      cause: cause
-    )
+    throw TesseraError.malformed(cause, file: file, place: "storage '\(identification.key)'")
   }
 }
 

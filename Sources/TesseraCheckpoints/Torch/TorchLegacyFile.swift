@@ -18,7 +18,7 @@ struct TorchLegacyFile: TorchStorages {
   private static let prefix: [UInt8] = [0x80, 0x02, 0x8A, 0x0A]
 
   /// Whether a file starts with the magic number.
-  static func isLegacy(_ region: FileRegion) throws(FileError) -> Bool {
+  static func isLegacy(_ region: FileRegion) throws(TesseraError) -> Bool {
     let start = prefix + magic
     guard region.length > start.count else { return false }
     return try region.bytes(0..<start.count) == start
@@ -32,8 +32,8 @@ struct TorchLegacyFile: TorchStorages {
       position += tree.byteCount
       return tree
     }
-    func refusal(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: region.name, place: "legacy header", cause: cause)
+    func refusal(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: region.name, place: "legacy header")
     }
     let magic = try next()
     guard magic[magic.root] == .wideInteger(TorchLegacyFile.magic) else {
@@ -70,10 +70,10 @@ struct TorchLegacyFile: TorchStorages {
       guard case .persistent(let node) = tree.cells[PickleNode(index)] else { continue }
       let identification = try TorchStorageIdentification(node, in: tree)
       if let known = types[identification.key], known != identification.type {
-        throw CheckpointFormatError(
+        throw TesseraError.malformed(
+          "has two types",
           file: tree.region.name,
-          place: "storage '\(identification.key)'",
-          cause: "has two types"
+          place: "storage '\(identification.key)'"
         )
       }
       types[identification.key] = identification.type
@@ -94,19 +94,19 @@ struct TorchLegacyFile: TorchStorages {
         .integer(UInt64.self, at: 0),
       let bytes = type.byteCount(elements: count), bytes <= left
     else {
-      throw CheckpointFormatError(
+      throw TesseraError.malformed(
+        "ends after the file: it is cut short",
         file: region.name,
-        place: "storage '\(name)'",
-        cause: "ends after the file: it is cut short"
+        place: "storage '\(name)'"
       )
     }
     return start + 8..<start + 8 + bytes
   }
 
   func storage(_ identification: TorchStorageIdentification) throws -> TorchStorage {
-    func refusal(_ cause: String) -> CheckpointFormatError {
+    func refusal(_ cause: String) -> TesseraError {
       let place = "storage '\(identification.key)'"
-      return CheckpointFormatError(file: region.name, place: place, cause: cause)
+      return TesseraError.malformed(cause, file: region.name, place: place)
     }
     guard let (type, root) = storages[identification.key] else {
       throw refusal("is not in the file")
@@ -134,10 +134,10 @@ struct TorchLegacyFile: TorchStorages {
   /// The storage that this file holds alone: plain pickles keep their tensors so.
   func onlyStorage(named identity: String) throws -> TorchStorage {
     guard case .persistent(let node) = tree[tree.root] else {
-      throw CheckpointFormatError(
+      throw TesseraError.malformed(
+        "its bytes hold something else than one storage",
         file: region.name,
-        place: "_load_from_bytes",
-        cause: "its bytes hold something else than one storage"
+        place: "_load_from_bytes"
       )
     }
     let storage = try storage(TorchStorageIdentification(node, in: tree))

@@ -27,7 +27,7 @@ public struct TorchShards: CheckpointReader {
   /// Opens an index and the files that it names.
   ///
   /// - Parameter path: The index.
-  /// - Throws: `FileError`, `CheckpointFormatError` for a damaged index, or what a shard's reader throws.
+  /// - Throws: `TesseraError` for a damaged index, or what a shard's reader throws.
   public init(path: String) throws {
     let index = try SafetensorsIndex(path: path)
     let names = index.shards
@@ -39,7 +39,7 @@ public struct TorchShards: CheckpointReader {
         guard index.shardOfTensor[tensor.name] == name else {
           let stated = index.shardOfTensor[tensor.name].map { "says '\($0)'" } ?? "lacks it"
           let cause = "is in '\(name)', the weight_map \(stated)"
-          throw CheckpointFormatError(file: path, place: tensor.name, cause: cause)
+          throw TesseraError.malformed(cause, file: path, place: tensor.name)
         }
         shardOfTensor[tensor.name] = number
       }
@@ -48,7 +48,7 @@ public struct TorchShards: CheckpointReader {
     for (tensor, name) in index.shardOfTensor.sorted(by: { $0.key < $1.key })
     where shardOfTensor[tensor] == nil {
       let cause = "the weight_map says '\(name)', which does not hold it"
-      throw CheckpointFormatError(file: path, place: tensor, cause: cause)
+      throw TesseraError.malformed(cause, file: path, place: tensor)
     }
     self.shards = shards
     self.shardOfTensor = shardOfTensor

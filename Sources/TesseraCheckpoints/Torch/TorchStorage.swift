@@ -37,8 +37,8 @@ struct TorchStorageIdentification {
 
   /// Reads an identification, or throws where it is none.
   init(_ node: PickleNode, in tree: PickleTree) throws {
-    func refusal(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: tree.region.name, place: "storage", cause: cause)
+    func refusal(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: tree.region.name, place: "storage")
     }
     guard case .tuple(let parts) = tree[node], parts.count >= 5,
       tree.text(parts[0]) == "storage", let type = tree.global(parts[1]),

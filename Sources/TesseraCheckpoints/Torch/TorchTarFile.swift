@@ -17,7 +17,7 @@ struct TorchTarFile: TorchStorages {
     func contents(_ name: String) throws -> FileRegion {
       guard let member = members.first(where: { $0.name == name && $0.isRegular }) else {
         let cause = "a tar archive without '\(name)': no torch checkpoint"
-        throw CheckpointFormatError(file: region.name, cause: cause)
+        throw TesseraError.malformed(cause, file: region.name)
       }
       let range = member.offset..<member.offset + member.size
       return region.part(range, name: "\(region.name): \(name)")
@@ -28,8 +28,8 @@ struct TorchTarFile: TorchStorages {
     try readTensors(try contents("tensors"))
   }
 
-  private func refusal(_ place: String, _ cause: String) -> CheckpointFormatError {
-    CheckpointFormatError(file: name, place: place, cause: cause)
+  private func refusal(_ place: String, _ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: name, place: place)
   }
 
   /// A count, then for each storage a pickle of key, place and type, its length and its bytes; then
@@ -140,7 +140,7 @@ extension PickleInterpreter {
     let tree = try tree(of: region, at: position)
     position += tree.byteCount
     guard let count = tree.integer(tree.root), (0...region.length).contains(count) else {
-      throw CheckpointFormatError(file: region.name, place: "pickle", cause: "is no count")
+      throw TesseraError.malformed("is no count", file: region.name, place: "pickle")
     }
     return count
   }

@@ -131,8 +131,8 @@ struct TorchTensorReader {
 
   /// A tensor made by one of the functions that take storage, offset, size and stride.
   func tensor(_ function: String, _ arguments: [PickleNode]) throws -> Finding {
-    func damaged(_ cause: String) -> CheckpointFormatError {
-      CheckpointFormatError(file: tree.region.name, place: function, cause: cause)
+    func damaged(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: tree.region.name, place: function)
     }
     guard arguments.count >= 4, let offset = tree.integer(arguments[1]),
       let size = integers(arguments[2]), let strides = integers(arguments[3])
@@ -229,10 +229,10 @@ struct TorchTensorReader {
       }
     default: break
     }
-    throw CheckpointFormatError(
+    throw TesseraError.malformed(
+      "its storage is none: the file is damaged or made by hand",
       file: tree.region.name,
-      place: "tensor",
-      cause: "its storage is none: the file is damaged or made by hand"
+      place: "tensor"
     )
   }
 
@@ -248,10 +248,10 @@ struct TorchTensorReader {
   private func readNestedStorage(_ arguments: [PickleNode]) throws -> TorchStorage {
     guard let node = arguments.first, let bytes = try NumpyPickle(tree: tree).rawBytes(node)?.0
     else {
-      throw CheckpointFormatError(
+      throw TesseraError.malformed(
+        "its argument is not bytes",
         file: tree.region.name,
-        place: "_load_from_bytes",
-        cause: "its argument is not bytes"
+        place: "_load_from_bytes"
       )
     }
     let name = tree.region.name
@@ -320,8 +320,8 @@ struct TorchTensorReader {
     return values.count == nodes.count ? values : nil
   }
 
-  func damaged(_ global: PickleGlobal, _ cause: String) -> CheckpointFormatError {
-    CheckpointFormatError(file: tree.region.name, place: "\(global)", cause: cause)
+  func damaged(_ global: PickleGlobal, _ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: tree.region.name, place: "\(global)")
   }
 }
 

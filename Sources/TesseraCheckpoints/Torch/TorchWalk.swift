@@ -64,8 +64,8 @@ struct TorchWalk {
       ? path.joined(separator: ".") : "a name of \(pathBytes) bytes"
   }
 
-  private func refusal(_ cause: String) -> CheckpointFormatError {
-    CheckpointFormatError(file: tree.region.name, place: name, cause: cause)
+  private func refusal(_ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: tree.region.name, place: name)
   }
 
   private mutating func visit(_ node: PickleNode) throws {

@@ -182,7 +182,7 @@ struct GeneratorOptions: ParsableArguments {
     guard Set(stored.values).count == 1, let value = stored.values.first.flatMap({ Double($0) })
     else {
       let cause = "the file does not say sigma_data; name it with --sigma-data (EDM and SiD: 0.5)"
-      throw FoldError(tensor: "", cause: cause)
+      throw TesseraError.mismatch(cause)
     }
     return value
   }

@@ -165,31 +165,28 @@ struct PositionsCommand: ParsableCommand {
 
   private func documents(in path: String) throws -> [[Segment]] {
     let lines = try TextFile.bytes(of: path, maximumBytes: 1 << 28)
-    return try FileProblem.naming(path) { try SegmentFile.documents(parsing: lines) }
+    return try TesseraError.naming(path) { try SegmentFile.documents(parsing: lines) }
   }
 
   private func ids(_ rule: PositionScheme, of path: String) throws -> PositionIds {
     let documents = try documents(in: path)
-    return try FileProblem.naming(path) {
+    return try TesseraError.naming(path) {
       try rule.positions(ofPack: documents, withTextAxis: packed)
     }
   }
 
   private func runCheck(_ rule: PositionScheme) throws {
     let documents = try input.map(documents) ?? PositionCheck.documents(for: rule)
-    let check = try FileProblem.naming(input ?? "--scheme \(rule.name.rawValue)") {
+    let check = try TesseraError.naming(input ?? "--scheme \(rule.name.rawValue)") {
       try PositionCheck(rule, documents: documents)
     }
     let report = PositionCheckReport(check, scheme: rule, context: context)
     for line in report.lines { reporting.note(line) }
     try reporting.report(report)
     if let context, check.span > context {
-      throw FileProblem(
-        path: input ?? rule.name.rawValue,
-        cause: PositionError.limit(
-          "the ids span \(check.span) positions, and the context holds \(context); shorten the documents"
-        )
-      )
+      throw TesseraError.limit(
+        "the ids span \(check.span) positions, and the context holds \(context); shorten the documents"
+      ).in(input ?? rule.name.rawValue)
     }
   }
 

@@ -68,7 +68,7 @@ struct QuantizeRun: Sendable {
   func dequantize() async throws -> QuantizeSummary {
     let count = try items(of: usesDigits ? "digits" : "codes", trailing: item.codeShape)
     guard quantizer.valueDimensions > 0 else {
-      throw try problem { () throws(QuantizerError) in _ = try quantizer.values(of: [UInt32]()) }
+      throw try problem { () throws(TesseraError) in _ = try quantizer.values(of: [UInt32]()) }
     }
     let outputShape = Array(shape.dropLast(item.codeShape.count)) + item.valueShape
     var values = try open(output, .float32, outputShape)
@@ -115,8 +115,8 @@ struct QuantizeRun: Sendable {
     let latents = try file.read(
       block.lowerBound * item.latents..<block.upperBound * item.latents
     ).floats()
-    return try FileProblem.naming(input, from: block.lowerBound * item.positions) {
-      () throws(QuantizerError) in
+    return try TesseraError.naming(input, from: block.lowerBound * item.positions) {
+      () throws(TesseraError) in
       let quantized = try item.quantize(latents, count: block.count)
       let numbers = usesDigits ? try quantizer.digits(of: quantized.codes) : quantized.codes
       return QuantizedBlock(
@@ -133,8 +133,8 @@ struct QuantizeRun: Sendable {
       block.lowerBound * item.codes..<block.upperBound * item.codes,
       input: input
     )
-    let values = try FileProblem.naming(input, from: block.lowerBound * item.positions) {
-      () throws(QuantizerError) in
+    let values = try TesseraError.naming(input, from: block.lowerBound * item.positions) {
+      () throws(TesseraError) in
       try item.values(of: usesDigits ? quantizer.codes(ofDigits: numbers) : numbers)
     }
     return Tensor(shape: [values.count], floats: values).bytes
@@ -151,7 +151,7 @@ struct QuantizeRun: Sendable {
 
   private func checkLatents() throws {
     if quantizer.digitLevels == nil, usesDigits {
-      throw try problem { () throws(QuantizerError) in _ = try quantizer.digits(of: []) }
+      throw try problem { () throws(TesseraError) in _ = try quantizer.digits(of: []) }
     }
     let type = file.header.elementType
     guard ![.float32, .float16].contains(type) else { return }
@@ -167,17 +167,17 @@ struct QuantizeRun: Sendable {
   }
 
   /// What `body` throws, with the file's name.
-  private func problem(_ body: () throws(QuantizerError) -> Void) throws -> FileProblem {
+  private func problem(_ body: () throws(TesseraError) -> Void) throws -> TesseraError {
     do {
       try body()
     } catch {
-      return FileProblem(path: input, cause: error)
+      return error.in(input)
     }
     return mismatch("codes of this quantizer have no values")
   }
 
-  private func mismatch(_ reason: String) -> FileProblem {
-    FileProblem(path: input, cause: QuantizerError.shape(reason))
+  private func mismatch(_ reason: String) -> TesseraError {
+    TesseraError.mismatch(reason).in(input)
   }
 }
 
@@ -254,7 +254,7 @@ struct QuantizedItem: Sendable {
     }
   }
 
-  func quantize(_ latents: [Float], count: Int) throws(QuantizerError) -> QuantizedLatents {
+  func quantize(_ latents: [Float], count: Int) throws(TesseraError) -> QuantizedLatents {
     guard case .multiScale(let scales) = quantizer else { return try quantizer.quantize(latents) }
     var codes: [UInt32] = []
     var margins: [Float] = []
@@ -272,7 +272,7 @@ struct QuantizedItem: Sendable {
     return QuantizedLatents(codes: codes, margins: margins)
   }
 
-  func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+  func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard case .multiScale(let scales) = quantizer else { return try quantizer.values(of: codes) }
     var values: [Float] = []
     for start in stride(from: 0, to: codes.count, by: self.codes) {
@@ -289,8 +289,8 @@ struct QuantizedItem: Sendable {
 extension ArrayFile {
   /// Elements of any integer type as codes or digits.
   func naturals(_ elements: Range<Int>, input: String) throws -> [UInt32] {
-    func mismatch(_ reason: String) -> FileProblem {
-      FileProblem(path: input, cause: QuantizerError.shape(reason))
+    func mismatch(_ reason: String) -> TesseraError {
+      TesseraError.mismatch(reason).in(input)
     }
     let tensor = try read(elements)
     guard let numbers = tensor.integers() else {

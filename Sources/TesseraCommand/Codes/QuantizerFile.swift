@@ -8,12 +8,12 @@ enum QuantizerFile {
   ///
   /// - Parameter path: The JSON file. Arrays that it names lie in its folder; `NAME` may stand for `NAME.npy`.
   /// - Returns: What the file says, and the quantizer.
-  /// - Throws: `FileError`, `NPYError` or `QuantizerError`, naming the file.
+  /// - Throws: `TesseraError`, naming the file.
   static func open(
     _ path: String
   ) throws -> (specification: QuantizerSpecification, quantizer: Quantizer) {
     let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
-    return try FileProblem.naming(path) {
+    return try TesseraError.naming(path) {
       let specification = try QuantizerSpecification(parsing: json)
       let folder = (path as NSString).deletingLastPathComponent
       let quantizer = try Quantizer(specification) { try array($0, folder: folder) }
@@ -28,14 +28,14 @@ enum QuantizerFile {
     // The whole path of what lies in the folder is as good as its name.
     let local = name.hasPrefix(folder + "/") ? String(name.dropFirst(folder.count + 1)) : name
     let file = try SafePath.path(of: local.hasSuffix(".npy") ? local : local + ".npy", in: folder) {
-      QuantizerError.setting("the array '\(name)' \($0); put it into the folder of the JSON file")
+      TesseraError.mismatch("the array '\(name)' \($0); put it into the folder of the JSON file")
     }
     guard FileManager.default.fileExists(atPath: file) else {
-      throw FileError(operation: "read the quantizer's array", path: file, code: ENOENT)
+      throw TesseraError.system("read the quantizer's array", file, ENOENT)
     }
     let array = try ArrayFile(path: file)
     guard let count = array.header.shape.elementCount else { return nil }
-    let values = try FileProblem.naming(file) { try array.read(0..<count).floats() }
+    let values = try TesseraError.naming(file) { try array.read(0..<count).floats() }
     return (array.header.shape, values)
   }
 }

@@ -23,7 +23,7 @@ struct ReindexRun {
     var files = AtomicFileSet()
     var named = inputs
     let parsed = try parsedSteps(&named, &files)
-    let plan = try FileProblem.naming(input) {
+    let plan = try TesseraError.naming(input) {
       try CodeReindexing(parsed, vocabularySize: quantizer.vocabularySize)
     }
     let size = isInverse ? plan.vocabularies.before : plan.vocabularies.after
@@ -34,7 +34,7 @@ struct ReindexRun {
     var written = try AtomicFile(path: output, reading: named)
     try written.write(encoded)
     try forEachBlock(of: count) { codes, start in
-      let result = try FileProblem.naming(input, from: start) { () throws(QuantizerError) in
+      let result = try TesseraError.naming(input, from: start) { () throws(TesseraError) in
         isInverse ? try plan.undo(codes) : try plan.apply(codes)
       }
       try written.write(Tensor(narrowing: result, to: type).bytes)
@@ -99,7 +99,7 @@ struct ReindexRun {
       guard let order = BinaryQuantizer.Order(rawValue: word) else {
         throw problem("--reindex \(step): an order is little or big")
       }
-      return try FileProblem.naming(input) { try specification.step(to: order) }
+      return try TesseraError.naming(input) { try specification.step(to: order) }
     }
     if let number = step.value(of: "offset") {
       guard let offset = Int(number), (-(1 << 52)...1 << 52).contains(offset) else {
@@ -109,13 +109,13 @@ struct ReindexRun {
     }
     if let path = step.value(of: "compact") {
       inputs.append(path)
-      return .compact(try FileProblem.naming(path) { try CompactMap(list(path)) })
+      return .compact(try TesseraError.naming(path) { try CompactMap(list(path)) })
     }
     if let path = step.value(of: "to") {
       inputs.append(path)
       let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
-      let other = try FileProblem.naming(path) { try QuantizerSpecification(parsing: json) }
-      return try FileProblem.naming(input) { try specification.step(to: other) }
+      let other = try TesseraError.naming(path) { try QuantizerSpecification(parsing: json) }
+      return try TesseraError.naming(input) { try specification.step(to: other) }
     }
     throw problem(
       "--reindex \(step): known steps are order:little|big, offset:N, compact:LIST.npy, "
@@ -128,19 +128,19 @@ struct ReindexRun {
     let file = try ArrayFile(path: path)
     guard let count = file.header.shape.elementCount, count <= CompactMap.largestCount,
       let numbers = try file.read(0..<count).integers(), numbers.allSatisfy({ $0 >= 0 })
-    else { throw QuantizerError.setting("not a list of at most 2^24 codes: whole numbers from 0") }
+    else { throw TesseraError.mismatch("not a list of at most 2^24 codes: whole numbers from 0") }
     return numbers.map { UInt64($0) }
   }
 
   /// The codes that occur after some steps, ascending.
   private func collected(through steps: [CodeReindexing.Step]) throws -> CompactMap {
-    let plan = try FileProblem.naming(input) {
+    let plan = try TesseraError.naming(input) {
       try CodeReindexing(steps, vocabularySize: quantizer.vocabularySize)
     }
     var found: Set<UInt64> = []
     try forEachBlock(of: file.header.shape.elementCount ?? 0) { codes, start in
       found.formUnion(
-        try FileProblem.naming(input, from: start) { () throws(QuantizerError) in
+        try TesseraError.naming(input, from: start) { () throws(TesseraError) in
           try plan.apply(codes)
         }
       )
@@ -148,7 +148,7 @@ struct ReindexRun {
         throw problem("more than 2^24 different codes")
       }
     }
-    return try FileProblem.naming(input) { try CompactMap(found.sorted()) }
+    return try TesseraError.naming(input) { try CompactMap(found.sorted()) }
   }
 
   private func numbers(_ elements: Range<Int>) throws -> [UInt64] {
@@ -167,8 +167,8 @@ struct ReindexRun {
     }
   }
 
-  private func problem(_ reason: String) -> FileProblem {
-    FileProblem(path: input, cause: QuantizerError.shape(reason))
+  private func problem(_ reason: String) -> TesseraError {
+    TesseraError.mismatch(reason).in(input)
   }
 }
 

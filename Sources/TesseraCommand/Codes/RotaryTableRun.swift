@@ -37,7 +37,7 @@ struct RotaryTableOptions: ParsableArguments {
   var isSet: Bool { headDim != nil || base != nil || sections != nil }
 
   /// The table.
-  func table(_ layout: RotaryTable.Layout, axes: Int?) throws(PositionError) -> RotaryTable {
+  func table(_ layout: RotaryTable.Layout, axes: Int?) throws(TesseraError) -> RotaryTable {
     try RotaryTable(
       layout,
       headDimension: headDim ?? 0,

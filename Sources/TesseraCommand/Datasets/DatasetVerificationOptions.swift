@@ -49,19 +49,21 @@ struct DatasetVerificationOptions: ParsableArguments {
     let manifest = "\(folder)/\(DatasetManifest.fileName)"
     if FileManager.default.fileExists(atPath: manifest) { return }
     guard FileManager.default.fileExists(atPath: folder) else {
-      throw FileError(operation: "find", path: folder, code: ENOENT)
+      throw TesseraError.system("find", folder, ENOENT)
     }
     let left = Self.tracesOfDatasets.first {
       FileManager.default.fileExists(atPath: "\(folder)/\($0)")
     }
     guard let left else {
-      throw CheckpointError(
-        path: folder,
-        cause:
-          "no finished dataset (\(DatasetManifest.fileName) is missing); two checkpoints are two arguments"
+      throw TesseraError.malformed(
+        "no finished dataset (\(DatasetManifest.fileName) is missing); two checkpoints are two arguments",
+        file: folder
       )
     }
-    throw LostManifestError(folder: folder, left: left)
+    throw TesseraError.mismatch(
+      "missing, beside '\(left)': no finished dataset; copy it again as a whole, or make it again",
+      file: "\(folder)/\(DatasetManifest.fileName)"
+    )
   }
 
   /// What one of the files that a list names counts for progress, at most: the list may claim anything.
@@ -134,25 +136,12 @@ struct DatasetVerificationOptions: ParsableArguments {
   private func openTokenizer(for identity: TokenizerIdentity) throws -> ImageTokenizer {
     if let tokenizer { return try ImageTokenizer(opening: tokenizer, for: .encoder) }
     guard identity.name == ImageTokenizer.embeddedName else {
-      throw TokenizerError(
-        tokenizer: identity.name,
-        reason: "the dataset's tokenizer is not built in; name its file with --tokenizer"
+      throw TesseraError.mismatch(
+        "the dataset's tokenizer is not built in; name its file with --tokenizer",
+        file: identity.name
       )
     }
     return try ImageTokenizer(for: .encoder)
-  }
-}
-
-/// A dataset whose manifest is missing.
-private struct LostManifestError: ClassifiedError {
-  let folder: String
-  /// What shows that there was, or is to be, a dataset.
-  let left: String
-
-  var kind: FailureKind { .mismatch }
-  var description: String {
-    "\(folder)/\(DatasetManifest.fileName): missing, beside '\(left)': no finished dataset; copy it again as a "
-      + "whole, or make it again"
   }
 }
 

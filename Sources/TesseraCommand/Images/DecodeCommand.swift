@@ -108,9 +108,9 @@ extension DecodeCommand {
   private func openTokenizer(for identity: TokenizerIdentity) throws -> ImageTokenizer {
     if let tokenizer { return try ImageTokenizer(opening: tokenizer, for: .decoder) }
     guard identity.name == ImageTokenizer.embeddedName else {
-      throw TokenizerError(
-        tokenizer: identity.name,
-        reason: "the dataset's tokenizer is not built in; name its file with --tokenizer"
+      throw TesseraError.mismatch(
+        "the dataset's tokenizer is not built in; name its file with --tokenizer",
+        file: identity.name
       )
     }
     return try ImageTokenizer(for: .decoder)

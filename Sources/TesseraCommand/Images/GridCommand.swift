@@ -227,19 +227,20 @@ private struct GridPlanner: Sendable {
       }
       stage = .preprocess
       return .planned(try plan(for: profile.sizes(for: header, limits: limits), of: input))
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       if error.isMachineFault { throw error }
-      return .rejected(input.rejection(error is ImageError ? stage : .read, error))
+      // Decoders and rules know pixels; what names a file was in the way of reading it.
+      return .rejected(input.rejection(error.file.isEmpty ? stage : .read, error))
     }
   }
 
   private func plan(
     for sizes: PreprocessedSizes,
     of input: ImageInput
-  ) throws(ImageError) -> GridPlan {
+  ) throws(TesseraError) -> GridPlan {
     let (canvas, box) = (sizes.canvas, sizes.crop)
     guard canvas.width.isMultiple(of: stride), canvas.height.isMultiple(of: stride) else {
-      throw ImageError(
+      throw TesseraError.picture(
         .unfit,
         "\(canvas) pixels are no multiples of \(stride) pixels a code; crop, pad or resize to some"
       )

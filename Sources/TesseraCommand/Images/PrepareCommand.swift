@@ -141,7 +141,7 @@ private struct Preparation: Sendable {
         try profile.image(from: bytes, limits: limits).image
       }
       return .prepared(input, try encoded(image))
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       if error.isMachineFault { throw error }
       return .rejected(input.rejection(stage, error))
     }

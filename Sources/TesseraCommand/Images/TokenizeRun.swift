@@ -31,14 +31,14 @@ struct TokenizeRun {
   mutating func run(_ selection: ShardSelection) async throws {
     let plan: DatasetPlan
     switch try folder.content() {
-    case .empty: throw DatasetFolderError.notPlanned(folder: folder.path)
+    case .empty: throw TesseraError.notPlanned(folder: folder.path)
     case .complete:
       try folder.checkFiles()
       return output.note("\(folder.path): already complete")
     case .planned(let found): plan = found
     }
     if let last = selection.ranges.last?.upperBound, last >= plan.shardCount {
-      throw DatasetFolderError.noSuchShard(
+      throw TesseraError.noSuchShard(
         folder: folder.path,
         shard: last,
         count: plan.shardCount

@@ -89,7 +89,7 @@ struct LogitsFile {
     return candidates[0]
   }
 
-  private static func problem(_ path: String, _ reason: String) -> FileProblem {
-    FileProblem(path: path, cause: ProbabilityError.setting(reason))
+  private static func problem(_ path: String, _ reason: String) -> TesseraError {
+    TesseraError.mismatch(reason).in(path)
   }
 }

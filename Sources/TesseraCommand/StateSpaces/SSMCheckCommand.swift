@@ -28,15 +28,12 @@ struct SSMCheckCommand: ParsableCommand {
 
   func run() throws {
     let (file, structure) = try structure.read(input)
-    let check = try StateSpaceError.naming(input) {
+    let check = try TesseraError.naming(input) {
       try StateSpaceCheck(file, structure: structure)
     }
     try StandardOutput.writeDocument(check)
     guard check.ok else {
-      throw FileProblem(
-        path: input,
-        cause: StateSpaceError(kind: .mismatch, reason: check.failures.joined(separator: "; "))
-      )
+      throw TesseraError.mismatch(check.failures.joined(separator: "; ")).in(input)
     }
     reporting.note("ssm check: \(input): good")
     reporting.note(unused: check.unused, verb: "check")

@@ -72,7 +72,7 @@ struct SSMConvertCommand: ParsableCommand {
 
   func run() throws {
     if to == .s4 || to == .s4d { return try convertCheckpoint() }
-    let result = try StateSpaceError.naming(input) { try system() }
+    let result = try TesseraError.naming(input) { try system() }
     try destination.finish(result, verb: "convert", reading: [input])
     if to == .mamba {
       let label = result.metadata["tessera.ssm.approximation"] ?? "A alone"
@@ -99,7 +99,7 @@ struct SSMConvertCommand: ParsableCommand {
   private func convertCheckpoint() throws {
     guard let output = destination.output else { preconditionFailure("validate() has checked it") }
     let checkpoint = try transforms.open(input)
-    let result = try StateSpaceError.naming(input) {
+    let result = try TesseraError.naming(input) {
       try checkpoint.restructured(as: to == .s4 ? .dplr : .diagonal)
     }
     var metadata = result.attributes

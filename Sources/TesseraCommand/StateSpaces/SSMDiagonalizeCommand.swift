@@ -29,7 +29,7 @@ struct SSMDiagonalizeCommand: ParsableCommand {
 
   func run() throws {
     let (file, structure) = try structure.read(input)
-    var result = try StateSpaceError.naming(input) {
+    var result = try TesseraError.naming(input) {
       try file.diagonalized(limit: limit, structure: structure)
     }
     let parts: Set = structure == .dense ? ["A"] : ["Lambda", "P", "l_kernel"]

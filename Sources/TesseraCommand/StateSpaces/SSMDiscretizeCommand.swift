@@ -54,7 +54,7 @@ struct SSMDiscretizeCommand: ParsableCommand {
 
   func run() throws {
     let (file, structure) = try structure.read(input)
-    let result = try StateSpaceError.naming(input) {
+    let result = try TesseraError.naming(input) {
       if let legs, let rule = VaryingRule(method: method, convention: convention) {
         return try file.stepped(from: legs, by: rule)
       }

@@ -110,7 +110,7 @@ struct SSMEncodeCommand: ParsableCommand {
     else {
       throw problem(.mismatch, "\(shape) is neither [samples] nor [samples, channels]")
     }
-    let encoder = try StateSpaceError.naming(input) {
+    let encoder = try TesseraError.naming(input) {
       try SignalEncoder(system, stepping: stepping, channels: channels)
     }
     let samples = count / channels
@@ -154,7 +154,7 @@ struct SSMEncodeCommand: ParsableCommand {
           "a signal is real, and this is \(file.header.elementType.rawValue)"
         )
       }
-      let rows = try StateSpaceError.naming(input) { try encoder.encode(values, every: every) }
+      let rows = try TesseraError.naming(input) { try encoder.encode(values, every: every) }
       try written.write(try bytes(rows, before: end))
       progress.show(end)
     }
@@ -170,7 +170,7 @@ struct SSMEncodeCommand: ParsableCommand {
     return Tensor(shape: [rows.count], elements: narrow).bytes
   }
 
-  private func problem(_ kind: FailureKind, _ reason: String) -> FileProblem {
-    FileProblem(path: input, cause: StateSpaceError(kind: kind, reason: reason))
+  private func problem(_ kind: FailureKind, _ reason: String) -> TesseraError {
+    TesseraError(kind, reason).in(input)
   }
 }

@@ -53,7 +53,7 @@ struct SSMKernelCommand: ParsableCommand {
 
   func run() throws {
     let (file, structure) = try structure.read(input)
-    let (kernel, unused) = try StateSpaceError.naming(input) {
+    let (kernel, unused) = try TesseraError.naming(input) {
       let discrete = try file.discrete(method: method, steps: try dt.map(StepArgument.lengths))
       var used = StateSpaceFile.kernelParts(discrete, structure)
       if dt != nil { used.remove("dt") }
@@ -65,13 +65,9 @@ struct SSMKernelCommand: ParsableCommand {
       let shape = Shape(kernel.storedShape)
       let single = kernel.values.map { Float($0) }
       if dtype == .float32, let bad = single.firstIndex(where: { !$0.isFinite }) {
-        throw FileProblem(
-          path: input,
-          cause: StateSpaceError(
-            kind: .numericLimit,
-            reason: "element \(bad) of the kernel is \(kernel.values[bad]), too large for float32"
-          )
-        )
+        throw TesseraError.limit(
+          "element \(bad) of the kernel is \(kernel.values[bad]), too large for float32"
+        ).in(input)
       }
       let tensor =
         dtype == .float32

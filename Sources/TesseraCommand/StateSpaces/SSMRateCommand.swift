@@ -42,7 +42,7 @@ struct SSMRateCommand: ParsableCommand {
   func run() throws {
     if s4Checkpoint { return try changeCheckpoint() }
     let (file, structure) = try structure.read(input)
-    let result = try StateSpaceError.naming(input) {
+    let result = try TesseraError.naming(input) {
       try file.resampled(by: factor, structure: structure)
     }
     try destination.finish(result, verb: "rate", reading: [input])
@@ -51,7 +51,7 @@ struct SSMRateCommand: ParsableCommand {
   private func changeCheckpoint() throws {
     guard let output = destination.output else { preconditionFailure("validate() has checked it") }
     let checkpoint = try structure.transforms.open(input)
-    let result = try StateSpaceError.naming(input) { try checkpoint.resampled(by: factor) }
+    let result = try TesseraError.naming(input) { try checkpoint.resampled(by: factor) }
     var metadata = result.attributes
     metadata["tessera.ssm.rate"] = "dt times \(factor); C restored, l_kernel 0"
     try CheckpointFile.write(result.tensors, to: output, metadata: metadata, reading: [input])

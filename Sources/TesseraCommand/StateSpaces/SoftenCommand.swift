@@ -64,7 +64,7 @@ struct SoftenCommand: ParsableCommand {
       parsing: isSparseSoftmax ? "softmax:top-k=" + map.dropFirst("sparse-k=".count) : map
     )
     let logits = try LogitsFile(path: input, tensor: tensor, isBFloat16: bfloat16)
-    let row = try FileProblem.naming(input) {
+    let row = try TesseraError.naming(input) {
       try LogitRow(
         map: probabilities,
         temperature: temperature,
@@ -135,8 +135,8 @@ struct SoftenCommand: ParsableCommand {
   private func naming<Value>(row: Int, _ body: () throws -> Value) throws -> Value {
     do {
       return try body()
-    } catch let error as ProbabilityError {
-      throw FileProblem(path: "\(input): row \(row)", cause: error)
+    } catch let error as TesseraError {
+      throw error.in("\(input): row \(row)")
     }
   }
 

@@ -50,7 +50,7 @@ struct StateSpaceOutput: ParsableArguments {
   /// Writes the file and reports it.
   func finish(_ file: StateSpaceFile, verb: String, reading inputs: [String] = []) throws {
     if let output {
-      try StateSpaceError.naming(output) {
+      try TesseraError.naming(output) {
         try file.write(to: output, as: dtype.elementType, reading: inputs)
       }
     }
@@ -85,12 +85,12 @@ struct StructureOption: ParsableArguments {
   /// Reads a file and finds its structure.
   func read(_ path: String) throws -> (file: StateSpaceFile, structure: StateSpaceFile.Structure) {
     if let s4 {
-      return try StateSpaceError.naming(path) {
+      return try TesseraError.naming(path) {
         let file = try transforms.open(path).file(layer: s4)
         return (file, try file.structure(named: system))
       }
     }
-    return try StateSpaceError.naming(path) {
+    return try TesseraError.naming(path) {
       let file = try StateSpaceFile(path: path, structure: system)
       let structure = try file.structure(named: system)
       try file.check(parts: structure)
@@ -171,16 +171,5 @@ extension OutputOptions {
   func note(unused: [String], verb: String) {
     guard !unused.isEmpty else { return }
     note("ssm \(verb): not used: \(unused.joined(separator: ", "))")
-  }
-}
-
-extension StateSpaceError {
-  /// Runs `body`, adding a file's name to what it throws of this type; other errors name theirs.
-  static func naming<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
-    do {
-      return try body()
-    } catch let error as StateSpaceError {
-      throw FileProblem(path: path, cause: error)
-    }
   }
 }

@@ -14,7 +14,7 @@ public struct ArrayFile: Sendable {
   /// Opens a file and checks its header against its length.
   ///
   /// - Parameter path: A regular file.
-  /// - Throws: `FileError` where the system refuses, `NPYError` where the file is no array.
+  /// - Throws: `TesseraError` where the system refuses, `TesseraError` where the file is no array.
   public init(path: String) throws {
     region = try FileRegion(path: path)
     let prefix = try region.bytes(0..<min(region.length, NPYHeader.longestPrefix))
@@ -26,11 +26,11 @@ public struct ArrayFile: Sendable {
       return
     }
     guard header.dataByteCount <= ArrayFile.longestColumnMajor else {
-      throw NPYError(
-        source: path,
-        place: "fortran_order",
-        reason: "\(header.dataByteCount) bytes in column-major order, and at most 1 GiB can be "
-          + "reordered here; save numpy.ascontiguousarray of it"
+      throw TesseraError.malformed(
+        "\(header.dataByteCount) bytes in column-major order, and at most 1 GiB can be "
+          + "reordered here; save numpy.ascontiguousarray of it",
+        file: path,
+        place: "npy fortran_order"
       )
     }
     reordered = header.tensor(data: try region.bytes(header.dataOffset..<region.length))
@@ -40,8 +40,8 @@ public struct ArrayFile: Sendable {
   ///
   /// - Parameter elements: A range inside the array.
   /// - Returns: The elements as a tensor of one axis.
-  /// - Throws: `FileError` where the file ends early or cannot be read.
-  public func read(_ elements: Range<Int>) throws(FileError) -> Tensor {
+  /// - Throws: `TesseraError` where the file ends early or cannot be read.
+  public func read(_ elements: Range<Int>) throws(TesseraError) -> Tensor {
     let width = header.elementType.bitWidth / 8
     let bytes: [UInt8]
     if let reordered {

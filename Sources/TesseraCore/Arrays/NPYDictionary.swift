@@ -14,12 +14,6 @@ struct NPYDictionary {
     "c8": .complex64, "c16": .complex128,
   ]
 
-  /// Why a dictionary was refused.
-  struct Refusal: Error {
-    let place: String
-    let reason: String
-  }
-
   private let text: [UInt8]
   private let rawType: ElementType?
   private var position = 0
@@ -30,13 +24,16 @@ struct NPYDictionary {
   }
 
   /// Reads `{'descr': …, 'fortran_order': …, 'shape': …, }`, in any order of keys.
-  mutating func parse() throws(Refusal) {
+  mutating func parse() throws(TesseraError) {
     var missing: Set = ["descr", "fortran_order", "shape"]
     try expect("{", in: "header")
     while !skip("}") {
       let key = try string(in: "header")
       guard missing.remove(key) != nil else {
-        throw Refusal(place: "header", reason: "key '\(printable(key))' is unknown or repeated")
+        throw TesseraError.malformed(
+          "key '\(printable(key))' is unknown or repeated",
+          place: "npy header"
+        )
       }
       try expect(":", in: key)
       switch key {
@@ -51,17 +48,19 @@ struct NPYDictionary {
     }
     skipSpaces()
     guard position == text.count else {
-      throw Refusal(place: "header", reason: "there is text after the dictionary")
+      throw TesseraError.malformed("there is text after the dictionary", place: "npy header")
     }
     guard let first = missing.min() else { return }
-    throw Refusal(place: "header", reason: "key '\(first)' is missing")
+    throw TesseraError.malformed("key '\(first)' is missing", place: "npy header")
   }
 
-  private mutating func parseDescriptor() throws(Refusal) {
+  private mutating func parseDescriptor() throws(TesseraError) {
     if skip("[") || skip("(") {
-      throw Refusal(
-        place: "descr",
-        reason: "a structured type; save each field as an array of its own"
+      throw TesseraError(
+        .malformedInput,
+        "a structured type; save each field as an array of its own",
+        place: "npy descr",
+        detail: .noNumbers
       )
     }
     let descriptor = try string(in: "descr")
@@ -76,30 +75,46 @@ struct NPYDictionary {
     guard let type = NPYDictionary.kinds[kind], let order = descriptor.first,
       order == "<" || order == ">" || (order == "|" && type.bitWidth == 8)
     else {
-      throw Refusal(place: "descr", reason: refusal(of: descriptor, letter: kind.first))
+      throw refusal(of: descriptor, letter: kind.first)
     }
     elementType = type
     isBigEndian = order == ">" && type.bitWidth > 8
   }
 
-  private func refusal(of descriptor: String, letter: Character?) -> String {
+  private func refusal(of descriptor: String, letter: Character?) -> TesseraError {
     let name = "'\(printable(descriptor))'"
-    return switch letter {
-    case "O":
-      "type \(name) holds pickled Python objects, which are never read; save a plain array"
-    case "U", "S", "a": "type \(name) holds strings, and a tensor holds numbers"
-    case "V":
-      "type \(name) is raw bytes (ml_dtypes such as bfloat16 are saved so); save float32 instead"
-    case "M", "m": "type \(name) holds dates or durations, and a tensor holds numbers"
-    default:
-      "type \(name) is none of |b1 |i1 |u1, i2 i4 i8 u2 u4 u8 f2 f4 f8 c8 c16 after < or >"
-    }
+    let (cause, detail): (String, TesseraError.Detail) =
+      switch letter {
+      case "O":
+        (
+          "type \(name) holds pickled Python objects, which are never read; save a plain array",
+          .pickled
+        )
+      case "U", "S", "a":
+        ("type \(name) holds strings, and a tensor holds numbers", .noNumbers)
+      case "V":
+        (
+          "type \(name) is raw bytes (ml_dtypes such as bfloat16 are saved so); save float32 instead",
+          .elementType
+        )
+      case "M", "m":
+        ("type \(name) holds dates or durations, and a tensor holds numbers", .noNumbers)
+      default:
+        (
+          "type \(name) is none of |b1 |i1 |u1, i2 i4 i8 u2 u4 u8 f2 f4 f8 c8 c16 after < or >",
+          .elementType
+        )
+      }
+    return TesseraError(.malformedInput, cause, place: "npy descr", detail: detail)
   }
 
   /// Reads a quoted string of at most 64 ASCII characters without escapes: no key or type needs more.
-  private mutating func string(in place: String) throws(Refusal) -> String {
+  private mutating func string(in place: String) throws(TesseraError) -> String {
     skipSpaces()
-    let unreadable = Refusal(place: place, reason: "a short quoted string was expected")
+    let unreadable = TesseraError.malformed(
+      "a short quoted string was expected",
+      place: "npy \(place)"
+    )
     guard position < text.count, [UInt8(ascii: "'"), UInt8(ascii: "\"")].contains(text[position])
     else { throw unreadable }
     let rest = text[(position + 1)...]
@@ -112,26 +127,26 @@ struct NPYDictionary {
     return String(decoding: characters, as: UTF8.self)
   }
 
-  private mutating func boolean(in place: String) throws(Refusal) -> Bool {
+  private mutating func boolean(in place: String) throws(TesseraError) -> Bool {
     if skip("True") { return true }
     if skip("False") { return false }
-    throw Refusal(place: place, reason: "neither True nor False")
+    throw TesseraError.malformed("neither True nor False", place: "npy \(place)")
   }
 
   /// Reads `()`, `(3,)` or `(3, 4)`; extents may end in the `L` of Python 2.
-  private mutating func tuple(in place: String) throws(Refusal) -> Shape {
+  private mutating func tuple(in place: String) throws(TesseraError) -> Shape {
     try expect("(", in: place)
     var dimensions: [Int] = []
     while !skip(")") {
       dimensions.append(try number(in: place))
       guard dimensions.count <= 64 else {
-        throw Refusal(place: place, reason: "more than 64 axes")
+        throw TesseraError.malformed("more than 64 axes", place: "npy \(place)")
       }
       if !skip(",") {
         try expect(")", in: place)
         // `(3)` is a number in Python, not a tuple.
         guard dimensions.count > 1 else {
-          throw Refusal(place: place, reason: "a number and not a tuple")
+          throw TesseraError.malformed("a number and not a tuple", place: "npy \(place)")
         }
         break
       }
@@ -139,20 +154,28 @@ struct NPYDictionary {
     return Shape(dimensions)
   }
 
-  private mutating func number(in place: String) throws(Refusal) -> Int {
+  private mutating func number(in place: String) throws(TesseraError) -> Int {
     skipSpaces()
     let digits = text[position...].prefix(20).prefix { 0x30...0x39 ~= $0 }
     guard let value = Int(String(decoding: digits, as: UTF8.self)),
       digits.count == 1 || digits.first != UInt8(ascii: "0")
-    else { throw Refusal(place: place, reason: "an extent is not a whole number from 0 to 2^63-1") }
+    else {
+      throw TesseraError.malformed(
+        "an extent is not a whole number from 0 to 2^63-1",
+        place: "npy \(place)"
+      )
+    }
     position += digits.count
     if position < text.count, text[position] == UInt8(ascii: "L") { position += 1 }
     return value
   }
 
-  private mutating func expect(_ token: String, in place: String) throws(Refusal) {
+  private mutating func expect(_ token: String, in place: String) throws(TesseraError) {
     guard skip(token) else {
-      throw Refusal(place: place, reason: "'\(token)' was expected at byte \(position)")
+      throw TesseraError.malformed(
+        "'\(token)' was expected at byte \(position)",
+        place: "npy \(place)"
+      )
     }
   }
 

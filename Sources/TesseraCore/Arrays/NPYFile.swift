@@ -6,8 +6,8 @@ public enum NPYFile {
   ///   - bytes: The file.
   ///   - source: Its name for messages.
   /// - Returns: The array as a tensor.
-  /// - Throws: An `NPYError` where the header is refused or the data are not as long as it says.
-  public static func decode(_ bytes: [UInt8], from source: String) throws(NPYError) -> Tensor {
+  /// - Throws: An `TesseraError` where the header is refused or the data are not as long as it says.
+  public static func decode(_ bytes: [UInt8], from source: String) throws(TesseraError) -> Tensor {
     let header = try NPYHeader(parsing: bytes, from: source)
     try header.check(fileByteCount: bytes.count, from: source)
     return header.tensor(data: Array(bytes[header.dataOffset...]))
@@ -17,14 +17,14 @@ public enum NPYFile {
   ///
   /// - Parameter tensor: Any tensor of a type that numpy has.
   /// - Returns: The file.
-  /// - Throws: An `NPYError` where numpy has no such element type (bfloat16, the 8-bit floats and narrower).
-  public static func encode(_ tensor: Tensor) throws(NPYError) -> [UInt8] {
+  /// - Throws: An `TesseraError` where numpy has no such element type (bfloat16, the 8-bit floats and narrower).
+  public static func encode(_ tensor: Tensor) throws(TesseraError) -> [UInt8] {
     guard let header = NPYHeader(elementType: tensor.elementType, shape: tensor.shape)?.encoded
     else {
-      throw NPYError(
-        source: "\(tensor.elementType.rawValue) \(tensor.shape)",
-        place: "descr",
-        reason: "no .npy file holds such an array; widen the values to F32"
+      throw TesseraError.malformed(
+        "no .npy file holds such an array; widen the values to F32",
+        file: "\(tensor.elementType.rawValue) \(tensor.shape)",
+        place: "npy descr"
       )
     }
     return header + tensor.bytes

@@ -43,14 +43,14 @@ public struct NPYHeader: Hashable, Sendable {
   ///   - prefix: The file's first `longestPrefix` bytes, or all of a shorter file, or more.
   ///   - source: The file's name for messages.
   ///   - rawType: What elements of raw bytes (`|V2`) of the same width are; nil refuses them.
-  /// - Throws: An `NPYError` for every header that is not exactly an array's.
+  /// - Throws: An `TesseraError` for every header that is not exactly an array's.
   public init(
     parsing prefix: [UInt8],
     from source: String,
     rawAs rawType: ElementType? = nil
-  ) throws(NPYError) {
-    func refuse(_ place: String, _ reason: String) -> NPYError {
-      NPYError(source: source, place: place, reason: reason)
+  ) throws(TesseraError) {
+    func refuse(_ place: String, _ reason: String) -> TesseraError {
+      TesseraError.malformed(reason, file: source, place: "npy \(place)")
     }
     guard prefix.starts(with: [0x93] + Array("NUMPY".utf8)) else {
       throw refuse("magic", "the file does not begin with \\x93NUMPY; write it with numpy.save")
@@ -77,7 +77,7 @@ public struct NPYHeader: Hashable, Sendable {
     do {
       try dictionary.parse()
     } catch {
-      throw refuse(error.place, error.reason)
+      throw error.in(source)
     }
     guard let count = dictionary.shape.elementCount,
       let byteCount = dictionary.elementType.byteCount(elements: count),
@@ -93,17 +93,17 @@ public struct NPYHeader: Hashable, Sendable {
   }
 
   /// Checks that a file of `fileByteCount` bytes holds the elements and nothing after them.
-  public func check(fileByteCount: Int, from source: String) throws(NPYError) {
+  public func check(fileByteCount: Int, from source: String) throws(TesseraError) {
     let present = fileByteCount - dataOffset
     guard present != dataByteCount else { return }
     let difference =
       present < dataByteCount
       ? "the file is cut short or damaged" : "the file has something else behind the array"
-    throw NPYError(
-      source: source,
-      place: "data",
-      reason: "\(shape) of \(elementType.rawValue) takes \(dataByteCount) bytes and \(present) "
-        + "are there: \(difference)"
+    throw TesseraError.malformed(
+      "\(shape) of \(elementType.rawValue) takes \(dataByteCount) bytes and \(present) "
+        + "are there: \(difference)",
+      file: source,
+      place: "npy data"
     )
   }
 

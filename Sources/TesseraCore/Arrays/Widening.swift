@@ -1,23 +1,3 @@
-/// A value that float32 cannot hold exactly, or an element type that has no such value.
-public struct WideningError: ClassifiedError, Hashable {
-  /// The type that was to become float32.
-  public let elementType: ElementType
-  /// The first element that does not fit, in row-major order; nil where the whole type does not.
-  public let element: Int?
-
-  /// Always a numeric limit.
-  public var kind: FailureKind { .numericLimit }
-
-  /// One line that names the element and says what to do.
-  public var description: String {
-    guard let element else {
-      return "\(elementType.rawValue) elements have no float32 value; store them as F32"
-    }
-    return "element \(element) of type \(elementType.rawValue) is not exact in float32; "
-      + "round the values to float32 where they are made"
-  }
-}
-
 extension Float {
   /// Widens a bfloat16, given as its 16 bits: exact for every value, NaN payloads included.
   public init(bfloat16 bits: UInt16) {
@@ -41,8 +21,8 @@ extension Tensor {
   /// Half, bfloat16, booleans and narrow integers always fit. Wider types are accepted where every
   /// value is one that float32 holds; not-a-number stays not-a-number.
   ///
-  /// - Throws: A `WideningError` that names the first element that would change.
-  public func floats() throws(WideningError) -> [Float] {
+  /// - Throws: A `TesseraError` that names the first element that would change.
+  public func floats() throws(TesseraError) -> [Float] {
     switch elementType {
     case .float32: elements(as: Float.self) ?? []
     case .float16: halves().map { Float(half: $0) }
@@ -59,7 +39,9 @@ extension Tensor {
     case .float64: try exactly(Double.self) { $0.isNaN ? .nan : Float(exactly: $0) }
     case .float4, .float6E2M3, .float6E3M2, .float8E5M2, .float8E4M3, .float8E8M0,
       .float8E4M3FNUZ, .float8E5M2FNUZ, .complex64, .complex128:
-      throw WideningError(elementType: elementType, element: nil)
+      throw TesseraError.limit(
+        "\(elementType.rawValue) elements have no float32 value; store them as F32"
+      )
     }
   }
 
@@ -93,13 +75,16 @@ extension Tensor {
   private func exactly<Element: TensorElement>(
     _ type: Element.Type,
     _ convert: (Element) -> Float?
-  ) throws(WideningError) -> [Float] {
+  ) throws(TesseraError) -> [Float] {
     let stored = Tensor(elementType: Element.elementType, shape: shape, bytes: bytes)
     var result: [Float] = []
     result.reserveCapacity(bytes.count / MemoryLayout<Element>.size)
     for element in stored.elements(as: Element.self) ?? [] {
       guard let value = convert(element) else {
-        throw WideningError(elementType: elementType, element: result.count)
+        throw TesseraError.limit(
+          "element \(result.count) of type \(elementType.rawValue) is not exact in float32; round the "
+            + "values to float32 where they are made"
+        )
       }
       result.append(value)
     }

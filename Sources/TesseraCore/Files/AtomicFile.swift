@@ -26,9 +26,9 @@ public struct AtomicFile: ~Copyable {
   ///   - inputs: Files that this run reads; none of them may be the output.
   ///   - claim: The name that stands for the output in all its forms, such as one file or an index of
   ///     several: of two runs at once with one claim the second is refused. The file's own without it.
-  /// - Throws: `SameFileError` where `path` is one of the inputs, `FileError` where the folder is
+  /// - Throws: `TesseraError` where `path` is one of the inputs, `TesseraError` where the folder is
   ///   missing or not writable, or `path` is something other than a regular file,
-  ///   ``OutputInUseError`` where another run is writing it, ``DatasetPlaceError`` where it lies in a
+  ///   ``TesseraError`` where another run is writing it, ``TesseraError`` where it lies in a
   ///   dataset.
   public init(path: String, reading inputs: [String] = [], claiming claim: String? = nil) throws {
     try AtomicFile.checkTarget(path, inputs: inputs)
@@ -53,31 +53,31 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Sets the size at once, so that a disk too small is found before any work.
-  public func reserve(byteCount: Int) throws(FileError) {
+  public func reserve(byteCount: Int) throws(TesseraError) {
     guard byteCount > 0 else { return }
     let code = posix_fallocate(descriptor, 0, off_t(byteCount))
     guard code == 0 else {
-      throw FileError(operation: "reserve \(byteCount) bytes", path: path, code: code)
+      throw TesseraError.system("reserve \(byteCount) bytes", path, code)
     }
   }
 
   /// Writes at the current position and moves it on.
-  public mutating func write(_ bytes: [UInt8]) throws(FileError) {
+  public mutating func write(_ bytes: [UInt8]) throws(TesseraError) {
     let written = unsafe bytes.withUnsafeBytes { buffer in
-      Result { () throws(FileError) in try unsafe write(buffer) }
+      Result { () throws(TesseraError) in try unsafe write(buffer) }
     }
     try written.get()
   }
 
   /// Writes a buffer at the current position and moves it on.
-  public mutating func write(_ buffer: UnsafeRawBufferPointer) throws(FileError) {
+  public mutating func write(_ buffer: UnsafeRawBufferPointer) throws(TesseraError) {
     try unsafe write(buffer, at: position)
     position += buffer.count
   }
 
   /// Writes a buffer at an offset, in bytes, without moving the position; for data that arrives out
   /// of order.
-  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(FileError) {
+  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(TesseraError) {
     var done = 0
     while done < buffer.count {
       let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
@@ -99,9 +99,9 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Writes bytes at an offset, without moving the position.
-  public func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+  public func write(_ bytes: [UInt8], at offset: Int) throws(TesseraError) {
     let written = unsafe bytes.withUnsafeBytes { buffer in
-      Result { () throws(FileError) in try unsafe write(buffer, at: offset) }
+      Result { () throws(TesseraError) in try unsafe write(buffer, at: offset) }
     }
     try written.get()
   }
@@ -110,13 +110,13 @@ public struct AtomicFile: ~Copyable {
   ///
   /// - Returns: How many bytes from the start on were copied: fewer than asked for where the systems
   ///   of the two files do not work together, or the other file is shorter.
-  /// - Throws: `FileError` where the disk is full or fails.
+  /// - Throws: `TesseraError` where the disk is full or fails.
   package func copy(
     _ count: Int,
     from source: Int32,
     at sourceOffset: Int,
     to offset: Int
-  ) throws(FileError) -> Int {
+  ) throws(TesseraError) -> Int {
     var done = 0
     while done < count {
       let (from, to) = (Int64(sourceOffset + done), Int64(offset + done))
@@ -131,7 +131,8 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Reads back bytes that have been written.
-  package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) {
+  package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(TesseraError)
+  {
     var done = 0
     while done < buffer.count {
       let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
@@ -143,28 +144,28 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Makes the bytes durable and gives the file its name, replacing an older one.
-  public consuming func commit() throws(FileError) {
+  public consuming func commit() throws(TesseraError) {
     let path = path
     try sealed().rename()
     try OutputFolder.synchronize(AtomicFile.folder(of: path))
   }
 
   /// Makes the bytes durable and leaves the renaming, or the removal, to the caller.
-  consuming func sealed() throws(FileError) -> PartialFile {
+  consuming func sealed() throws(TesseraError) -> PartialFile {
     guard fsync(descriptor) == 0 else { throw failure("write") }
     return partial
   }
 
-  private func failure(_ operation: String) -> FileError {
-    FileError(operation: operation, path: path, code: errno)
+  private func failure(_ operation: String) -> TesseraError {
+    TesseraError.system(operation, path, errno)
   }
 }
 
 extension AtomicFile {
   /// Removes what killed runs left in a folder of outputs; what others are writing stays.
   ///
-  /// - Throws: `FileError`.
-  package static func removeAbandoned(in folder: String) throws(FileError) {
+  /// - Throws: `TesseraError`.
+  package static func removeAbandoned(in folder: String) throws(TesseraError) {
     try PartialFile.removeAbandoned(in: folder)
   }
 
@@ -179,16 +180,20 @@ extension AtomicFile {
     var target = stat()
     guard unsafe stat(path, &target) == 0 else { return }
     guard target.st_mode & S_IFMT != S_IFDIR else {
-      throw FileError(operation: "replace the folder by a file", path: path, code: EISDIR)
+      throw TesseraError.system("replace the folder by a file", path, EISDIR)
     }
     guard target.st_mode & S_IFMT == S_IFREG else {
-      throw FileError(operation: "replace what is no regular file", path: path, code: EINVAL)
+      throw TesseraError.system("replace what is no regular file", path, EINVAL)
     }
     for input in inputs {
       var source = stat()
       guard unsafe stat(input, &source) == 0 else { continue }
       if source.st_dev == target.st_dev && source.st_ino == target.st_ino {
-        throw SameFileError(input: input, output: path)
+        throw TesseraError(
+          .inputOutput,
+          "this is the input '\(input)' itself; name another output",
+          file: path
+        )
       }
     }
   }

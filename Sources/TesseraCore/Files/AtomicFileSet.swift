@@ -18,7 +18,7 @@ public struct AtomicFileSet: ~Copyable {
       self.file = consume file
     }
 
-    func rename() throws(FileError) {
+    func rename() throws(TesseraError) {
       guard let file = file.take() else { return }
       try file.rename()
     }
@@ -28,7 +28,7 @@ public struct AtomicFileSet: ~Copyable {
   public init() {}
 
   /// Takes a file whose bytes are all written.
-  public mutating func add(_ file: consuming AtomicFile) throws(FileError) {
+  public mutating func add(_ file: consuming AtomicFile) throws(TesseraError) {
     let path = file.path
     others.append(SealedFile(try file.sealed(), path: path))
   }
@@ -39,21 +39,21 @@ public struct AtomicFileSet: ~Copyable {
   /// - Parameters:
   ///   - last: The file that makes the others count.
   ///   - obsolete: Files of an older set of which nothing is to be left.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public consuming func commit(
     with last: consuming AtomicFile,
     replacing obsolete: [String] = []
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     let lastPath = last.path
     let final = SealedFile(try last.sealed(), path: lastPath)
     let others = others
     let folders = Set((others.map(\.path) + [lastPath]).map(AtomicFile.folder))
-    try Interruption.protect { () throws(FileError) in
+    try Interruption.protect { () throws(TesseraError) in
       if !others.isEmpty || !obsolete.isEmpty {
         try Self.remove([lastPath] + others.map(\.path) + obsolete, in: folders)
       }
       var published: [String] = []
-      do throws(FileError) {
+      do throws(TesseraError) {
         for file in others {
           try file.rename()
           published.append(file.path)
@@ -69,7 +69,7 @@ public struct AtomicFileSet: ~Copyable {
   }
 
   /// Removes the files that are there, the one that makes the others count before these.
-  private static func remove(_ paths: [String], in folders: Set<String>) throws(FileError) {
+  private static func remove(_ paths: [String], in folders: Set<String>) throws(TesseraError) {
     var hasRemoved = false
     for path in paths {
       guard unsafe unlink(path) != 0 else {
@@ -77,7 +77,7 @@ public struct AtomicFileSet: ~Copyable {
         continue
       }
       guard errno == ENOENT else {
-        throw FileError(operation: "replace the file", path: path, code: errno)
+        throw TesseraError.system("replace the file", path, errno)
       }
     }
     if hasRemoved { for folder in folders { try OutputFolder.synchronize(folder) } }

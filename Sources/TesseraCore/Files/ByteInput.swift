@@ -23,9 +23,9 @@ package struct ByteInput {
   /// How many bytes are left.
   package var remaining: Int { end - position }
 
-  package func refusal(_ cause: String, at place: Int? = nil) -> CheckpointFormatError {
+  package func refusal(_ cause: String, at place: Int? = nil) -> TesseraError {
     let place = "\(what) byte \(place ?? position)"
-    return CheckpointFormatError(file: region.name, place: place, cause: cause)
+    return TesseraError.malformed(cause, file: region.name, place: place)
   }
 
   package mutating func byte() throws -> UInt8 {

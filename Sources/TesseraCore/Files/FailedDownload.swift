@@ -30,8 +30,8 @@ package enum FailedDownload {
 
   /// The words for a file, where its first bytes say so.
   ///
-  /// - Throws: `FileError`.
-  package static func words(for region: FileRegion) throws(FileError) -> String? {
+  /// - Throws: `TesseraError`.
+  package static func words(for region: FileRegion) throws(TesseraError) -> String? {
     words(for: try region.bytes(0..<min(256, region.length)))
   }
 }

@@ -5,8 +5,8 @@ import Foundation
 public enum FileDigest {
   /// The SHA-256 of a regular file as 64 hexadecimal digits; reads 1 MiB at a time.
   ///
-  /// - Throws: `FileError`.
-  public static func sha256(of path: String) throws(FileError) -> String {
+  /// - Throws: `TesseraError`.
+  public static func sha256(of path: String) throws(TesseraError) -> String {
     let file = try FileRegion(path: path)
     var hash = SHA256()
     // One buffer for all pieces: fresh memory costs as much as the hash.
@@ -23,8 +23,8 @@ public enum FileDigest {
 
   /// The SHA-256 of one file; of several, that of their digests in order, a line each.
   ///
-  /// - Throws: `FileError`.
-  public static func sha256(ofAll paths: [String]) throws(FileError) -> String {
+  /// - Throws: `TesseraError`.
+  public static func sha256(ofAll paths: [String]) throws(TesseraError) -> String {
     var digests: [String] = []
     for path in paths { digests.append(try sha256(of: path)) }
     if digests.count == 1 { return digests[0] }
@@ -33,8 +33,8 @@ public enum FileDigest {
 
   /// The size of a regular file.
   ///
-  /// - Throws: `FileError`.
-  public static func size(of path: String) throws(FileError) -> Int {
+  /// - Throws: `TesseraError`.
+  public static func size(of path: String) throws(TesseraError) -> Int {
     try FileRegion(path: path).length
   }
 
@@ -45,11 +45,11 @@ public enum FileDigest {
 
   /// The bytes of a regular file that holds at most `maximumBytes`.
   ///
-  /// - Throws: `FileError`, with `EFBIG` for a larger file.
-  public static func bytes(of path: String, maximumBytes: Int) throws(FileError) -> [UInt8] {
+  /// - Throws: `TesseraError`, with `EFBIG` for a larger file.
+  public static func bytes(of path: String, maximumBytes: Int) throws(TesseraError) -> [UInt8] {
     let file = try FileRegion(path: path)
     guard file.length <= maximumBytes else {
-      throw FileError(operation: "read \(file.length) bytes of", path: path, code: EFBIG)
+      throw TesseraError.system("read \(file.length) bytes of", path, EFBIG)
     }
     return try file.bytes(0..<file.length)
   }

@@ -20,18 +20,18 @@ package final class FileRegion: Sendable {
   }
 
   /// Opens a whole regular file; a folder, pipe or device is refused.
-  package convenience init(path: String) throws(FileError) {
+  package convenience init(path: String) throws(TesseraError) {
     // Without O_NONBLOCK a pipe would wait here for its writer.
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard descriptor >= 0 else { throw FileError(operation: "open", path: path, code: errno) }
+    guard descriptor >= 0 else { throw TesseraError.system("open", path, errno) }
     let file = Descriptor(descriptor)
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
-      throw FileError(operation: "look at", path: path, code: errno)
+      throw TesseraError.system("look at", path, errno)
     }
     guard status.st_mode & S_IFMT == S_IFREG else {
       let code = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL
-      throw FileError(operation: "read as a regular file", path: path, code: code)
+      throw TesseraError.system("read as a regular file", path, code)
     }
     self.init(file: file, name: path, start: 0, length: Int(status.st_size))
   }
@@ -50,14 +50,14 @@ package final class FileRegion: Sendable {
     var path = Array("\(folder)/tessera-XXXXXX".utf8CString)
     let descriptor = unsafe mkstemp(&path)
     guard descriptor >= 0 else {
-      throw FileError(operation: "make a temporary file in", path: folder, code: errno)
+      throw TesseraError.system("make a temporary file in", folder, errno)
     }
     let file = Descriptor(descriptor)
     unsafe unlink(path)
     try fill { bytes in try file.append(bytes, name: folder) }
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {
-      throw FileError(operation: "look at", path: folder, code: errno)
+      throw TesseraError.system("look at", folder, errno)
     }
     self.init(file: file, name: name, start: 0, length: Int(status.st_size))
   }
@@ -77,7 +77,8 @@ package final class FileRegion: Sendable {
   }
 
   /// Fills a buffer from `offset` on; the bytes must lie inside the region.
-  package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(FileError) {
+  package func read(at offset: Int, into buffer: UnsafeMutableRawBufferPointer) throws(TesseraError)
+  {
     precondition(offset >= 0 && buffer.count <= length - offset, "a read stays inside")
     var done = 0
     while done < buffer.count {
@@ -93,20 +94,20 @@ package final class FileRegion: Sendable {
       if got < 0, errno == EINTR { continue }
       // Zero bytes: the file became shorter after it was opened.
       guard got > 0 else {
-        throw FileError(operation: "read", path: name, code: got < 0 ? errno : EIO)
+        throw TesseraError.system("read", name, got < 0 ? errno : EIO)
       }
       done += got
     }
   }
 
   /// Reads a range of bytes, which must lie inside the region.
-  package func bytes(_ range: Range<Int>) throws(FileError) -> [UInt8] {
+  package func bytes(_ range: Range<Int>) throws(TesseraError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: range.count)
     do {
       try unsafe bytes.withUnsafeMutableBytes { buffer in
         try unsafe read(at: range.lowerBound, into: buffer)
       }
-    } catch let error as FileError {
+    } catch let error as TesseraError {
       throw error
     } catch {
       preconditionFailure("a read throws nothing else: \(error)")
@@ -138,14 +139,14 @@ package final class FileRegion: Sendable {
     if number >= 0 { close(number) }
   }
 
-  func append(_ bytes: ArraySlice<UInt8>, name: String) throws(FileError) {
+  func append(_ bytes: ArraySlice<UInt8>, name: String) throws(TesseraError) {
     var rest = bytes
     while !rest.isEmpty {
       let written = unsafe rest.withUnsafeBytes { bytes in
         unsafe write(number, bytes.baseAddress, bytes.count)
       }
       if written < 0, errno == EINTR { continue }
-      guard written > 0 else { throw FileError(operation: "write", path: name, code: errno) }
+      guard written > 0 else { throw TesseraError.system("write", name, errno) }
       rest = rest.dropFirst(written)
     }
   }

@@ -19,7 +19,7 @@ package struct FileStream {
   private static let chunk = 1 << 20
 
   /// Opens a regular file.
-  package init(path: String) throws(FileError) { region = try FileRegion(path: path) }
+  package init(path: String) throws(TesseraError) { region = try FileRegion(path: path) }
 
   /// The next bytes, which are passed over; damage where the file ends before.
   package mutating func next(_ count: Int) throws -> [UInt8] {
@@ -82,8 +82,8 @@ package struct FileStream {
   }
 
   /// An error at the current position.
-  package func damage(_ reason: String) -> DatasetError {
-    DatasetError(place: "\(name): byte \(position)", reason: reason)
+  package func damage(_ reason: String) -> TesseraError {
+    TesseraError.malformed(reason, file: "\(name): byte \(position)")
   }
 
   /// Makes the next bytes lie in the buffer; returns where.

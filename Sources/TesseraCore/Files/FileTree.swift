@@ -4,12 +4,12 @@ import Foundation
 package enum FileTree {
   /// Whether something of this name is there.
   ///
-  /// - Throws: `FileError` where that cannot be found out: a mount that is gone is no empty folder.
-  package static func exists(_ path: String) throws(FileError) -> Bool {
+  /// - Throws: `TesseraError` where that cannot be found out: a mount that is gone is no empty folder.
+  package static func exists(_ path: String) throws(TesseraError) -> Bool {
     var status = stat()
     if unsafe stat(path, &status) == 0 { return true }
     if [ENOENT, ENOTDIR].contains(errno) { return false }
-    throw FileError(operation: "look at", path: path, code: errno)
+    throw TesseraError.system("look at", path, errno)
   }
 
   /// The size of a regular file, or nil where there is none.
@@ -20,7 +20,7 @@ package enum FileTree {
   }
 
   /// The names in a folder; none where it does not exist.
-  package static func entries(of folder: String) throws(FileError) -> [String] {
+  package static func entries(of folder: String) throws(TesseraError) -> [String] {
     do {
       return try FolderListing.names(of: folder)
     } catch {
@@ -29,9 +29,9 @@ package enum FileTree {
     }
   }
 
-  package static func read(_ path: String) throws(FileError) -> [UInt8] {
+  package static func read(_ path: String) throws(TesseraError) -> [UInt8] {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw FileError(operation: "open", path: path, code: errno) }
+    guard descriptor >= 0 else { throw TesseraError.system("open", path, errno) }
     defer { _ = close(descriptor) }
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 1 << 16)
@@ -40,7 +40,7 @@ package enum FileTree {
         unsafe Foundation.read(descriptor, buffer.baseAddress, buffer.count)
       }
       if count < 0, errno == EINTR { continue }
-      guard count >= 0 else { throw FileError(operation: "read", path: path, code: errno) }
+      guard count >= 0 else { throw TesseraError.system("read", path, errno) }
       if count == 0 { return bytes }
       bytes += chunk[..<count]
     }

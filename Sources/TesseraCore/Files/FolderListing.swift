@@ -4,11 +4,11 @@ import Foundation
 package enum FolderListing {
   /// All names but `.` and `..`, in no order; a name that is not UTF-8 is repaired.
   ///
-  /// - Throws: `FileError` where the folder cannot be opened, or not read to its end: a name that is
+  /// - Throws: `TesseraError` where the folder cannot be opened, or not read to its end: a name that is
   ///   missing for that reason would be a file that nobody looks at.
-  package static func names(of folder: String) throws(FileError) -> [String] {
-    func failure() -> FileError {
-      FileError(operation: "list the folder", path: folder, code: errno)
+  package static func names(of folder: String) throws(TesseraError) -> [String] {
+    func failure() -> TesseraError {
+      TesseraError.system("list the folder", folder, errno)
     }
     guard let stream = unsafe opendir(folder) else { throw failure() }
     defer { unsafe _ = closedir(stream) }

@@ -1,24 +1,5 @@
 import Foundation
 
-/// A refusal to write a file into a dataset, which accounts for every file of its folder.
-public struct DatasetPlaceError: ClassifiedError, Hashable {
-  /// The output as the user gave it.
-  public let output: String
-  /// The dataset's folder.
-  public let folder: String
-  /// What stands there and says so.
-  public let entry: String
-
-  /// The place is unsafe to write to.
-  public var kind: FailureKind { .malformedInput }
-
-  /// One line with the remedy.
-  public var description: String {
-    "\(output): lies in the folder of a dataset (\(folder) holds '\(entry)'), which must hold nothing else; "
-      + "name an output outside of it"
-  }
-}
-
 extension OutputFolder {
   private static let manifest = "dataset.json"
   private static let plan = ".tessera/plan"
@@ -27,7 +8,7 @@ extension OutputFolder {
   /// Refuses an output in a dataset, finished or planned, or in a folder in which another run works.
   ///
   /// - Parameter path: A file, or a folder that is still to be made.
-  /// - Throws: ``DatasetPlaceError``, ``OutputInUseError``.
+  /// - Throws: ``TesseraError``.
   public static func refuseDataset(around path: String) throws {
     // Names that are not there yet are below the deepest folder that is.
     var folder = path
@@ -61,17 +42,17 @@ extension OutputFolder {
     if let kind = kind(of: "\(folder)/\(manifest)"), kind == S_IFREG,
       isBelieved || isManifest("\(folder)/\(manifest)")
     {
-      throw DatasetPlaceError(output: output, folder: folder, entry: manifest)
+      throw TesseraError.outputInDataset(output, folder: folder, entry: manifest)
     }
     if kind(of: "\(folder)/\(plan)") != nil {
-      throw DatasetPlaceError(output: output, folder: folder, entry: plan)
+      throw TesseraError.outputInDataset(output, folder: folder, entry: plan)
     }
     let descriptor = unsafe open("\(folder)/\(lock)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
     guard descriptor >= 0 else { return }
     defer { _ = close(descriptor) }
     // Free: a killed run left it. Taken for this moment only.
     guard flock(descriptor, LOCK_SH | LOCK_NB) != 0, errno == EWOULDBLOCK else { return }
-    throw OutputInUseError(output: folder, verb: nil)
+    throw TesseraError.outputInUse(folder)
   }
 
   /// Whether a file begins as manifests do: further up there may be files of this name that are others'.

@@ -14,17 +14,17 @@ public enum OutputFolder {
   ///     sees to that, and to its removal.
   /// - Returns: The folders that were not there, those above before those in them; after an error none of
   ///   them is left.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   @discardableResult
   public static func make(
     _ path: String,
     isDurable: Bool = true
-  ) throws(FileError) -> [String] {
+  ) throws(TesseraError) -> [String] {
     if path.count > 1, path.hasSuffix("/") {
       return try make(String(path.dropLast()), isDurable: isDurable)
     }
     var made: [String] = []
-    do throws(FileError) {
+    do throws(TesseraError) {
       var code = make(one: path, isDurable)
       if code == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
         made = try make(String(path[..<slash]), isDurable: isDurable)
@@ -34,11 +34,7 @@ public enum OutputFolder {
         made.append(path)
         if isDurable { try synchronize(AtomicFile.folder(of: path)) }
       } else if code != EEXIST || !isFolder(path) {
-        throw FileError(
-          operation: "create the folder",
-          path: path,
-          code: code == EEXIST ? ENOTDIR : code
-        )
+        throw TesseraError.system("create the folder", path, code == EEXIST ? ENOTDIR : code)
       }
     } catch {
       for folder in made.reversed() {
@@ -66,14 +62,14 @@ public enum OutputFolder {
 
   /// Makes the names in a folder durable: they are the folder's data.
   ///
-  /// - Throws: `FileError`.
-  package static func synchronize(_ folder: String) throws(FileError) {
+  /// - Throws: `TesseraError`.
+  package static func synchronize(_ folder: String) throws(TesseraError) {
     let path = folder.isEmpty ? "/" : folder
     let descriptor = unsafe open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else {
       // A folder one may write but not list cannot be opened; the file itself is durable.
       if errno == EACCES { return }
-      throw FileError(operation: "open the folder", path: path, code: errno)
+      throw TesseraError.system("open the folder", path, errno)
     }
     // Some network file systems have no fsync for folders.
     let code = fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno
@@ -82,10 +78,10 @@ public enum OutputFolder {
 
   /// Makes the bytes of a file durable that a library wrote and closed.
   ///
-  /// - Throws: `FileError`.
-  package static func synchronizeFile(_ path: String) throws(FileError) {
+  /// - Throws: `TesseraError`.
+  package static func synchronizeFile(_ path: String) throws(TesseraError) {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw FileError(operation: "open", path: path, code: errno) }
+    guard descriptor >= 0 else { throw TesseraError.system("open", path, errno) }
     try end(descriptor, fsync(descriptor) == 0 ? 0 : errno, "write", path)
   }
 
@@ -94,19 +90,19 @@ public enum OutputFolder {
     _ code: Int32,
     _ operation: String,
     _ path: String
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     let closed = close(descriptor) == 0 ? 0 : errno
     let first = code != 0 ? code : closed
-    guard first == 0 else { throw FileError(operation: operation, path: path, code: first) }
+    guard first == 0 else { throw TesseraError.system(operation, path, first) }
   }
 
   /// Gives a file or folder another name, replacing a file of that name; durable once the folder is
   /// synchronized.
   ///
-  /// - Throws: `FileError`.
-  package static func rename(_ path: String, to target: String) throws(FileError) {
+  /// - Throws: `TesseraError`.
+  package static func rename(_ path: String, to target: String) throws(TesseraError) {
     guard unsafe Foundation.rename(path, target) == 0 else {
-      throw FileError(operation: "rename", path: path, code: errno)
+      throw TesseraError.system("rename", path, errno)
     }
   }
 
@@ -114,12 +110,12 @@ public enum OutputFolder {
   ///
   /// Links are removed and not followed.
   ///
-  /// - Throws: `FileError`.
-  package static func remove(_ path: String) throws(FileError) {
+  /// - Throws: `TesseraError`.
+  package static func remove(_ path: String) throws(TesseraError) {
     var status = stat()
     guard unsafe lstat(path, &status) == 0 else {
       if errno == ENOENT || errno == ENOTDIR { return }
-      throw FileError(operation: "look at", path: path, code: errno)
+      throw TesseraError.system("look at", path, errno)
     }
     let isFolder = status.st_mode & S_IFMT == S_IFDIR
     if isFolder {
@@ -127,7 +123,7 @@ public enum OutputFolder {
     }
     let code = unsafe isFolder ? rmdir(path) : unlink(path)
     guard code == 0 || errno == ENOENT else {
-      throw FileError(operation: "remove", path: path, code: errno)
+      throw TesseraError.system("remove", path, errno)
     }
   }
 }
@@ -152,13 +148,13 @@ package final class FileSystemBarrier {
 
   /// Waits until everything is on the disk.
   ///
-  /// - Throws: `FileError` where anything could not be written.
-  package func wait() throws(FileError) {
+  /// - Throws: `TesseraError` where anything could not be written.
+  package func wait() throws(TesseraError) {
     guard descriptor >= 0 else {
-      throw FileError(operation: "open the folder", path: folder, code: code)
+      throw TesseraError.system("open the folder", folder, code)
     }
     guard cfiles_synchronize_all(descriptor) == 0 else {
-      throw FileError(operation: "write the files below", path: folder, code: errno)
+      throw TesseraError.system("write the files below", folder, errno)
     }
   }
 }

@@ -41,7 +41,7 @@ struct PartialFile: ~Copyable {
   ///   - claim: The name in the output's folder that stands for all of what is made, where the output is
   ///     one of its forms; no two runs hold one claim. The output's own name without it.
   ///   - isShared: Whether several runs may make this output at once, all with the same bytes.
-  /// - Throws: `FileError`; ``OutputInUseError`` where another run is making this output.
+  /// - Throws: `TesseraError`; ``TesseraError`` where another run is making this output.
   init(for output: String, claiming claim: String? = nil, isShared: Bool) throws {
     let claim = claim ?? AtomicFile.name(of: output)
     let name = FileDigest.sha256(of: Array(claim.utf8)).prefix(Self.nameDigits)
@@ -67,7 +67,7 @@ struct PartialFile: ~Copyable {
     while true {
       let descriptor = unsafe Foundation.open(path, flags, 0o666)
       guard descriptor >= 0 else {
-        throw FileError(operation: "create the file", path: output, code: errno)
+        throw TesseraError.system("create the file", output, errno)
       }
       if isShared { return descriptor }
       do {
@@ -87,27 +87,27 @@ struct PartialFile: ~Copyable {
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
       if errno == EINTR { continue }
       guard errno == EWOULDBLOCK else { break }
-      guard attempt < attempts.count else { throw OutputInUseError(output: output, verb: nil) }
+      guard attempt < attempts.count else { throw TesseraError.outputInUse(output) }
       attempt += 1
       usleep(attempts.pause)
     }
     var (open, named) = (stat(), stat())
     guard unsafe fstat(descriptor, &open) == 0 else {
-      throw FileError(operation: "create the file", path: output, code: errno)
+      throw TesseraError.system("create the file", output, errno)
     }
     guard unsafe lstat(path, &named) == 0, named.st_ino == open.st_ino else { return false }
     guard open.st_size == 0 || ftruncate(descriptor, 0) == 0 else {
-      throw FileError(operation: "empty the file", path: output, code: errno)
+      throw TesseraError.system("empty the file", output, errno)
     }
     return true
   }
 
   /// Gives the file the output's name, replacing a file there, and with it away the lock.
-  consuming func rename() throws(FileError) {
+  consuming func rename() throws(TesseraError) {
     let (path, output) = (path, output)
-    try Interruption.protect { () throws(FileError) in
+    try Interruption.protect { () throws(TesseraError) in
       guard unsafe Foundation.rename(path, output) == 0 else {
-        throw FileError(operation: "rename the finished file", path: output, code: errno)
+        throw TesseraError.system("rename the finished file", output, errno)
       }
       Interruption.keep(path)
     }
@@ -116,10 +116,10 @@ struct PartialFile: ~Copyable {
   }
 
   /// Closes the file, checked.
-  private mutating func close() throws(FileError) {
+  private mutating func close() throws(TesseraError) {
     isOpen = false
     guard Foundation.close(descriptor) == 0 else {
-      throw FileError(operation: "close", path: output, code: errno)
+      throw TesseraError.system("close", output, errno)
     }
   }
 
@@ -137,11 +137,11 @@ extension PartialFile {
   ///
   /// A lock that is free says that the owner is gone; where a file system has no locks, all stay.
   ///
-  /// - Throws: `FileError` where the folder cannot be listed, or a file not removed.
-  static func removeAbandoned(in folder: String) throws(FileError) {
+  /// - Throws: `TesseraError` where the folder cannot be listed, or a file not removed.
+  static func removeAbandoned(in folder: String) throws(TesseraError) {
     let folder = folder.isEmpty ? "/" : folder
     let names: [String]
-    do throws(FileError) {
+    do throws(TesseraError) {
       names = try FolderListing.names(of: folder)
     } catch {
       // A folder that is not there yet, or that one may write and not list.
@@ -156,7 +156,7 @@ extension PartialFile {
     isOwn(name) && !name.dropFirst(prefix.count).contains("-")
   }
 
-  private static func removeIfAbandoned(_ path: String) throws(FileError) {
+  private static func removeIfAbandoned(_ path: String) throws(TesseraError) {
     let flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
     let descriptor = unsafe Foundation.open(path, flags)
     // Another run's, which has ended meanwhile, or another user's.
@@ -168,7 +168,7 @@ extension PartialFile {
       unsafe lstat(path, &named) == 0, named.st_ino == open.st_ino
     else { return }
     guard unsafe unlink(path) == 0 || errno == ENOENT else {
-      throw FileError(operation: "remove what a killed run left", path: path, code: errno)
+      throw TesseraError.system("remove what a killed run left", path, errno)
     }
   }
 }

@@ -3,10 +3,10 @@ import Foundation
 /// Whole small files in a stage, of which a layout has one or more a sample.
 package enum SmallFile {
   /// Writes a file in one call where the system takes it; it is durable once its stage is.
-  package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
+  package static func write(_ bytes: [UInt8], to path: String) throws(TesseraError) {
     let descriptor = unsafe open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
-      throw FileError(operation: "create the file", path: path, code: errno)
+      throw TesseraError.system("create the file", path, errno)
     }
     var code: Int32 = 0
     var done = 0
@@ -18,6 +18,6 @@ package enum SmallFile {
       if count >= 0 { done += count } else if errno != EINTR { code = errno }
     }
     if close(descriptor) != 0, code == 0 { code = errno }
-    guard code == 0 else { throw FileError(operation: "write", path: path, code: code) }
+    guard code == 0 else { throw TesseraError.system("write", path, code) }
   }
 }

@@ -6,18 +6,18 @@ import Foundation
 package enum StandardOutput {
   /// Writes text as it is.
   ///
-  /// - Throws: `FileError` where the reader has gone, the disk is full or the stream is closed.
-  package static func write(_ text: String) throws(FileError) {
+  /// - Throws: `TesseraError` where the reader has gone, the disk is full or the stream is closed.
+  package static func write(_ text: String) throws(TesseraError) {
     let code = StandardStream.write(text, to: STDOUT_FILENO)
     guard code == 0 else {
-      throw FileError(operation: "write the result", path: "standard output", code: code)
+      throw TesseraError.system("write the result", "standard output", code)
     }
   }
 
   /// Writes a line.
   ///
   /// - Throws: As ``write(_:)``.
-  package static func print(_ line: String) throws(FileError) { try write(line + "\n") }
+  package static func print(_ line: String) throws(TesseraError) { try write(line + "\n") }
 
   /// Writes a value as a JSON document.
   ///
@@ -37,7 +37,7 @@ package enum StandardError {
 
 extension StandardError {
   /// Writes an error as the one line that it is, without control characters, however long names are.
-  package static func write(error: any ClassifiedError) {
+  package static func write(error: TesseraError) {
     write("Error: \(error.description.shortened.oneLine)\n")
   }
 }

@@ -4,50 +4,36 @@ package enum TextFile {
 
   /// The bytes of a text file without the mark.
   ///
-  /// - Throws: `FileError`, ``TextFileError`` for text of 16 or 32 bits.
+  /// - Throws: `TesseraError` for text of 16 or 32 bits.
   package static func bytes(of path: String, maximumBytes: Int) throws -> [UInt8] {
     try unmarked(FileDigest.bytes(of: path, maximumBytes: maximumBytes), from: path)
   }
 
   /// The bytes of a text without the mark.
   ///
-  /// - Throws: ``TextFileError`` for text of 16 or 32 bits.
+  /// - Throws: ``TesseraError`` for text of 16 or 32 bits.
   package static func unmarked(
     _ bytes: [UInt8],
     from source: String
-  ) throws(TextFileError) -> [UInt8] {
+  ) throws(TesseraError) -> [UInt8] {
     let starts: [[UInt8]] = [[0xFF, 0xFE], [0xFE, 0xFF], [0, 0, 0xFE, 0xFF]]
     guard !starts.contains(where: bytes.starts(with:)) else {
-      throw TextFileError(source: source, reason: "UTF-16 or UTF-32 text; save it as UTF-8")
+      throw TesseraError.malformed("UTF-16 or UTF-32 text; save it as UTF-8", file: source)
     }
     return bytes.starts(with: mark) ? Array(bytes.dropFirst(mark.count)) : bytes
   }
 
   /// A text without the mark.
   ///
-  /// - Throws: ``TextFileError`` for what is no UTF-8, and for NUL bytes, which no text has.
-  package static func text(of bytes: [UInt8], from source: String) throws(TextFileError) -> String {
+  /// - Throws: ``TesseraError`` for what is no UTF-8, and for NUL bytes, which no text has.
+  package static func text(of bytes: [UInt8], from source: String) throws(TesseraError) -> String {
     guard let text = String(validating: try unmarked(bytes, from: source), as: UTF8.self) else {
-      throw TextFileError(source: source, reason: "not UTF-8; save it as UTF-8")
+      throw TesseraError.malformed("not UTF-8; save it as UTF-8", file: source)
     }
     guard !text.utf8.contains(0) else {
       let reason = "it has NUL bytes, as UTF-16 has; save it as UTF-8"
-      throw TextFileError(source: source, reason: reason)
+      throw TesseraError.malformed(reason, file: source)
     }
     return text
   }
-}
-
-/// Why a file is no text.
-public struct TextFileError: ClassifiedError, Hashable {
-  /// The file.
-  public let source: String
-  /// What is wrong, and what to do.
-  public let reason: String
-
-  /// Always malformed input.
-  public var kind: FailureKind { .malformedInput }
-
-  /// The file and the reason in one line.
-  public var description: String { "\(source): \(reason)" }
 }

@@ -7,7 +7,7 @@ package enum ManifestFile {
 
   /// Reads a file.
   ///
-  /// - Throws: `FileError`, or ``DatasetError`` that names the field at fault and what to do.
+  /// - Throws: `TesseraError` that names the field at fault and what to do.
   package static func read<Value: Decodable>(
     _ type: Value.Type,
     at path: String,
@@ -15,9 +15,9 @@ package enum ManifestFile {
   ) throws -> Value {
     let region = try FileRegion(path: path)
     guard region.length <= ReadLimit.manifest else {
-      throw DatasetError(
-        place: path,
-        reason: "\(region.length) bytes are more than the \(ReadLimit.manifest) of a manifest"
+      throw TesseraError.malformed(
+        "\(region.length) bytes are more than the \(ReadLimit.manifest) of a manifest",
+        file: path
       )
     }
     return try decode(type, from: region.bytes(0..<region.length), of: path, remedy: remedy)
@@ -29,13 +29,13 @@ package enum ManifestFile {
     from bytes: some Sequence<UInt8>,
     of place: String,
     remedy: String = remedy
-  ) throws(DatasetError) -> Value {
+  ) throws(TesseraError) -> Value {
     do {
       return try CanonicalJSON.decode(type, from: bytes)
     } catch let error as DecodingError {
-      throw DatasetError(place: place, reason: "\(cause(of: error)); \(remedy)")
+      throw TesseraError.malformed("\(cause(of: error)); \(remedy)", file: place)
     } catch {
-      throw DatasetError(place: place, reason: "\(error); \(remedy)")
+      throw TesseraError.malformed("\(error); \(remedy)", file: place)
     }
   }
 

@@ -61,8 +61,8 @@ package enum LinearAlgebra {
 
   /// X of A X = B.
   ///
-  /// - Throws: `StateSpaceError` where A is singular.
-  package static func solve(_ a: Matrix, _ b: Matrix) throws(StateSpaceError) -> Matrix {
+  /// - Throws: `TesseraError` where A is singular.
+  package static func solve(_ a: Matrix, _ b: Matrix) throws(TesseraError) -> Matrix {
     var (factors, solution) = (a.transposed, b.transposed)
     var (n, columns, info) = (Int32(a.rows), Int32(b.columns), Int32(0))
     guard n > 0, columns > 0 else { return b }
@@ -74,11 +74,11 @@ package enum LinearAlgebra {
 
   /// X of A X = B for complex numbers.
   ///
-  /// - Throws: `StateSpaceError` where A is singular.
+  /// - Throws: `TesseraError` where A is singular.
   package static func solve(
     _ a: ComplexMatrix,
     _ b: ComplexMatrix
-  ) throws(StateSpaceError) -> ComplexMatrix {
+  ) throws(TesseraError) -> ComplexMatrix {
     var (factors, solution) = (a.transposed, b.transposed)
     var (n, columns, info) = (Int32(a.rows), Int32(b.columns), Int32(0))
     guard n > 0, columns > 0 else { return b }
@@ -88,15 +88,15 @@ package enum LinearAlgebra {
     return solution.transposed
   }
 
-  private static func check(_ info: Int32) throws(StateSpaceError) {
+  private static func check(_ info: Int32) throws(TesseraError) {
     guard info != 0 else { return }
     throw .limit("the matrix to be inverted is singular: pivot \(info) of its factors is 0")
   }
 
   /// The eigenvalues of a real matrix, in LAPACK's order.
   ///
-  /// - Throws: `StateSpaceError` where the iteration does not converge.
-  package static func eigenvalues(_ matrix: Matrix) throws(StateSpaceError) -> [ComplexNumber] {
+  /// - Throws: `TesseraError` where the iteration does not converge.
+  package static func eigenvalues(_ matrix: Matrix) throws(TesseraError) -> [ComplexNumber] {
     let order = matrix.rows
     guard order > 0 else { return [] }
     var a = matrix.transposed.elements
@@ -130,10 +130,10 @@ package enum LinearAlgebra {
 
   /// The eigenvalues of a complex matrix and its eigenvectors, one a column, of length 1.
   ///
-  /// - Throws: `StateSpaceError` where the iteration does not converge.
+  /// - Throws: `TesseraError` where the iteration does not converge.
   package static func eigen(
     _ matrix: ComplexMatrix
-  ) throws(StateSpaceError) -> (values: [ComplexNumber], vectors: ComplexMatrix) {
+  ) throws(TesseraError) -> (values: [ComplexNumber], vectors: ComplexMatrix) {
     let order = matrix.rows
     var a = matrix.transposed
     var vectors = a
@@ -167,10 +167,10 @@ package enum LinearAlgebra {
 
   /// The eigenvalues, ascending, of a Hermitian matrix and its orthonormal eigenvectors, one a column.
   ///
-  /// - Throws: `StateSpaceError` where the iteration does not converge.
+  /// - Throws: `TesseraError` where the iteration does not converge.
   package static func hermitianEigen(
     _ matrix: ComplexMatrix
-  ) throws(StateSpaceError) -> (values: [Double], vectors: ComplexMatrix) {
+  ) throws(TesseraError) -> (values: [Double], vectors: ComplexMatrix) {
     let order = matrix.rows
     var vectors = matrix.transposed
     var (n, info, size) = (Int32(order), Int32(0), Int32(34 * order))
@@ -197,8 +197,8 @@ package enum LinearAlgebra {
 
   /// The singular values of a matrix, descending.
   ///
-  /// - Throws: `StateSpaceError` where the iteration does not converge.
-  package static func singularValues(_ matrix: ComplexMatrix) throws(StateSpaceError) -> [Double] {
+  /// - Throws: `TesseraError` where the iteration does not converge.
+  package static func singularValues(_ matrix: ComplexMatrix) throws(TesseraError) -> [Double] {
     var a = matrix.elements
     var (m, n, info) = (Int32(matrix.columns), Int32(matrix.rows), Int32(0))
     let count = min(matrix.rows, matrix.columns)
@@ -233,13 +233,13 @@ package enum LinearAlgebra {
   }
 
   /// The ratio of the largest to the smallest singular value; infinity for a singular matrix.
-  package static func condition(_ matrix: ComplexMatrix) throws(StateSpaceError) -> Double {
+  package static func condition(_ matrix: ComplexMatrix) throws(TesseraError) -> Double {
     let values = try singularValues(matrix)
     guard let first = values.first, let last = values.last, last > 0 else { return .infinity }
     return first / last
   }
 
-  private static func converged(_ info: Int32) throws(StateSpaceError) {
+  private static func converged(_ info: Int32) throws(TesseraError) {
     guard info != 0 else { return }
     let what = info < 0 ? "hold a value that is not finite" : "did not converge"
     throw .limit("eigenvalues \(what) (LAPACK info \(info))")

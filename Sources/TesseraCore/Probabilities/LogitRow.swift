@@ -29,19 +29,19 @@ public final class LogitRow {
   ///   - temperature: What scores are divided by.
   ///   - elementType: `float16`, `bfloat16` or `float32`.
   ///   - count: The classes.
-  /// - Throws: ``ProbabilityError`` as ``ProbabilityMap/check(temperature:)``, and for another type.
+  /// - Throws: ``TesseraError`` as ``ProbabilityMap/check(temperature:)``, and for another type.
   public init(
     map: ProbabilityMap,
     temperature: Double,
     elementType: ElementType,
     count: Int
-  ) throws(ProbabilityError) {
+  ) throws(TesseraError) {
     try ProbabilityMap.check(temperature: temperature)
     switch elementType {
     case .float16: type = CKERNELS_LOGITS_HALF
     case .bfloat16: type = CKERNELS_LOGITS_BFLOAT16
     case .float32: type = CKERNELS_LOGITS_FLOAT
-    default: throw .setting("logits are F16, BF16 or F32, and these are \(elementType.rawValue)")
+    default: throw .mismatch("logits are F16, BF16 or F32, and these are \(elementType.rawValue)")
     }
     self.map = map
     self.temperature = temperature
@@ -54,8 +54,8 @@ public final class LogitRow {
   ///
   /// - Parameter bytes: The stored logits, little-endian.
   /// - Returns: The distribution, its mass under softmax and its divergence from it.
-  /// - Throws: ``ProbabilityError``, as the map's.
-  public func target(of bytes: ArraySlice<UInt8>) throws(ProbabilityError) -> SoftTarget {
+  /// - Throws: ``TesseraError``, as the map's.
+  public func target(of bytes: ArraySlice<UInt8>) throws(TesseraError) -> SoftTarget {
     let count = floats.count
     precondition(bytes.count == count * (type == CKERNELS_LOGITS_FLOAT ? 4 : 2), "a whole row")
     let top = unsafe bytes.withUnsafeBytes { bytes in
@@ -78,7 +78,7 @@ public final class LogitRow {
   private func measured(
     _ distribution: SparseDistribution,
     top: Float
-  ) throws(ProbabilityError) -> SoftTarget {
+  ) throws(TesseraError) -> SoftTarget {
     let scale = 1 / temperature
     let sum = unsafe ckernels_logits_sum(isa, floats.count, floats, top, Float(scale))
     let offset = ElementaryFunctions.log(sum)

@@ -24,8 +24,8 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   /// Reads a map's name.
   ///
   /// - Parameter text: Such as `entmax:1.5`.
-  /// - Throws: A ``ProbabilityError`` that says what is known.
-  public init(parsing text: String) throws(ProbabilityError) {
+  /// - Throws: A ``TesseraError`` that says what is known.
+  public init(parsing text: String) throws(TesseraError) {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
     let option = parts.count > 1 ? String(parts[1]) : nil
     switch (parts.first.map(String.init) ?? "", option) {
@@ -33,31 +33,31 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
     case ("sparsemax", nil): self = .sparsemax
     case ("softmax", let option?) where option.hasPrefix("top-k="):
       guard let count = Int(option.dropFirst(6)), count > 0 else {
-        throw .setting("map '\(text)': k is a whole number from 1")
+        throw .mismatch("map '\(text)': k is a whole number from 1")
       }
       self = .topK(count)
     case ("softmax", let option?) where option.hasPrefix("top-p="):
       guard let share = Double(option.dropFirst(6)), share > 0, share <= 1 else {
-        throw .setting("map '\(text)': p is above 0 and at most 1")
+        throw .mismatch("map '\(text)': p is above 0 and at most 1")
       }
       self = .topP(share)
     case ("entmax", let option?):
       guard let alpha = Double(option), (1...Self.limits.alpha).contains(alpha) else {
-        throw .setting("map '\(text)': alpha is from 1 (softmax) to \(Int(Self.limits.alpha))")
+        throw .mismatch("map '\(text)': alpha is from 1 (softmax) to \(Int(Self.limits.alpha))")
       }
       self = .entmax(alpha)
     case ("taylor", let option?):
       guard let order = Int(option), (1...Self.limits.order).contains(order) else {
-        throw .setting("map '\(text)': the order is even, from 2 to \(Self.limits.order)")
+        throw .mismatch("map '\(text)': the order is even, from 2 to \(Self.limits.order)")
       }
       guard order.isMultiple(of: 2) else {
-        throw .setting(
+        throw .mismatch(
           "map '\(text)': Taylor polynomials of odd order are negative somewhere; take \(order + 1)"
         )
       }
       self = .taylor(order)
     default:
-      throw .setting(
+      throw .mismatch(
         "map '\(text)' is not known; known: softmax softmax:top-k=K softmax:top-p=P sparsemax "
           + "entmax:ALPHA taylor:K"
       )
@@ -78,13 +78,13 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
 
   /// Checks a temperature: above 0, and with an inverse that float32 holds, so that no score over it overflows.
   ///
-  /// - Throws: ``ProbabilityError`` that says which it is not.
-  public static func check(temperature: Double) throws(ProbabilityError) {
+  /// - Throws: ``TesseraError`` that says which it is not.
+  public static func check(temperature: Double) throws(TesseraError) {
     guard temperature > 0, temperature.isFinite else {
-      throw .setting("temperature: \(temperature) is not above 0")
+      throw .mismatch("temperature: \(temperature) is not above 0")
     }
     guard Float(1 / temperature).isFinite else {
-      throw .setting("temperature: \(temperature) is too small, float32 does not hold its inverse")
+      throw .mismatch("temperature: \(temperature) is too small, float32 does not hold its inverse")
     }
   }
 
@@ -94,19 +94,19 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   ///   - scores: One a class, any number of them; minus infinity stands for a class that is excluded.
   ///   - temperature: What the scores are divided by, above 0.
   /// - Returns: The classes with a probability above 0 in float32, in ascending order.
-  /// - Throws: ``ProbabilityError`` for scores that are not numbers or plus infinity, a row without a class,
+  /// - Throws: ``TesseraError`` for scores that are not numbers or plus infinity, a row without a class,
   ///   and as ``check(temperature:)``.
   public func distribution(
     of scores: ArraySlice<Float>,
     temperature: Double = 1
-  ) throws(ProbabilityError) -> SparseDistribution {
+  ) throws(TesseraError) -> SparseDistribution {
     try Self.check(temperature: temperature)
     var largest = -Float.infinity
     for (index, score) in zip(scores.indices, scores) {
-      guard score < .infinity else { throw .notFinite(index: index - scores.startIndex) }
+      guard score < .infinity else { throw .notFinite(score: index - scores.startIndex) }
       largest = max(largest, score)
     }
-    guard largest > -.infinity else { throw .empty }
+    guard largest > -.infinity else { throw .emptyRow }
     let top = Double(largest)
     let row = ShiftedLogits(scores: scores, top: top, temperature: temperature)
     switch self {
@@ -126,7 +126,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   public func distribution(
     of scores: [Float],
     temperature: Double = 1
-  ) throws(ProbabilityError) -> SparseDistribution {
+  ) throws(TesseraError) -> SparseDistribution {
     try distribution(of: scores[...], temperature: temperature)
   }
 }

@@ -188,15 +188,15 @@ struct ShiftedLogits {
   }
 
   /// The polynomial over its sum.
-  func taylor(_ order: Int) throws(ProbabilityError) -> SparseDistribution {
+  func taylor(_ order: Int) throws(TesseraError) -> SparseDistribution {
     var entries: [Entry] = []
     for index in 0..<scores.count {
       let x = Double(scores[scores.startIndex + index]) / temperature
-      guard x.isFinite else { throw .notFinite(index: index) }
+      guard x.isFinite else { throw .notFinite(score: index) }
       entries.append((index, Self.taylor(order, at: x)))
     }
     let sum = entries.reduce(0) { $0 + $1.probability }
-    guard sum.isFinite else { throw .overflow }
+    guard sum.isFinite else { throw .polynomialOverflow }
     normalize(&entries)
     return SparseDistribution(entries)
   }

@@ -29,5 +29,5 @@ package struct TarMemberStream {
   }
 
   /// An error at the current place.
-  package func damage(_ reason: String) -> DatasetError { file.damage(reason) }
+  package func damage(_ reason: String) -> TesseraError { file.damage(reason) }
 }

@@ -95,7 +95,7 @@ package struct TarMembers {
     return path
   }
 
-  private func damaged(_ what: String) -> ArchiveError {
-    ArchiveError(file: file.name, cause: "byte \(offset): \(what)")
+  private func damaged(_ what: String) -> TesseraError {
+    TesseraError.malformed("byte \(offset): \(what)", file: file.name)
   }
 }

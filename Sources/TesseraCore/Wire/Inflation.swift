@@ -18,7 +18,7 @@ import CZlib
   private var output = [UInt8](repeating: 0, count: 1 << 18)
 
   /// Starts a stream; `name` stands in errors.
-  package init(name: String, wrapper: Wrapper = .none) throws(ArchiveError) {
+  package init(name: String, wrapper: Wrapper = .none) throws(TesseraError) {
     self.name = name
     self.wrapper = wrapper
     unsafe stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
@@ -31,7 +31,7 @@ import CZlib
     )
     guard status == Z_OK else {
       unsafe stream.deallocate()
-      throw ArchiveError(file: name, cause: "zlib could not start")
+      throw TesseraError.malformed("zlib could not start", file: name)
     }
   }
 
@@ -62,23 +62,23 @@ import CZlib
   }
 
   /// What follows the end of a stream: another one in gzip, nothing elsewhere.
-  private mutating func startNextMember() throws(ArchiveError) {
+  private mutating func startNextMember() throws(TesseraError) {
     guard wrapper == .gzip else {
-      throw ArchiveError(file: name, cause: "data after the deflate stream")
+      throw TesseraError.malformed("data after the deflate stream", file: name)
     }
     guard unsafe inflateReset(stream) == Z_OK else { throw damaged }
     isAtEnd = false
   }
 
-  private var damaged: ArchiveError {
-    ArchiveError(file: name, cause: "its deflate stream is damaged")
+  private var damaged: TesseraError {
+    TesseraError.malformed("its deflate stream is damaged", file: name)
   }
 
   /// Runs zlib once; returns the bytes read and the bytes made.
   private mutating func step(
     _ input: inout [UInt8],
     from start: Int
-  ) throws(ArchiveError) -> (read: Int, produced: Int) {
+  ) throws(TesseraError) -> (read: Int, produced: Int) {
     let available = input.count - start
     let capacity = output.count
     let status = unsafe input.withUnsafeMutableBufferPointer { input in
@@ -99,8 +99,10 @@ import CZlib
   }
 
   /// Ends the stream; an unfinished one is an error.
-  package consuming func finish() throws(ArchiveError) {
-    guard isAtEnd else { throw ArchiveError(file: name, cause: "its deflate stream is cut short") }
+  package consuming func finish() throws(TesseraError) {
+    guard isAtEnd else {
+      throw TesseraError.malformed("its deflate stream is cut short", file: name)
+    }
   }
 }
 

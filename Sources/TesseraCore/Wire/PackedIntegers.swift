@@ -2,7 +2,7 @@
 package struct PackedIntegers {
   private var rest: ArraySlice<UInt8>
   private let width: Int
-  private let damage: DatasetError
+  private let damage: TesseraError
   /// The number of the current run, or nil in a pack.
   private var run: UInt32?
   private var left = 0
@@ -13,7 +13,7 @@ package struct PackedIntegers {
   package init(_ bytes: ArraySlice<UInt8>, width: Int, place: String) {
     rest = bytes
     self.width = width
-    damage = DatasetError(place: place, reason: "fewer numbers than rows in a page")
+    damage = TesseraError.malformed("fewer numbers than rows in a page", file: place)
   }
 
   /// The next number.
@@ -55,7 +55,7 @@ package enum PackedDifferences {
     most: Int,
     place: String
   ) throws -> [Int] {
-    let damage = DatasetError(place: place, reason: "its lengths are damaged")
+    let damage = TesseraError.malformed("its lengths are damaged", file: place)
     let block = try rest.popVarint(orElse: damage)
     let packs = try rest.popVarint(orElse: damage)
     let count = try rest.popVarint(orElse: damage)
@@ -88,7 +88,7 @@ package enum PackedDifferences {
 
 extension ArraySlice<UInt8> {
   /// Takes a number of seven bits a byte from the front.
-  mutating func popVarint(orElse damage: DatasetError) throws -> UInt64 {
+  mutating func popVarint(orElse damage: TesseraError) throws -> UInt64 {
     var value: UInt64 = 0
     for shift in stride(from: UInt64(0), to: 64, by: 7) {
       guard let byte = popFirst() else { throw damage }
@@ -99,7 +99,7 @@ extension ArraySlice<UInt8> {
   }
 
   /// Takes a little-endian number of four bytes from the front.
-  package mutating func popLength(orElse damage: DatasetError) throws -> Int {
+  package mutating func popLength(orElse damage: TesseraError) throws -> Int {
     guard count >= 4 else { throw damage }
     let value = prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
     removeFirst(4)
@@ -110,7 +110,7 @@ extension ArraySlice<UInt8> {
   fileprivate func bits(
     at start: Int,
     width: Int,
-    orElse damage: DatasetError
+    orElse damage: TesseraError
   ) throws -> UInt64 {
     guard width > 0 else { return 0 }
     guard (start + width + 7) / 8 <= count else { throw damage }

@@ -45,7 +45,7 @@ package struct ProtobufFields {
     return rest.prefix(count)
   }
 
-  private func damage() -> DatasetError {
-    DatasetError(place: place, reason: "a damaged protobuf message")
+  private func damage() -> TesseraError {
+    TesseraError.malformed("a damaged protobuf message", file: place)
   }
 }

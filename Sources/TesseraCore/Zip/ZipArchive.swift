@@ -26,7 +26,7 @@ package struct ZipArchive: Sendable {
   private static let limits = (members: 1 << 20, directory: 128 << 20)
 
   /// Whether a file starts as a zip file does.
-  package static func isArchive(_ region: FileRegion) throws(FileError) -> Bool {
+  package static func isArchive(_ region: FileRegion) throws(TesseraError) -> Bool {
     guard region.length >= 22 else { return false }
     let start = try region.bytes(0..<4)
     return start == [0x50, 0x4B, 3, 4] || start == [0x50, 0x4B, 5, 6]
@@ -36,7 +36,7 @@ package struct ZipArchive: Sendable {
     self.region = region
     let end = try ZipDirectoryEnd(of: region)
     guard end.count <= ZipArchive.limits.members, end.size <= ZipArchive.limits.directory else {
-      throw ArchiveError(file: region.name, cause: "its directory lists too many members")
+      throw TesseraError.malformed("its directory lists too many members", file: region.name)
     }
     let directory = LittleEndianBytes(bytes: try region.bytes(end.offset..<end.offset + end.size))
     var members: [Member] = []
@@ -44,11 +44,14 @@ package struct ZipArchive: Sendable {
     var position = 0
     for _ in 0..<end.count {
       guard let (member, next) = Member.parse(directory, at: position) else {
-        throw ArchiveError(file: region.name, cause: "its directory is damaged at byte \(position)")
+        throw TesseraError.malformed(
+          "its directory is damaged at byte \(position)",
+          file: region.name
+        )
       }
       try member.check(in: region)
       guard places.updateValue(members.count, forKey: member.name) == nil else {
-        throw ArchiveError(file: region.name, member: member.name, cause: "the name occurs twice")
+        throw TesseraError.malformed("the name occurs twice", file: region.name, place: member.name)
       }
       members.append(member)
       position = next
@@ -61,7 +64,7 @@ package struct ZipArchive: Sendable {
   }
 
   /// Refuses an archive whose members together unpack to what `check(in:)` refuses of one.
-  private func checkTotal() throws(ArchiveError) {
+  private func checkTotal() throws(TesseraError) {
     var (sizes, stored) = (0, 0)
     for member in members where member.method != 0 {
       let (sum, overflow) = sizes.addingReportingOverflow(member.size)
@@ -70,17 +73,17 @@ package struct ZipArchive: Sendable {
     }
     guard Member.isPlausible(size: sizes, from: stored) else {
       let cause = "its members declare \(sizes) bytes, stored are \(stored): a zip bomb"
-      throw ArchiveError(file: region.name, cause: cause)
+      throw TesseraError.malformed(cause, file: region.name)
     }
   }
 
   /// Refuses members that share bytes: so a small file would unpack to a huge one.
-  private func checkOverlaps() throws(ArchiveError) {
+  private func checkOverlaps() throws(TesseraError) {
     let sorted = members.sorted { $0.headerOffset < $1.headerOffset }
     for (member, next) in zip(sorted, sorted.dropFirst())
     where next.headerOffset - member.headerOffset < 30 + member.compressedSize {
       let cause = "its bytes overlap those of '\(member.name)'"
-      throw ArchiveError(file: region.name, member: next.name, cause: cause)
+      throw TesseraError.malformed(cause, file: region.name, place: next.name)
     }
   }
 
@@ -89,8 +92,8 @@ package struct ZipArchive: Sendable {
 
   /// The stored bytes of a member, compressed or not, checked against its own header.
   package func storedBytes(of member: Member) throws -> FileRegion {
-    func damaged(_ cause: String) -> ArchiveError {
-      ArchiveError(file: region.name, member: member.name, cause: cause)
+    func damaged(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: region.name, place: member.name)
     }
     guard member.headerOffset <= region.length - 30 else { throw damaged("lies after the end") }
     let bytes = try region.bytes(member.headerOffset..<member.headerOffset + 30)
@@ -119,7 +122,7 @@ package struct ZipArchive: Sendable {
   package func bytes(of member: Member, limit: Int) throws -> [UInt8] {
     guard member.size <= limit else {
       let cause = "declares \(member.size) bytes, more than \(limit)"
-      throw ArchiveError(file: region.name, member: member.name, cause: cause)
+      throw TesseraError.malformed(cause, file: region.name, place: member.name)
     }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(member.size)
@@ -160,7 +163,7 @@ package struct ZipArchive: Sendable {
       total += piece.count
       guard total <= member.size else {
         let cause = "unpacks to more than the declared \(member.size) bytes"
-        throw ArchiveError(file: region.name, member: member.name, cause: cause)
+        throw TesseraError.malformed(cause, file: region.name, place: member.name)
       }
       check.add(piece)
       try consume(piece)
@@ -174,7 +177,7 @@ package struct ZipArchive: Sendable {
     }
     guard total == member.size, check.value == member.crc32 else {
       let cause = "its size or checksum is not the declared one"
-      throw ArchiveError(file: region.name, member: member.name, cause: cause)
+      throw TesseraError.malformed(cause, file: region.name, place: member.name)
     }
   }
 }

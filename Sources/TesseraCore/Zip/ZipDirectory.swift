@@ -22,13 +22,15 @@ struct ZipDirectoryEnd {
     guard let position = found, let count = tail.integer(UInt16.self, at: position + 10),
       let size = tail.integer(UInt32.self, at: position + 12),
       let offset = tail.integer(UInt32.self, at: position + 16)
-    else { throw ArchiveError(file: region.name, cause: "no zip directory at its end: cut short?") }
+    else {
+      throw TesseraError.malformed("no zip directory at its end: cut short?", file: region.name)
+    }
     var values = (count: count, size: size, offset: offset)
     if count == 0xFFFF || size == 0xFFFF_FFFF || offset == 0xFFFF_FFFF {
       values = try ZipDirectoryEnd.large(before: tailStart + position, in: region)
     }
     guard values.offset <= region.length, values.size <= region.length - values.offset else {
-      throw ArchiveError(file: region.name, cause: "its directory ends after the file")
+      throw TesseraError.malformed("its directory ends after the file", file: region.name)
     }
     (self.count, self.size, self.offset) = values
     comment = Array(tail.bytes[(position + 22)...])
@@ -39,7 +41,7 @@ struct ZipDirectoryEnd {
     before end: Int,
     in region: FileRegion
   ) throws -> (count: Int, size: Int, offset: Int) {
-    let damage = ArchiveError(file: region.name, cause: "its zip64 directory is damaged")
+    let damage = TesseraError.malformed("its zip64 directory is damaged", file: region.name)
     guard end >= 20 else { throw damage }
     let locator = LittleEndianBytes(bytes: try region.bytes(end - 20..<end))
     guard locator.integer(UInt32.self, at: 0) == 0x0706_4B50,
@@ -125,9 +127,9 @@ extension ZipArchive.Member {
   }
 
   /// Refuses names that leave a folder, unknown methods, and sizes that are impossible or a bomb.
-  func check(in region: FileRegion) throws(ArchiveError) {
-    func refuse(_ cause: String) -> ArchiveError {
-      ArchiveError(file: region.name, member: name, cause: cause)
+  func check(in region: FileRegion) throws(TesseraError) {
+    func refuse(_ cause: String) -> TesseraError {
+      TesseraError.malformed(cause, file: region.name, place: name)
     }
     if let fault = SafePath.fault(ofMember: name) { throw refuse("its name \(fault)") }
     guard !isEncrypted else { throw refuse("is encrypted; unpack it with its password first") }

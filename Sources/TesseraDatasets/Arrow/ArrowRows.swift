@@ -24,18 +24,18 @@ struct ArrowRows: DatasetRows {
           .elements(as: UInt32.self)
         let (start, size) = (position + 8, Int(head[1]))
         guard head[0] == .max, size <= min(Self.longestHead, file.length - start) else {
-          throw DatasetError(place: "\(path): byte \(position)", reason: "no Arrow message")
+          throw TesseraError.malformed("no Arrow message", file: "\(path): byte \(position)")
         }
         if size == 0 { break }
         let message = FlatBufferTable(root: try file.bytes(start..<start + size))
         guard let length = message?.long(3), (0...Self.largestBody).contains(length),
           length <= file.length - start - size, let header = message?.table(2)
-        else { throw DatasetError(place: "\(path): byte \(start)", reason: "a damaged message") }
+        else { throw TesseraError.malformed("a damaged message", file: "\(path): byte \(start)") }
         let region = file.part(start + size..<start + size + length, name: path)
         switch message?.byte(1) {
         case Self.schema: break
         case Self.batch: try forEach(of: header, in: region, body)
-        default: throw DatasetError(place: "\(path): byte \(start)", reason: "no rows or schema")
+        default: throw TesseraError.malformed("no rows or schema", file: "\(path): byte \(start)")
         }
         position = start + size + length
       }
@@ -47,10 +47,10 @@ struct ArrowRows: DatasetRows {
     in body: FileRegion,
     _ consume: (DatasetRow) throws -> Void
   ) throws {
-    let damage = DatasetError(place: body.name, reason: "a damaged batch of rows")
+    let damage = TesseraError.malformed("a damaged batch of rows", file: body.name)
     guard let rows = batch.long(0), let places = batch.pairs(2), rows >= 0 else { throw damage }
     guard batch.table(3) == nil else {
-      throw DatasetError(place: body.name, reason: "a compressed batch of rows")
+      throw TesseraError.malformed("a compressed batch of rows", file: body.name)
     }
     var next = 0
     // Buffers that share bytes would make many columns of a few.

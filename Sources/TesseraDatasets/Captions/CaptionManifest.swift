@@ -34,12 +34,12 @@ struct CaptionManifest: Sendable {
       let separator = UInt8(ascii: lower.hasSuffix(".tsv") ? "\t" : ",")
       try readTable(TextFile.bytes(of: path, maximumBytes: Self.largest), separator)
     } else {
-      throw DatasetError(
-        place: path,
-        reason: "captions come from sidecar files, a .csv, .tsv, .jsonl or .parquet"
+      throw TesseraError.malformed(
+        "captions come from sidecar files, a .csv, .tsv, .jsonl or .parquet",
+        file: path
       )
     }
-    guard !entries.isEmpty else { throw DatasetError(place: path, reason: "it holds no caption") }
+    guard !entries.isEmpty else { throw TesseraError.malformed("it holds no caption", file: path) }
   }
 
   /// The caption of an image by a name of it; nil where the list has no such name.
@@ -57,8 +57,8 @@ struct CaptionManifest: Sendable {
   private var unit: String { path.lowercased().hasSuffix(".parquet") ? "row" : "line" }
   private func place(_ line: Int) -> String { "\(path): \(unit) \(line)" }
 
-  private func fault(_ line: Int, _ reason: String) -> DatasetError {
-    DatasetError(place: place(line), reason: reason)
+  private func fault(_ line: Int, _ reason: String) -> TesseraError {
+    TesseraError.malformed(reason, file: place(line))
   }
 
   private mutating func add(_ image: String, _ caption: String?, line: Int) throws {
@@ -132,9 +132,9 @@ struct CaptionManifest: Sendable {
     let images = Self.images.lazy.compactMap { names[$0] }
     guard let image = images.first(where: texts.contains),
       let text = CaptionFields.captions.lazy.compactMap({ names[$0] }).first
-    else { throw DatasetError(place: path, reason: Self.noColumns) }
+    else { throw TesseraError.malformed(Self.noColumns, file: path) }
     if let name = [image, text].first(where: { repeated.contains($0.lowercased()) }) {
-      throw DatasetError(place: path, reason: Self.twice(name))
+      throw TesseraError.malformed(Self.twice(name), file: path)
     }
     try file.forEach([image, text]) { row, texts in
       guard let image = texts[0] else { throw fault(row, "no image") }

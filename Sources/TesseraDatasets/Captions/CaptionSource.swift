@@ -30,7 +30,7 @@ public struct CaptionSource: Sendable {
   /// Reads a list of captions: CSV, TSV, JSON Lines or Parquet with a column of images (`file_name`,
   /// `image`, `path`, `source` or `key`) and one of texts (`caption` or `text`).
   ///
-  /// - Throws: `FileError`, ``DatasetError`` that names the line.
+  /// - Throws: `TesseraError` that names the line.
   public init(manifest path: String) throws {
     name = "manifest"
     kind = .manifest(try CaptionManifest(path: path))
@@ -40,7 +40,7 @@ public struct CaptionSource: Sendable {
   ///
   /// - Parameter inputs: The images.
   /// - Returns: A caption an image, or why the image is refused.
-  /// - Throws: `FileError` or ``ImageInputError`` where an archive cannot be read.
+  /// - Throws: `TesseraError` where an archive cannot be read.
   public func captions(of inputs: [ImageInput]) throws -> CaptionLookup {
     switch kind {
     case .manifest(let manifest): return CaptionLookup(manifest: manifest, members: [:])
@@ -69,14 +69,14 @@ public struct CaptionLookup: Sendable {
 
   /// The caption of an image; empty where there is none.
   ///
-  /// - Throws: ``ImageInputError`` where there is one that cannot be used, `FileError` where this machine
+  /// - Throws: ``TesseraError`` where there is one that cannot be used, `TesseraError` where this machine
   ///   cannot read it.
   public func caption(of input: ImageInput) throws -> String {
     if let manifest {
       do throws(CaptionFault) {
         return try Self.find(input, in: manifest) ?? ""
       } catch {
-        throw ImageInputError(source: input.source, reason: "its caption: \(error)")
+        throw TesseraError.malformed("its caption: \(error)", file: input.source)
       }
     }
     let files: [(name: String, file: String, part: Range<Int>?)]
@@ -95,10 +95,11 @@ public struct CaptionLookup: Sendable {
         guard let bytes = try Self.read(file, part) else { continue }
         return try Self.text(of: bytes, isJSON: name.hasSuffix(".json"))
       } catch {
-        if let error = error as? FileError, !error.isAboutPath { throw error }
+        let known = error as? TesseraError
+        if let known, known.isMachineFault, !known.isAboutPath { throw known }
         let last = name.split(separator: "/").last ?? ""
-        let cause = (error as? TextFileError)?.reason ?? "\(error)"
-        throw ImageInputError(source: input.source, reason: "its caption \(last): \(cause)")
+        let cause = known.map { $0.isMachineFault ? "\($0)" : $0.cause } ?? "\(error)"
+        throw TesseraError.malformed("its caption \(last): \(cause)", file: input.source)
       }
     }
     return ""

@@ -42,7 +42,7 @@ public struct DatasetDecoding: Sendable {
   ///   - settings: What its manifest says.
   ///   - tokenizer: The tokenizer that the settings name.
   ///   - originals: The folder below which the sources lie, or nil to compare nothing.
-  /// - Throws: `TokenizerError` where the tokenizer is another one.
+  /// - Throws: `TesseraError` where the tokenizer is another one.
   public init(
     settings: DatasetSettings,
     tokenizer: ImageTokenizer,
@@ -60,7 +60,7 @@ public struct DatasetDecoding: Sendable {
 
   /// Decodes one sample; of several views the first.
   ///
-  /// - Throws: `DatasetError` or `QuantizerError` where its codes are damaged.
+  /// - Throws: `TesseraError` where its codes are damaged.
   @concurrent @Sendable
   public func picture(of sample: CodedSample) async throws -> Picture {
     let reconstruction = try tokenizer.decode(grid(of: sample))
@@ -75,7 +75,7 @@ public struct DatasetDecoding: Sendable {
     do {
       let original = try original(of: sample)
       guard original.width == reconstruction.width, original.height == reconstruction.height else {
-        throw DatasetError(place: sample.key, reason: "the original has another size")
+        throw TesseraError.malformed("the original has another size", file: sample.key)
       }
       return Picture(
         key: sample.key,
@@ -83,9 +83,9 @@ public struct DatasetDecoding: Sendable {
         original: original,
         comparison: .decibels(reconstruction.peakSignalToNoise(against: original))
       )
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       // An original that is not there is a finding; one that cannot be read now is none.
-      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
+      if error.isMachineFault, !error.isAboutPath { throw error }
       return Picture(
         key: sample.key,
         reconstruction: reconstruction,
@@ -137,18 +137,18 @@ public struct DatasetDecoding: Sendable {
     return UInt32(value - offset)
   }
 
-  private func refusal(of sample: CodedSample, _ reason: String) -> DatasetError {
-    DatasetError(place: "\(sample.key): codes", reason: reason)
+  private func refusal(of sample: CodedSample, _ reason: String) -> TesseraError {
+    TesseraError.malformed(reason, file: "\(sample.key): codes")
   }
 
   private func original(of sample: CodedSample) throws -> RGBImage {
     let description = try sample.describe()
     let file = try SafePath.path(of: description.source, in: originals ?? "") { fault in
-      DatasetError(place: sample.key, reason: "its source \(fault)")
+      TesseraError.malformed("its source \(fault)", file: sample.key)
     }
     let bytes = try FileDigest.bytes(of: file, maximumBytes: ImageLimits.standard.bytes)
     guard FileDigest.sha256(of: bytes) == description.sha256 else {
-      throw DatasetError(place: file, reason: "another file than the one that was tokenized")
+      throw TesseraError.malformed("another file than the one that was tokenized", file: file)
     }
     let image = try LibraryCrash.naming(file, library: .image) {
       try preprocessing.image(from: bytes).image

@@ -22,8 +22,8 @@ public final class PictureFolder {
   ///   - verb: What the run does.
   ///   - identity: What it is to make, for a folder that must be new, empty or begun by the same run; nil
   ///     where the files may stand beside others.
-  /// - Throws: `DatasetFolderError` where the folder holds anything else, `OutputInUseError`,
-  ///   `FileError`.
+  /// - Throws: `TesseraError` where the folder holds anything else, `TesseraError`,
+  ///   `TesseraError`.
   public init(_ path: String, verb: String, identity: String?) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path
@@ -38,7 +38,7 @@ public final class PictureFolder {
       let isMarked = try FileTree.exists(mark)
       if !isContinued, !isMarked { try Self.refuseForeign(in: folder) }
       if isMarked, try !Self.isEmpty(folder), try FileTree.read(mark) != Array(identity.utf8) {
-        throw DatasetFolderError.otherPlan(folder: folder.path, difference: "another \(verb)")
+        throw TesseraError.otherPlan(folder: folder.path, difference: "another \(verb)")
       }
     }
     guard let identity else { return }
@@ -96,7 +96,7 @@ public final class PictureFolder {
     for work in ["plan", "published"] where try FileTree.exists("\(folder.work)/\(work)") {
       entry = "\(FolderOwner.workName)/\(work)"
     }
-    if let entry { throw DatasetFolderError.foreign(folder: folder.path, entry: entry) }
+    if let entry { throw TesseraError.foreign(folder: folder.path, entry: entry) }
   }
 
   /// Whether a run of this verb was at work: it left its mark or, killed at its very end, nothing but its lock.
@@ -111,7 +111,7 @@ public final class PictureFolder {
   private static func refuseForeign(in folder: DatasetFolder) throws {
     let names = try FileTree.entries(of: folder.path).filter { !hidden.contains($0) }
     if let entry = names.min() {
-      throw DatasetFolderError.foreign(folder: folder.path, entry: entry)
+      throw TesseraError.foreign(folder: folder.path, entry: entry)
     }
   }
 
@@ -121,10 +121,10 @@ public final class PictureFolder {
   ///   - bytes: What it holds.
   ///   - name: The file's path below the folder.
   ///   - inputs: Files that must not be replaced.
-  /// - Throws: `FileError`, `SameFileError`, `DatasetError` where the name leaves the folder.
+  /// - Throws: `TesseraError` where the name leaves the folder.
   public func write(_ bytes: [UInt8], to name: String, reading inputs: [String] = []) throws {
     let place = try SafePath.path(of: name, in: path) { fault in
-      DatasetError(place: path, reason: "the picture '\(name.prefix(200))' \(fault)")
+      TesseraError.malformed("the picture '\(name.prefix(200))' \(fault)", file: path)
     }
     let made = try makeFolder(of: place)
     try Interruption.protect {
@@ -149,8 +149,8 @@ public final class PictureFolder {
 
   /// Ends the run: nothing hidden is left.
   ///
-  /// - Throws: `FileError`.
-  public func finish() throws(FileError) {
+  /// - Throws: `TesseraError`.
+  public func finish() throws(TesseraError) {
     try owner.finish()
     keepMark()
   }

@@ -16,10 +16,10 @@ public struct CodedSample: Sendable {
 
   /// What the dataset says of the image.
   ///
-  /// - Throws: ``DatasetError`` where it keeps less.
+  /// - Throws: ``TesseraError`` where it keeps less.
   public func describe() throws -> SampleDescription {
     guard let description else {
-      throw DatasetError(place: key, reason: "the dataset does not say what image it was")
+      throw TesseraError.malformed("the dataset does not say what image it was", file: key)
     }
     return description
   }
@@ -36,16 +36,16 @@ public struct CodedSamples: Sendable {
 
   /// Reads a dataset once, up to a number of samples.
   ///
-  /// - Throws: `FileError`, ``DatasetError`` where it holds no codes.
+  /// - Throws: `TesseraError` where it holds no codes.
   public init(of dataset: TokenDataset, limit: Int) throws {
     let wanted = ["codes"] + MetadataJSON.description.map(\.name)
     let rows = SelectedRows(try dataset.rows(), keeping: Set(wanted))
     guard let codes = rows.table.index(of: "codes"),
       let type = rows.table.columns[codes].type.elementType
     else {
-      throw DatasetError(
-        place: dataset.path,
-        reason: "it has no column 'codes'; name the dataset that it was made of"
+      throw TesseraError.malformed(
+        "it has no column 'codes'; name the dataset that it was made of",
+        file: dataset.path
       )
     }
     self.rows = try IndexedRows(rows, limit: limit)
@@ -55,7 +55,7 @@ public struct CodedSamples: Sendable {
 
   /// One sample.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public func sample(_ index: Int) throws -> CodedSample {
     let row = try rows.row(at: index)
     let cell = row.cells[codes]

@@ -11,12 +11,12 @@ package struct DatasetFileList: Sendable {
 
   /// Names the list of the dataset in a folder.
   ///
-  /// - Throws: ``DatasetError`` where it is a link that leaves the folder.
+  /// - Throws: ``TesseraError`` where it is a link that leaves the folder.
   package init(folder: String) throws { path = try TokenDataset.file(Self.fileName, in: folder) }
 
   /// Hands over each file in order.
   ///
-  /// - Throws: `FileError`, ``DatasetError`` where a line is damaged, and what `body` throws.
+  /// - Throws: `TesseraError` where a line is damaged, and what `body` throws.
   package func forEach(_ body: (DatasetFile) throws -> Void) throws {
     var file = try FileStream(path: path)
     var number = 1
@@ -30,7 +30,7 @@ package struct DatasetFileList: Sendable {
 extension DatasetFile {
   /// Looks at a file that is finished.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   package init(of path: String, named name: String) throws {
     self.init(
       name: name,

@@ -6,7 +6,7 @@ extension DatasetFormat {
   ///   - settings: What the user chose.
   ///   - stage: Where the files go.
   /// - Returns: A writer that has no samples yet.
-  /// - Throws: `DatasetWriterError` where the layout cannot hold such a table, `FileError`.
+  /// - Throws: `TesseraError` where the layout cannot hold such a table, `TesseraError`.
   public func writer(
     for table: DatasetTable,
     settings: DatasetExportSettings,

@@ -109,7 +109,7 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
   package func document() throws -> [UInt8] {
     var bytes = try CanonicalJSON.document(self)
     guard let digest = Self.digest(of: bytes) else {
-      throw DatasetError(place: Self.fileName, reason: "it has no place for its own digest")
+      throw TesseraError.malformed("it has no place for its own digest", file: Self.fileName)
     }
     bytes.replaceSubrange(digest.place, with: Array(digest.computed.utf8))
     return bytes

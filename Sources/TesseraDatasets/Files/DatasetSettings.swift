@@ -95,7 +95,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
 
   /// The preprocessing as the type that applies it.
   ///
-  /// - Throws: ``DatasetError`` that names the field at fault.
+  /// - Throws: ``TesseraError`` that names the field at fault.
   public func preprocessing<Value: Decodable>(as type: Value.Type) throws -> Value {
     let line = try CanonicalJSON.line(preprocessing)
     let place = "\(DatasetManifest.fileName): preprocessing"

@@ -22,14 +22,14 @@ public final class DatasetStage {
   }
 
   /// Makes all names and all small files durable; those that were finished are so already.
-  package func synchronize() throws(FileError) {
+  package func synchronize() throws(TesseraError) {
     if hasSmallFiles { return try barrier.wait() }
     for name in folders { try OutputFolder.synchronize("\(folder)/\(name)") }
     try OutputFolder.synchronize(folder)
   }
 
   /// Writes one of many small files, in a folder that was made before.
-  func writeSmall(_ bytes: [UInt8], to name: String) throws(FileError) {
+  func writeSmall(_ bytes: [UInt8], to name: String) throws(TesseraError) {
     if !hasSmallFiles { (hasSmallFiles, folders) = (true, []) }
     try SmallFile.write(bytes, to: "\(folder)/\(name)")
   }
@@ -46,7 +46,7 @@ public final class DatasetStage {
   }
 
   /// Makes a folder and those above it.
-  func makeFolder(_ name: String) throws(FileError) {
+  func makeFolder(_ name: String) throws(TesseraError) {
     try OutputFolder.make("\(folder)/\(name)", isDurable: false)
     var part = name[...]
     while !hasSmallFiles, !part.isEmpty, folders.insert(String(part)).inserted {

@@ -1,4 +1,4 @@
-public import TesseraCore
+import TesseraCore
 
 /// One layout of a dataset being written into a stage.
 public protocol DatasetWriter {
@@ -7,37 +7,6 @@ public protocol DatasetWriter {
 
   /// Writes what is left and the indices; nothing may be appended after it.
   mutating func finish() throws
-}
-
-/// Why a layout cannot hold a dataset, or one of its samples.
-public struct DatasetWriterError: ClassifiedError, Hashable {
-  /// The layout.
-  public let format: DatasetFormat
-  /// The sample and the column, or empty for the whole dataset.
-  public let place: String
-  /// What does not fit, and what to do.
-  public let reason: String
-  /// A number beyond a type, or a mismatch.
-  public let kind: FailureKind
-
-  /// Creates an error.
-  public init(
-    format: DatasetFormat,
-    place: String = "",
-    reason: String,
-    kind: FailureKind = .mismatch
-  ) {
-    self.format = format
-    self.place = place
-    self.reason = reason
-    self.kind = kind
-  }
-
-  /// Layout, place and reason on one line.
-  public var description: String {
-    place.isEmpty
-      ? "\(format.rawValue): \(reason)" : "\(format.rawValue): \(place): \(reason)"
-  }
 }
 
 /// The columns of a table as a layout stores them: names and types.
@@ -80,8 +49,8 @@ struct StoredTable {
 
   /// The bytes of a cell in the stored type.
   ///
-  /// - Throws: `DatasetWriterError` for a number that the type cannot hold.
-  func bytes(of row: DatasetRow, _ column: Column) throws(DatasetWriterError) -> [UInt8] {
+  /// - Throws: `TesseraError` for a number that the type cannot hold.
+  func bytes(of row: DatasetRow, _ column: Column) throws(TesseraError) -> [UInt8] {
     let cell = row.cells[column.index]
     guard let source = column.column.type.elementType, let target = column.type.elementType else {
       return cell.bytes
@@ -96,21 +65,19 @@ struct StoredTable {
     _ target: ElementType,
     _ key: String,
     _ column: String
-  ) throws(DatasetWriterError) -> [UInt8] {
+  ) throws(TesseraError) -> [UInt8] {
     do {
       return try ElementConversion.convert(bytes, from: source, to: target)
     } catch {
-      throw DatasetWriterError(
-        format: format,
-        place: "\(key): \(column)",
-        reason: "\(error.value) does not fit the \(target.rawValue) that this layout stores",
-        kind: .numericLimit
+      throw TesseraError.limit(
+        "\(error.value) does not fit the \(target.rawValue) that this layout stores",
+        place: "\(format.rawValue): \("\(key): \(column)")"
       )
     }
   }
 
   /// Refuses the first column of numbers that the layout has no type for.
-  func check(_ holds: (ElementType) -> Bool) throws(DatasetWriterError) {
+  func check(_ holds: (ElementType) -> Bool) throws(TesseraError) {
     for column in columns {
       guard let type = column.type.elementType, !holds(type) else { continue }
       throw refusal("no type for \(type.rawValue) ('\(column.name)'); leave it out by --columns")
@@ -118,8 +85,8 @@ struct StoredTable {
   }
 
   /// An error about the whole dataset.
-  func refusal(_ reason: String) -> DatasetWriterError {
-    DatasetWriterError(format: format, reason: reason)
+  func refusal(_ reason: String) -> TesseraError {
+    TesseraError.mismatch(reason, place: format.rawValue)
   }
 
   /// The number of tokens of a sample.

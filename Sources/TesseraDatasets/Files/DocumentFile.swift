@@ -36,7 +36,7 @@ public struct DocumentFile: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `FileError`, or ``DatasetError`` that names the line.
+  /// - Throws: `TesseraError` that names the line.
   public init(path: String) throws {
     self.path = path
     let file = try FileDigest.bytes(of: path, maximumBytes: Self.largest)
@@ -48,15 +48,15 @@ public struct DocumentFile: Sendable {
     for (index, line) in lines.enumerated() {
       if line.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
       guard let parts = try? decoder.decode([Part].self, from: Data(line)), !parts.isEmpty else {
-        throw DatasetError(
-          place: "\(path): line \(index + 1)",
-          reason: "not a document such as [{\"text\": \"a cat\"}, {\"image\": \"cats/1.jpg\"}]"
+        throw TesseraError.malformed(
+          "not a document such as [{\"text\": \"a cat\"}, {\"image\": \"cats/1.jpg\"}]",
+          file: "\(path): line \(index + 1)"
         )
       }
       documents.append((index + 1, parts))
     }
     guard !documents.isEmpty else {
-      throw DatasetError(place: path, reason: "the file holds no document")
+      throw TesseraError.malformed("the file holds no document", file: path)
     }
     self.documents = documents
   }

@@ -20,7 +20,7 @@ public struct IndexedRows: Sendable {
   /// - Parameters:
   ///   - source: Rows, found again by key and by their column `source`.
   ///   - limit: How many of them.
-  /// - Throws: What the source throws, and `FileError`.
+  /// - Throws: What the source throws, and `TesseraError`.
   public init(_ source: any DatasetRows, limit: Int = .max) throws {
     table = source.table
     let sourceColumn = table.index(of: "source")
@@ -50,7 +50,7 @@ public struct IndexedRows: Sendable {
 
   /// The row of a key or a source; nil where there is none.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public func row(named name: String) throws -> DatasetRow? {
     let plain = name.hasPrefix("./") ? String(name.dropFirst(2)) : name
     return try places[plain].map(row)
@@ -58,7 +58,7 @@ public struct IndexedRows: Sendable {
 
   /// The row of a number, which is below ``count``.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public func row(at index: Int) throws -> DatasetRow {
     let bytes = try spool.bytes(Int(offsets[index])..<Int(offsets[index + 1]))
     return ShuffledRows.row(of: bytes, columns: table.columns.count)

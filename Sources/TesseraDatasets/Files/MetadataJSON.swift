@@ -117,7 +117,7 @@ package struct MetadataJSON: Sendable {
   ///   - line: The JSON.
   ///   - cells: A cell a column of the table; those of the description are set.
   /// - Returns: The key.
-  /// - Throws: `DatasetError` or `JSONScanner.Failure` where the fields are others.
+  /// - Throws: `TesseraError` or `JSONScanner.Failure` where the fields are others.
   func read(_ line: [UInt8], into cells: inout [DatasetCell]) throws -> String {
     var key: String?
     var seen: [Int] = []
@@ -138,11 +138,11 @@ package struct MetadataJSON: Sendable {
     // A key occurs once in an object, so equal numbers are equal sets.
     for index in fields.indices where seen.count < fields.count && !seen.contains(index) {
       guard fields[index].type == .json else {
-        throw DatasetError(place: "json", reason: "lacks '\(fields[index].name)'")
+        throw TesseraError.malformed("lacks '\(fields[index].name)'", file: "json")
       }
       cells[fields[index].cells[0]] = DatasetCell(text: "null")
     }
-    guard let key else { throw DatasetError(place: "json", reason: "lacks 'key'") }
+    guard let key else { throw TesseraError.malformed("lacks 'key'", file: "json") }
     return key
   }
 

@@ -7,7 +7,7 @@ struct NPYHead {
 
   /// What stands before a cell's bytes; nothing before text.
   ///
-  /// - Throws: `DatasetWriterError` for a type that .npy has no name for.
+  /// - Throws: `TesseraError` for a type that .npy has no name for.
   mutating func bytes(of cell: DatasetCell, _ column: StoredTable.Column, _ stored: StoredTable)
     throws -> [UInt8]
   {

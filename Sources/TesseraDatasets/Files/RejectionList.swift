@@ -9,14 +9,14 @@ public struct RejectionList: Sendable {
 
   /// Opens the list of the dataset in a folder.
   ///
-  /// - Throws: `FileError` where there is none.
+  /// - Throws: `TesseraError` where there is none.
   public init(folder: String) throws {
     file = try FileRegion(path: TokenDataset.file(DatasetManifest.rejectedFileName, in: folder))
   }
 
   /// Hands over each rejection in order.
   ///
-  /// - Throws: `FileError`, ``DatasetError`` where a line is none, and what `body` throws.
+  /// - Throws: `TesseraError` where a line is none, and what `body` throws.
   public func forEach(_ body: (Rejection) throws -> Void) throws {
     var line: [UInt8] = []
     var number = 1
@@ -29,7 +29,7 @@ public struct RejectionList: Sendable {
         } else if line.count < ReadLimit.shortLine {
           line.append(byte)
         } else {
-          throw DatasetError(place: "\(file.name): line \(number)", reason: "longer than 1 MiB")
+          throw TesseraError.malformed("longer than 1 MiB", file: "\(file.name): line \(number)")
         }
       }
     }
@@ -40,7 +40,7 @@ public struct RejectionList: Sendable {
     do {
       return try CanonicalJSON.decode(Rejection.self, from: line)
     } catch {
-      throw DatasetError(place: "\(file.name): line \(number)", reason: "not a rejection")
+      throw TesseraError.malformed("not a rejection", file: "\(file.name): line \(number)")
     }
   }
 }

@@ -77,9 +77,9 @@ public struct OffsetRows: DatasetRows {
         let wide = DatasetCell(shape: [moved.count], elements: moved).bytes
         row.cells[column].bytes = try ElementConversion.convert(wide, from: .int64, to: new)
       } catch let error as ElementConversion.Misfit {
-        throw DatasetError(
-          place: row.key,
-          reason: "its code \(error.value) is outside the vocabulary of the dataset"
+        throw TesseraError.malformed(
+          "its code \(error.value) is outside the vocabulary of the dataset",
+          file: row.key
         )
       }
       try body(row)

@@ -50,7 +50,7 @@ public struct SequenceSettings: Codable, Hashable, Sendable {
 
   /// The layout as the type that applies it.
   ///
-  /// - Throws: ``DatasetError`` that names the field at fault.
+  /// - Throws: ``TesseraError`` that names the field at fault.
   public func layout<Value: Decodable>(as type: Value.Type) throws -> Value {
     let line = try CanonicalJSON.line(layout)
     return try ManifestFile.decode(type, from: line, of: "the plan's sequence layout")

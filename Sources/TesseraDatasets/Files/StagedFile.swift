@@ -40,8 +40,8 @@ final class StagedFile {
   ///   - name: Its name in the folder.
   ///   - folder: The folder.
   ///   - digests: The digests beside SHA-256; nil for a spool, which needs none at all.
-  /// - Throws: `FileError` where it cannot be created.
-  init(name: String, folder: String, digests: Set<FileDigestKind>?) throws(FileError) {
+  /// - Throws: `TesseraError` where it cannot be created.
+  init(name: String, folder: String, digests: Set<FileDigestKind>?) throws(TesseraError) {
     self.name = name
     path = "\(folder)/\(name)"
     sha256 = digests == nil ? nil : BackgroundDigest()
@@ -49,7 +49,7 @@ final class StagedFile {
     sha1 = digests?.contains(.sha1) == true ? BackgroundDigest() : nil
     descriptor = unsafe open(path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
-      throw FileError(operation: "create the file", path: path, code: errno)
+      throw TesseraError.system("create the file", path, errno)
     }
     buffer.reserveCapacity(Self.chunk)
   }
@@ -57,7 +57,7 @@ final class StagedFile {
   deinit { if descriptor >= 0 { _ = close(descriptor) } }
 
   /// Appends bytes.
-  func write(_ bytes: [UInt8]) throws(FileError) {
+  func write(_ bytes: [UInt8]) throws(TesseraError) {
     position += bytes.count
     if buffer.count + bytes.count <= Self.chunk {
       buffer += bytes
@@ -68,20 +68,20 @@ final class StagedFile {
   }
 
   /// Appends a little-endian number.
-  func write<Number: FixedWidthInteger>(_ number: Number) throws(FileError) {
+  func write<Number: FixedWidthInteger>(_ number: Number) throws(TesseraError) {
     buffer.appendLittleEndian(number)
     position += Number.bitWidth / 8
     if buffer.count > Self.chunk { try flush() }
   }
 
   /// Appends zeros up to a multiple of a number of bytes.
-  func pad(to multiple: Int) throws(FileError) {
+  func pad(to multiple: Int) throws(TesseraError) {
     let count = (multiple - position % multiple) % multiple
     if count > 0 { try write([UInt8](repeating: 0, count: count)) }
   }
 
   /// Appends all that another file holds.
-  func append(contentsOf other: StagedFile) throws(FileError) {
+  func append(contentsOf other: StagedFile) throws(TesseraError) {
     try other.flush()
     for start in stride(from: 0, to: other.position, by: Self.chunk) {
       try write(try other.read(start, min(Self.chunk, other.position - start)))
@@ -107,7 +107,7 @@ final class StagedFile {
   }
 
   /// Ends the file and makes it durable.
-  func finish() throws(FileError) -> FinishedFile {
+  func finish() throws(TesseraError) -> FinishedFile {
     try flush()
     guard fsync(descriptor) == 0 else { throw failure() }
     let open = descriptor
@@ -123,17 +123,17 @@ final class StagedFile {
   }
 
   /// Removes the file: it only helped to make another.
-  func discard() throws(FileError) { try OutputFolder.remove(path) }
+  func discard() throws(TesseraError) { try OutputFolder.remove(path) }
 
-  private func failure() -> FileError { FileError(operation: "write", path: path, code: errno) }
+  private func failure() -> TesseraError { TesseraError.system("write", path, errno) }
 
-  private func flush() throws(FileError) {
+  private func flush() throws(TesseraError) {
     guard !buffer.isEmpty else { return }
     try put(buffer)
     buffer.removeAll(keepingCapacity: true)
   }
 
-  private func put(_ bytes: [UInt8]) throws(FileError) {
+  private func put(_ bytes: [UInt8]) throws(TesseraError) {
     sha256?.update(bytes)
     md5?.update(bytes)
     sha1?.update(bytes)
@@ -152,17 +152,17 @@ final class StagedFile {
       }
       return 0
     }
-    guard code == 0 else { throw FileError(operation: "write", path: path, code: code) }
+    guard code == 0 else { throw TesseraError.system("write", path, code) }
   }
 
-  private func read(_ start: Int, _ count: Int) throws(FileError) -> [UInt8] {
+  private func read(_ start: Int, _ count: Int) throws(TesseraError) -> [UInt8] {
     var got = 0
     let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
       got = unsafe pread(descriptor, buffer.baseAddress, count, off_t(start))
       initialized = max(0, got)
     }
     guard got == count else {
-      throw FileError(operation: "read", path: path, code: got < 0 ? errno : EIO)
+      throw TesseraError.system("read", path, got < 0 ? errno : EIO)
     }
     return bytes
   }

@@ -3,12 +3,12 @@ import TesseraCore
 extension TokenDataset {
   /// The layout that the manifest names.
   ///
-  /// - Throws: ``DatasetError`` for a name of no layout.
+  /// - Throws: ``TesseraError`` for a name of no layout.
   public func format() throws -> DatasetFormat {
     guard let format = DatasetFormat(rawValue: manifest.settings.format) else {
-      throw DatasetError(
-        place: "\(path)/\(DatasetManifest.fileName)",
-        reason: "'\(manifest.settings.format)' is no layout that this version reads"
+      throw TesseraError.malformed(
+        "'\(manifest.settings.format)' is no layout that this version reads",
+        file: "\(path)/\(DatasetManifest.fileName)"
       )
     }
     return format
@@ -17,7 +17,7 @@ extension TokenDataset {
   /// The samples with all their columns, whatever the layout: as many as the manifest says, their keys
   /// checked.
   ///
-  /// - Throws: `FileError`, ``DatasetError`` where the files are damaged.
+  /// - Throws: `TesseraError` where the files are damaged.
   public func rows() throws -> any DatasetRows {
     CheckedRows(try storedRows(), samples: manifest.samples, place: path)
   }
@@ -26,9 +26,9 @@ extension TokenDataset {
     let format = try format()
     if format == .webdataset { return try WebDatasetRows(self) }
     guard let layout = manifest.layout else {
-      throw DatasetError(
-        place: "\(path)/\(DatasetManifest.fileName)",
-        reason: "it lacks the layout of '\(format.rawValue)'"
+      throw TesseraError.malformed(
+        "it lacks the layout of '\(format.rawValue)'",
+        file: "\(path)/\(DatasetManifest.fileName)"
       )
     }
     return switch format {
@@ -101,7 +101,7 @@ struct CheckedRows: DatasetRows {
       count += 1
       guard count <= samples else {
         let reason = "its files hold more samples than the \(samples) of the manifest"
-        throw DatasetError(place: place, reason: reason)
+        throw TesseraError.malformed(reason, file: place)
       }
       if let fault = SafePath.fault(ofKey: row.key) { throw refusal(row.key, count, fault) }
       guard try ledger.insert(row.key) else {
@@ -111,18 +111,18 @@ struct CheckedRows: DatasetRows {
     }
     if let digest = try ledger.repeated() { try refuseLast(of: digest) }
     guard count == samples else {
-      throw DatasetError(
-        place: place,
-        reason: "its files hold \(count) samples where the manifest says \(samples)"
+      throw TesseraError.malformed(
+        "its files hold \(count) samples where the manifest says \(samples)",
+        file: place
       )
     }
   }
 
-  private func refusal(_ key: String, _ number: Int, _ fault: String) -> DatasetError {
-    DatasetError(
-      place: "\(place): sample \(number)",
-      reason: "the key '\(key.prefix(80))' \(fault); keys are relative paths of printable ASCII "
-        + "without dots, each once: make the dataset again"
+  private func refusal(_ key: String, _ number: Int, _ fault: String) -> TesseraError {
+    TesseraError.malformed(
+      "the key '\(key.prefix(80))' \(fault); keys are relative paths of printable ASCII "
+        + "without dots, each once: make the dataset again",
+      file: "\(place): sample \(number)"
     )
   }
 

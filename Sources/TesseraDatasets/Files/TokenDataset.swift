@@ -10,30 +10,30 @@ public struct TokenDataset: Sendable {
 
   /// Opens the dataset in a folder.
   ///
-  /// - Throws: `FileError` where there is none, ``DatasetError`` where its manifest is damaged.
+  /// - Throws: `TesseraError` where there is none, ``TesseraError`` where its manifest is damaged.
   public init(path: String) throws {
     self.path = path
     let file = try Self.file(DatasetManifest.fileName, in: path)
     do {
       manifest = try ManifestFile.read(DatasetManifest.self, at: file)
-    } catch let error as FileError where [ENOENT, ENOTDIR].contains(error.code) {
+    } catch let error as TesseraError where [ENOENT, ENOTDIR].contains(error.code) {
       guard FileManager.default.fileExists(atPath: path) else {
-        throw FileError(operation: "find", path: path, code: ENOENT)
+        throw TesseraError.system("find", path, ENOENT)
       }
-      throw DatasetError(
-        place: path,
-        reason: "no finished dataset of Tessera's (\(DatasetManifest.fileName) is missing): name "
-          + "the folder that tokenize or export wrote; files of other programs are not read"
+      throw TesseraError.malformed(
+        "no finished dataset of Tessera's (\(DatasetManifest.fileName) is missing): name "
+          + "the folder that tokenize or export wrote; files of other programs are not read",
+        file: path
       )
     }
     guard Set(manifest.shards.map(\.name)).count == manifest.shards.count else {
-      throw DatasetError(place: file, reason: "it lists a shard twice")
+      throw TesseraError.malformed("it lists a shard twice", file: file)
     }
   }
 
   /// The path of a file in the dataset's folder.
   ///
-  /// - Throws: ``DatasetError`` where the name, or a link of that name, leaves the folder.
+  /// - Throws: ``TesseraError`` where the name, or a link of that name, leaves the folder.
   package func file(_ name: String) throws -> String {
     try Self.file(name, in: path)
   }
@@ -41,7 +41,7 @@ public struct TokenDataset: Sendable {
   /// The path of a file in a dataset's folder; errors as ``file(_:)``.
   static func file(_ name: String, in folder: String) throws -> String {
     try SafePath.path(of: name, in: folder) { fault in
-      DatasetError(place: folder, reason: "the file '\(name.prefix(200))' \(fault)")
+      TesseraError.malformed("the file '\(name.prefix(200))' \(fault)", file: folder)
     }
   }
 
@@ -49,31 +49,31 @@ public struct TokenDataset: Sendable {
   ///
   /// - Parameter shard: One of the manifest's.
   /// - Returns: As many samples as the manifest says.
-  /// - Throws: `FileError`, or ``DatasetError`` where the shard is damaged.
+  /// - Throws: `TesseraError` where the shard is damaged.
   public func samples(of shard: DatasetShard) throws -> [DatasetSample] {
     let file = try self.file(shard.name)
     guard manifest.settings.format == DatasetFormat.webdataset.rawValue else {
-      throw DatasetError(
-        place: path,
-        reason: "its layout is \(manifest.settings.format); export it to webdataset first"
+      throw TesseraError.malformed(
+        "its layout is \(manifest.settings.format); export it to webdataset first",
+        file: path
       )
     }
     let region = try FileRegion(path: file)
     var samples: [DatasetSample] = []
     for member in try TarMembers(path: file).members {
       guard member.isRegular, let (key, column) = Self.split(member.name) else {
-        throw DatasetError(place: file, reason: "member '\(member.name)' belongs to no sample")
+        throw TesseraError.malformed("member '\(member.name)' belongs to no sample", file: file)
       }
       if samples.last?.key != key { samples.append(DatasetSample(key: key, file: region)) }
       let range = member.offset..<member.offset + member.size
       guard samples[samples.count - 1].add(column, range) else {
-        throw DatasetError(place: file, reason: "member '\(member.name)' stands there twice")
+        throw TesseraError.malformed("member '\(member.name)' stands there twice", file: file)
       }
     }
     guard samples.count == shard.samples else {
-      throw DatasetError(
-        place: file,
-        reason: "\(samples.count) samples where the manifest says \(shard.samples)"
+      throw TesseraError.malformed(
+        "\(samples.count) samples where the manifest says \(shard.samples)",
+        file: file
       )
     }
     return samples
@@ -118,15 +118,15 @@ public struct DatasetSample: Sendable {
 
   /// The bytes of one member.
   ///
-  /// - Throws: `FileError`, or ``DatasetError`` where there is no such member or it is too large.
+  /// - Throws: `TesseraError` where there is no such member or it is too large.
   public func bytes(of column: String) throws -> [UInt8] {
     guard let range = members[column] else {
-      throw DatasetError(place: "\(file.name): \(key)", reason: "it has no .\(column)")
+      throw TesseraError.malformed("it has no .\(column)", file: "\(file.name): \(key)")
     }
     guard range.count <= Self.longestMember else {
-      throw DatasetError(
-        place: "\(file.name): \(key).\(column)",
-        reason: "\(range.count) bytes are more than the \(Self.longestMember) allowed"
+      throw TesseraError.malformed(
+        "\(range.count) bytes are more than the \(Self.longestMember) allowed",
+        file: "\(file.name): \(key).\(column)"
       )
     }
     return try file.bytes(range)

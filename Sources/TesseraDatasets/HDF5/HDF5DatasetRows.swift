@@ -50,7 +50,7 @@ struct HDF5DatasetRows: DatasetRows {
     if let extents {
       let numbers = DatasetCell(shape: [], bytes: extents).elements(as: Int64.self)
       guard numbers.allSatisfy({ (0...1 << 40).contains($0) }) else {
-        throw DatasetError(place: place, reason: "no extents: \(numbers)")
+        throw TesseraError.malformed("no extents: \(numbers)", file: place)
       }
       shape = Shape(numbers.map { Int($0) })
     } else if !column.isFixed {
@@ -61,7 +61,7 @@ struct HDF5DatasetRows: DatasetRows {
       bytes: try bytes.converted(from: stored, to: column, place: place)
     )
     guard column.fits(cell) else {
-      throw DatasetError(place: place, reason: "\(shape) does not fit its data")
+      throw TesseraError.malformed("\(shape) does not fit its data", file: place)
     }
     return cell
   }

@@ -85,10 +85,9 @@ struct HDF5DatasetWriter: DatasetWriter {
   /// A text as C has it.
   private func text(_ bytes: [UInt8], _ key: String) throws -> [UInt8] {
     guard !bytes.contains(0) else {
-      throw DatasetWriterError(
-        format: .hdf5,
-        place: key,
-        reason: "a text with a zero byte, which HDF5 would cut off there"
+      throw TesseraError.mismatch(
+        "a text with a zero byte, which HDF5 would cut off there",
+        place: "\(DatasetFormat.hdf5.rawValue): \(key)"
       )
     }
     return bytes + [0]

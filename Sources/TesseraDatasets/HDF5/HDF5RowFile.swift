@@ -74,7 +74,7 @@ package final class HDF5RowFile {
   ///   - sizes: The bytes of each row.
   ///   - start: The rows that the column has.
   ///   - index: The column.
-  /// - Throws: `FileError` where the library cannot write them.
+  /// - Throws: `TesseraError` where the library cannot write them.
   package func append(_ data: [UInt8], sizes: [Int], from start: Int, to index: Int) throws {
     let (id, kind) = datasets[index]
     let isWritten = HDF5.perform(on: path) {
@@ -93,7 +93,7 @@ package final class HDF5RowFile {
 
   /// Closes the file.
   ///
-  /// - Throws: `FileError` where the last bytes could not be written.
+  /// - Throws: `TesseraError` where the last bytes could not be written.
   package func close() throws {
     let (file, ids) = (file, datasets.map(\.id))
     (datasets, self.file) = ([], -1)
@@ -115,10 +115,10 @@ package final class HDF5RowFile {
   }
 
   /// What ended the last call; writing fails because of the machine, whatever the library says.
-  private func failure() -> FileError {
+  private func failure() -> TesseraError {
     let failure = HDF5.perform(on: path) { HDF5.failure(of: "write", on: path) }
     return failure.system
-      ?? FileError(operation: "write (\(failure.words))", path: path, code: EIO)
+      ?? TesseraError.system("write (\(failure.words))", path, EIO)
   }
 }
 
@@ -188,13 +188,13 @@ final class HDF5RowReader {
     return if case .fixed = kind { 1 << 26 + 64 * length } else { length }
   }
 
-  private func refusal(of name: String, _ cause: String) -> HDF5Error {
-    HDF5Error(file: region.name, place: name, cause: cause)
+  private func refusal(of name: String, _ cause: String) -> TesseraError {
+    TesseraError.malformed(cause, file: region.name, place: name)
   }
 
-  private func failure(of name: String = "") -> HDF5Error {
+  private func failure(of name: String = "") -> TesseraError {
     HDF5.perform(on: region.name) {
-      HDF5Error.afterFailure(to: "read the samples", file: region.name, place: name)
+      TesseraError.afterFailure(to: "read the samples", file: region.name, place: name)
     }
   }
 }

@@ -36,7 +36,7 @@ struct ImageFolderRows: DatasetRows {
     folder = dataset.path
     self.format = format
     guard let layout = ImageFolderLayout.layout(of: table) else {
-      throw DatasetError(place: folder, reason: "its table has no tokens")
+      throw TesseraError.malformed("its table has no tokens", file: folder)
     }
     self.layout = layout
   }
@@ -50,7 +50,7 @@ struct ImageFolderRows: DatasetRows {
       let bytes = try FileDigest.bytes(of: path, maximumBytes: Self.largestFile)
       let codes = try NPYFile.decode(bytes, from: path)
       guard codes.shape.elementCount == next.count else {
-        throw DatasetError(place: path, reason: "not the codes of a sample of \(next.tokens)")
+        throw TesseraError.malformed("not the codes of a sample of \(next.tokens)", file: path)
       }
       let column = table.columns[layout.token]
       row.cells[layout.token] = DatasetCell(

@@ -31,10 +31,9 @@ struct ImageFolderWriter: DatasetWriter {
       throw stored.refusal("it needs the columns source and crop, which images have")
     }
     if format == .fourM, table.vocabularySize > 1 << 15 {
-      throw DatasetWriterError(
-        format: format,
-        reason: "a vocabulary of \(table.vocabularySize) does not fit its int16",
-        kind: .numericLimit
+      throw TesseraError.limit(
+        "a vocabulary of \(table.vocabularySize) does not fit its int16",
+        place: format.rawValue
       )
     }
     if format == .fourM, Self.views(of: table.columns[layout.token]) != 1 {
@@ -54,7 +53,10 @@ struct ImageFolderWriter: DatasetWriter {
     let count = stored.tokens(of: row)
     let crop = stored.table.index(of: "crop").map { row.cells[$0].elements(as: Int32.self) } ?? []
     guard count > 0, crop.count == 4 else {
-      throw DatasetWriterError(format: format, place: row.key, reason: "no codes or no crop box")
+      throw TesseraError.mismatch(
+        "no codes or no crop box",
+        place: "\(format.rawValue): \(row.key)"
+      )
     }
     let type: ElementType = format == .fourM ? .int16 : .int64
     let source = column.column.type.elementType ?? .uint8
@@ -103,11 +105,10 @@ struct ImageFolderWriter: DatasetWriter {
     let expected = first ?? (count, size)
     first = expected
     guard expected == (count, size) else {
-      throw DatasetWriterError(
-        format: format,
-        place: row.key,
-        reason: "\(count) codes of \(size) pixels where the first sample has \(expected.codes) of "
-          + "\(expected.size); tokenize with one --crop"
+      throw TesseraError.mismatch(
+        "\(count) codes of \(size) pixels where the first sample has \(expected.codes) of "
+          + "\(expected.size); tokenize with one --crop",
+        place: "\(format.rawValue): \(row.key)"
       )
     }
     let path = "\(ImageFolderLayout.folder("codes", size: size))/\(list.samples).npy"

@@ -24,7 +24,7 @@ struct JSONLinesRows: DatasetRows {
           let key = try metadata.read(line, into: &cells)
           try body(DatasetRow(key: key, cells: cells))
         } catch let error as JSONScanner.Failure {
-          throw DatasetError(place: "\(path): byte \(start + error.offset)", reason: error.cause)
+          throw TesseraError.malformed(error.cause, file: "\(path): byte \(start + error.offset)")
         }
       }
     }

@@ -31,7 +31,7 @@ struct LitdataRows: DatasetRows {
     let isTokens = dataset.manifest.settings.export?.variant == "tokens"
     tokens = isTokens ? FlatLayout(table) : nil
     guard !isTokens || tokens != nil else {
-      throw DatasetError(place: folder, reason: "its table has no tokens")
+      throw TesseraError.malformed("its table has no tokens", file: folder)
     }
     files = try dataset.manifest.shards.map { (try dataset.file($0.name), $0.samples) }
   }
@@ -44,7 +44,7 @@ struct LitdataRows: DatasetRows {
     let (type, _) = LitdataChunk.tokenType(vocabularySize: table.vocabularySize)
     try forEachItem { item, place in
       guard let next = try lines.next(), type.byteCount(elements: next.count) == item.count else {
-        throw DatasetError(place: place, reason: "an item of another size than samples.jsonl says")
+        throw TesseraError.malformed("an item of another size than samples.jsonl says", file: place)
       }
       var row = next.row
       row.cells[tokens.token] = DatasetCell(
@@ -54,7 +54,7 @@ struct LitdataRows: DatasetRows {
       try body(row)
     }
     guard try lines.next() == nil else {
-      throw DatasetError(place: folder, reason: "fewer items than samples.jsonl says")
+      throw TesseraError.malformed("fewer items than samples.jsonl says", file: folder)
     }
   }
 
@@ -78,7 +78,7 @@ struct LitdataRows: DatasetRows {
   }
 
   private func row(of item: [UInt8], place: String) throws -> DatasetRow {
-    let damaged = DatasetError(place: place, reason: "an item that is shorter than its leaves")
+    let damaged = TesseraError.malformed("an item that is shorter than its leaves", file: place)
     let count = table.columns.count + 1
     guard item.count >= 4 * count else { throw damaged }
     let sizes = DatasetCell(shape: [], bytes: Array(item[..<(4 * count)])).elements(as: UInt32.self)
@@ -113,7 +113,7 @@ struct LitdataRows: DatasetRows {
         .elements(as: UInt32.self)
       let rank = column.shape.count
       guard numbers.count >= 2 + rank, numbers[1] == UInt32(rank) else {
-        throw DatasetError(place: place, reason: "another number of axes")
+        throw TesseraError.malformed("another number of axes", file: place)
       }
       shape = Shape(numbers[2..<2 + rank].map { Int($0) })
       data = Array(leaf[(4 * (2 + rank))...])
@@ -123,7 +123,7 @@ struct LitdataRows: DatasetRows {
       bytes: try data.converted(from: type, to: column, place: place)
     )
     guard column.fits(cell) else {
-      throw DatasetError(place: place, reason: "\(shape) does not fit its data")
+      throw TesseraError.malformed("\(shape) does not fit its data", file: place)
     }
     return cell
   }

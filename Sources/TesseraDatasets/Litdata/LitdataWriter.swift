@@ -98,10 +98,9 @@ struct LitdataWriter: DatasetWriter {
     if isTokens { head = [] }
     let size = head.count + body.count
     guard size < 1 << 31 else {
-      throw DatasetWriterError(
-        format: .litdata,
-        place: row.key,
-        reason: "a sample of \(size) bytes"
+      throw TesseraError.mismatch(
+        "a sample of \(size) bytes",
+        place: "\(DatasetFormat.litdata.rawValue): \(row.key)"
       )
     }
     let isFull =

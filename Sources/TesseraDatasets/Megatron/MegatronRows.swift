@@ -49,7 +49,7 @@ struct MegatronRows: DatasetRows {
     table = record.table
     folder = dataset.path
     guard let layout = FlatLayout(table) else {
-      throw DatasetError(place: folder, reason: "its table has no tokens")
+      throw TesseraError.malformed("its table has no tokens", file: folder)
     }
     self.layout = layout
     names = Dictionary(
@@ -94,7 +94,7 @@ struct MegatronRows: DatasetRows {
       try body(row)
     }
     guard tokens.isAtEnd else {
-      throw DatasetError(place: folder, reason: "more sequences than samples.jsonl has lines")
+      throw TesseraError.malformed("more sequences than samples.jsonl has lines", file: folder)
     }
   }
 }
@@ -140,14 +140,14 @@ extension [UInt8] {
   ) throws -> [UInt8] {
     guard let wanted = column.type.elementType else { return self }
     guard count.isMultiple(of: type.bitWidth / 8) else {
-      throw DatasetError(place: place, reason: "\(count) bytes are no whole \(type.rawValue)")
+      throw TesseraError.malformed("\(count) bytes are no whole \(type.rawValue)", file: place)
     }
     do {
       return try ElementConversion.convert(self, from: type, to: wanted)
     } catch {
-      throw DatasetError(
-        place: place,
-        reason: "\(error.value) of '\(column.name)' does not fit \(wanted.rawValue)"
+      throw TesseraError.malformed(
+        "\(error.value) of '\(column.name)' does not fit \(wanted.rawValue)",
+        file: place
       )
     }
   }

@@ -65,20 +65,18 @@ struct MegatronWriter: DatasetWriter {
   mutating func append(_ row: DatasetRow) throws {
     let count = stored.tokens(of: row)
     guard count > 0, count <= Int(Int32.max) else {
-      throw DatasetWriterError(
-        format: .megatron,
-        place: row.key,
-        reason: "\(count) tokens, where a sequence has 1 to 2147483647"
+      throw TesseraError.mismatch(
+        "\(count) tokens, where a sequence has 1 to 2147483647",
+        place: "\(DatasetFormat.megatron.rawValue): \(row.key)"
       )
     }
     for stream in streams {
       let width = stream.column.elementType.bitWidth / 8
       let all = row.cells[stream.column.index].bytes
       guard all.count == count * width * stream.axis.count else {
-        throw DatasetWriterError(
-          format: .megatron,
-          place: "\(row.key): \(stream.prefix)",
-          reason: "it has not one number a token"
+        throw TesseraError.mismatch(
+          "it has not one number a token",
+          place: "\(DatasetFormat.megatron.rawValue): \("\(row.key): \(stream.prefix)")"
         )
       }
       let part = count * width

@@ -79,7 +79,7 @@ struct MosaicRows: DatasetRows {
     let index = try ManifestFile.read(MosaicIndex.self, at: path)
     let names = Set(index.shards.map { ($0.zipData ?? $0.rawData).basename })
     guard names.count == index.shards.count else {
-      throw DatasetError(place: path, reason: "it lists a shard twice")
+      throw TesseraError.malformed("it lists a shard twice", file: path)
     }
     for shard in index.shards { try forEach(of: shard, body) }
   }
@@ -99,20 +99,23 @@ struct MosaicRows: DatasetRows {
     let columns = try shard.columnNames.map { try column(named: $0) }
     guard columns.count == table.columns.count + 1, Set(columns.map(\.index)).count == columns.count
     else {
-      throw DatasetError(
-        place: folder,
-        reason: "the shards have other columns than the key and those of the table"
+      throw TesseraError.malformed(
+        "the shards have other columns than the key and those of the table",
+        file: folder
       )
     }
     let file = try open(shard)
     guard try Int(file.integer(at: 0)) == shard.samples else {
-      throw DatasetError(place: file.name, reason: "not \(shard.samples) samples as the index says")
+      throw TesseraError.malformed(
+        "not \(shard.samples) samples as the index says",
+        file: file.name
+      )
     }
     for sample in 0..<shard.samples {
       let start = try Int(file.integer(at: 4 + 4 * sample))
       let end = try Int(file.integer(at: 8 + 4 * sample))
       guard start <= end else {
-        throw DatasetError(place: file.name, reason: "sample \(sample) ends before it starts")
+        throw TesseraError.malformed("sample \(sample) ends before it starts", file: file.name)
       }
       try body(row(of: file.bytes(start..<end), columns, place: "\(file.name): sample \(sample)"))
     }
@@ -121,7 +124,7 @@ struct MosaicRows: DatasetRows {
   private func column(named name: String) throws -> Column {
     if name == Self.key { return Column(index: nil, size: nil, type: nil) }
     guard let index = table.columns.firstIndex(where: { record.storedName(of: $0.name) == name })
-    else { throw DatasetError(place: folder, reason: "the manifest knows no column '\(name)'") }
+    else { throw TesseraError.malformed("the manifest knows no column '\(name)'", file: folder) }
     let column = table.columns[index]
     let type = column.type.elementType.map { DatasetFormat.mds.storedType(of: $0) }
     let size = MosaicShard.encoding(of: column, as: type)?.size
@@ -134,20 +137,20 @@ struct MosaicRows: DatasetRows {
     guard shard.zipData != nil else { return .region(try FileRegion(path: path)) }
     let size = shard.rawData.bytes
     guard (0...Self.largestShard).contains(size) else {
-      throw DatasetError(place: path, reason: "\(size) bytes are no shard")
+      throw TesseraError.malformed("\(size) bytes are no shard", file: path)
     }
     let packed = try FileDigest.bytes(of: path, maximumBytes: Self.largestShard)
     guard size <= Self.usualShard || size / 100 <= packed.count else {
-      throw DatasetError(place: path, reason: "\(packed.count) bytes claim to unpack to \(size)")
+      throw TesseraError.malformed("\(packed.count) bytes claim to unpack to \(size)", file: path)
     }
     guard let content = Zstandard.decompress(packed, size: shard.rawData.bytes) else {
-      throw DatasetError(place: path, reason: "its zstd frame is damaged")
+      throw TesseraError.malformed("its zstd frame is damaged", file: path)
     }
     return .memory(content, name: path)
   }
 
   private func row(of sample: [UInt8], _ columns: [Column], place: String) throws -> DatasetRow {
-    let damaged = DatasetError(place: place, reason: "it is shorter than its columns")
+    let damaged = TesseraError.malformed("it is shorter than its columns", file: place)
     let sizes = columns.count { $0.size == nil } * 4
     guard sample.count >= sizes else { throw damaged }
     let empty = DatasetCell(shape: [], bytes: [])
@@ -189,18 +192,18 @@ struct MosaicRows: DatasetRows {
     if stored.size == nil {
       // One byte: the number of axes, and the width of an extent as a power of two.
       guard let head = bytes.first, Int(head >> 2) == column.shape.count else {
-        throw DatasetError(place: "\(place): \(column.name)", reason: "another number of axes")
+        throw TesseraError.malformed("another number of axes", file: "\(place): \(column.name)")
       }
       let width = 1 << Int(head & 3)
       let end = bytes.startIndex + 1 + column.shape.count * width
       guard end <= bytes.endIndex else {
-        throw DatasetError(place: "\(place): \(column.name)", reason: "it is cut short")
+        throw TesseraError.malformed("it is cut short", file: "\(place): \(column.name)")
       }
       let extents = stride(from: bytes.startIndex + 1, to: end, by: width).map { start in
         bytes[start..<start + width].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
       }
       guard extents.allSatisfy({ $0 <= 1 << 40 }) else {
-        throw DatasetError(place: "\(place): \(column.name)", reason: "no extents: \(extents)")
+        throw TesseraError.malformed("no extents: \(extents)", file: "\(place): \(column.name)")
       }
       shape = Shape(extents.map(Int.init))
       data = bytes[end...]
@@ -208,9 +211,9 @@ struct MosaicRows: DatasetRows {
     let values = try Array(data).converted(from: type, to: column, place: place)
     let cell = DatasetCell(shape: shape, bytes: values)
     guard column.fits(cell) else {
-      throw DatasetError(
-        place: "\(place): \(column.name)",
-        reason: "\(shape) does not fit its data"
+      throw TesseraError.malformed(
+        "\(shape) does not fit its data",
+        file: "\(place): \(column.name)"
       )
     }
     return cell
@@ -240,7 +243,7 @@ private enum MosaicFile {
       case .memory(let bytes, _): bytes.count
       }
     guard range.upperBound <= length else {
-      throw DatasetError(place: name, reason: "the file ends before its data do")
+      throw TesseraError.malformed("the file ends before its data do", file: name)
     }
     switch self {
     case .region(let region): return try region.bytes(range)

@@ -79,7 +79,10 @@ struct MosaicWriter: DatasetWriter {
     // The number of samples, the offsets and what the shard says of itself come before.
     let overhead = 4 * (sizes.count + 3) + configuration.count + 1
     guard size + configuration.count < 1 << 31 else {
-      throw DatasetWriterError(format: .mds, place: row.key, reason: "a sample of \(size) bytes")
+      throw TesseraError.mismatch(
+        "a sample of \(size) bytes",
+        place: "\(DatasetFormat.mds.rawValue): \(row.key)"
+      )
     }
     let isFull =
       samples.count + size + overhead > options.shardBytes

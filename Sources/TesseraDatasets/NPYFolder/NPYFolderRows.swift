@@ -12,7 +12,7 @@ struct NPYFolderRows: DatasetRows {
     stored = record.storedTable
     folder = dataset.path
     guard let layout = FlatLayout(npy: table) else {
-      throw DatasetError(place: dataset.path, reason: "its table has no tokens")
+      throw TesseraError.malformed("its table has no tokens", file: dataset.path)
     }
     self.layout = layout
   }
@@ -32,9 +32,9 @@ struct NPYFolderRows: DatasetRows {
         let tensor = try NPYFile.decode(bytes, from: path)
         row.cells[index] = DatasetCell(tensor)
         guard column.type == .array(tensor.elementType), column.fits(row.cells[index]) else {
-          throw DatasetError(
-            place: path,
-            reason: "\(tensor.elementType.rawValue) \(tensor.shape) is not the column's"
+          throw TesseraError.malformed(
+            "\(tensor.elementType.rawValue) \(tensor.shape) is not the column's",
+            file: path
           )
         }
       }

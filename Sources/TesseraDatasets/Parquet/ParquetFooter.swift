@@ -11,10 +11,12 @@ struct ParquetFooter {
 
   /// Reads the footer of a file.
   ///
-  /// - Throws: `FileError`, ``DatasetError`` where there is none.
+  /// - Throws: `TesseraError` where there is none.
   init(of file: FileRegion) throws {
     name = file.name
-    func damage(_ reason: String) -> DatasetError { DatasetError(place: file.name, reason: reason) }
+    func damage(_ reason: String) -> TesseraError {
+      TesseraError.malformed(reason, file: file.name)
+    }
     guard file.length >= 12 else { throw damage("too short for Parquet") }
     let tail = try file.bytes(file.length - 8..<file.length)
     let size = Int(DatasetCell(shape: [], bytes: Array(tail[..<4])).elements(as: UInt32.self)[0])
@@ -46,7 +48,7 @@ struct ParquetFooter {
     var index = 1
     for _ in 0..<max(0, schema.first?[5]?.integer ?? 0) {
       guard index < schema.count, case .binary(let name)? = schema[index][4] else {
-        throw DatasetError(place: self.name, reason: "its schema has fewer columns than it says")
+        throw TesseraError.malformed("its schema has fewer columns than it says", file: self.name)
       }
       let isWhole = schema[index][5]?.integer ?? 0 == 0
       columns.append(
@@ -61,7 +63,7 @@ struct ParquetFooter {
       while left > 0, index < schema.count {
         let parts = schema[index][5]?.integer ?? 0
         guard (0...schema.count).contains(parts) else {
-          throw DatasetError(place: self.name, reason: "its schema is damaged")
+          throw TesseraError.malformed("its schema is damaged", file: self.name)
         }
         left += parts - 1
         index += 1
@@ -75,10 +77,13 @@ struct ParquetFooter {
     var chunks: [String: ThriftValue] = [:]
     for chunk in group[1]?.list ?? [] {
       guard let metadata = chunk[3], let path = metadata[3]?.list, !path.isEmpty else {
-        throw DatasetError(place: name, reason: "a column without a name")
+        throw TesseraError.malformed("a column without a name", file: name)
       }
       guard chunk[1] == nil else {
-        throw DatasetError(place: name, reason: "its columns lie in other files, which is not read")
+        throw TesseraError.malformed(
+          "its columns lie in other files, which is not read",
+          file: name
+        )
       }
       if case .binary(let name) = path[0] {
         chunks[String(decoding: name, as: UTF8.self)] = metadata

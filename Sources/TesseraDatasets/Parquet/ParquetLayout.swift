@@ -58,9 +58,9 @@ struct ParquetAllowance {
   /// Counts bytes that a page unpacks to, or that its values take beside.
   mutating func take(bytes count: Int, place: String) throws {
     guard count <= bytes else {
-      throw DatasetError(
-        place: place,
-        reason: "unpacks to more than a file of its size may: a bomb, or no file of texts"
+      throw TesseraError.malformed(
+        "unpacks to more than a file of its size may: a bomb, or no file of texts",
+        file: place
       )
     }
     bytes -= count
@@ -69,7 +69,7 @@ struct ParquetAllowance {
   /// Counts rows.
   mutating func take(rows count: Int, place: String) throws {
     guard count <= rows else {
-      throw DatasetError(place: place, reason: "claims more rows than its bytes can hold")
+      throw TesseraError.malformed("claims more rows than its bytes can hold", file: place)
     }
     rows -= count
   }

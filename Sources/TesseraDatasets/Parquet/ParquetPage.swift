@@ -27,7 +27,7 @@ struct ParquetPage {
     self.place = place
     self.rank = rank
     self.kind = kind
-    let damage = DatasetError(place: place, reason: "no plain page as Tessera writes it")
+    let damage = TesseraError.malformed("no plain page as Tessera writes it", file: place)
     guard let start = metadata[9]?.integer, (0...file.length).contains(start),
       metadata[1]?.integer == kind.physical
     else { throw damage }
@@ -40,7 +40,7 @@ struct ParquetPage {
       (0...file.length - first).contains(packed)
     else { throw damage }
     guard raw <= Self.usual || raw / 100 <= packed else {
-      throw DatasetError(place: place, reason: "\(packed) bytes that claim to unpack to \(raw)")
+      throw TesseraError.malformed("\(packed) bytes that claim to unpack to \(raw)", file: place)
     }
     var data = try file.bytes(first..<first + packed)
     if metadata[4]?.integer == ParquetLayout.zstdCodec {
@@ -116,8 +116,8 @@ struct ParquetPage {
     return Shape(extents)
   }
 
-  private func damage() -> DatasetError {
-    DatasetError(place: place, reason: "its levels and its values do not fit together")
+  private func damage() -> TesseraError {
+    TesseraError.malformed("its levels and its values do not fit together", file: place)
   }
 
   /// Levels as runs.
@@ -130,12 +130,12 @@ struct ParquetPage {
 
     init(_ data: inout ArraySlice<UInt8>, place: String) throws {
       guard data.count >= 4 else {
-        throw DatasetError(place: place, reason: "a page without levels")
+        throw TesseraError.malformed("a page without levels", file: place)
       }
       let head = DatasetCell(shape: [], bytes: Array(data.prefix(4))).elements(as: UInt32.self)
       let size = Int(head[0])
       guard size <= data.count - 4 else {
-        throw DatasetError(place: place, reason: "a page without levels")
+        throw TesseraError.malformed("a page without levels", file: place)
       }
       rest = data.dropFirst(4).prefix(size)
       data = data.dropFirst(4 + size)
@@ -163,7 +163,7 @@ struct ParquetPage {
     }
 
     mutating func next(_ place: String) throws -> Int {
-      guard left > 0 else { throw DatasetError(place: place, reason: "fewer levels than rows") }
+      guard left > 0 else { throw TesseraError.malformed("fewer levels than rows", file: place) }
       let level = level
       left -= 1
       if left == 0 { load() }
@@ -181,7 +181,9 @@ struct ParquetPage {
     mutating func skip(_ count: Int, _ place: String) throws {
       var rest = count
       while rest > 0 {
-        guard left > 0 else { throw DatasetError(place: place, reason: "fewer levels than values") }
+        guard left > 0 else {
+          throw TesseraError.malformed("fewer levels than values", file: place)
+        }
         let part = min(rest, left)
         rest -= part
         left -= part

@@ -36,7 +36,7 @@ struct ParquetRows: DatasetRows {
     let chunks = try footer.chunks(of: group)
     func page(_ name: String, rank: Int, kind: ParquetLayout.Kind) throws -> ParquetPage {
       guard let metadata = chunks[name] else {
-        throw DatasetError(place: file.name, reason: "it has no column '\(name)'")
+        throw TesseraError.malformed("it has no column '\(name)'", file: file.name)
       }
       let place = "\(file.name): \(name)"
       let page = try ParquetPage(metadata, of: file, place: place, rank, kind)
@@ -49,7 +49,7 @@ struct ParquetRows: DatasetRows {
     for (column, name) in zip(table.columns, names) {
       let type = column.type.elementType.map { DatasetFormat.parquet.storedType(of: $0) }
       guard let kind = ParquetLayout.kind(of: type) else {
-        throw DatasetError(place: file.name, reason: "no Parquet type for '\(name)'")
+        throw TesseraError.malformed("no Parquet type for '\(name)'", file: file.name)
       }
       pages.append(try page(name, rank: column.shape.count, kind: kind))
     }

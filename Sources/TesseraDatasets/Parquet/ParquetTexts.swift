@@ -10,7 +10,7 @@ struct ParquetTexts {
 
   /// Opens a file.
   ///
-  /// - Throws: `FileError`, ``DatasetError`` where it is no Parquet.
+  /// - Throws: `TesseraError` where it is no Parquet.
   init(path: String) throws {
     file = try FileRegion(path: path)
     footer = try ParquetFooter(of: file)
@@ -22,13 +22,13 @@ struct ParquetTexts {
   /// - Parameters:
   ///   - names: Columns of the file.
   ///   - body: Takes the number of the row, from 1, and a text a column.
-  /// - Throws: `FileError`, ``DatasetError`` where pages are damaged, and what `body` throws.
+  /// - Throws: `TesseraError` where pages are damaged, and what `body` throws.
   func forEach(_ names: [String], _ body: (Int, [String?]) throws -> Void) throws {
     let chosen = try names.map { name in
       guard let column = columns.first(where: { $0.name == name }), column.isText else {
-        throw DatasetError(
-          place: "\(file.name): \(name)",
-          reason: "not a column of text; rename it, or write one text a row"
+        throw TesseraError.malformed(
+          "not a column of text; rename it, or write one text a row",
+          file: "\(file.name): \(name)"
         )
       }
       return column
@@ -41,7 +41,7 @@ struct ParquetTexts {
       let texts = try chosen.map { column in
         let place = "\(file.name): \(column.name)"
         guard let chunk = chunks[column.name] else {
-          throw DatasetError(place: place, reason: "a group of rows lacks the column")
+          throw TesseraError.malformed("a group of rows lacks the column", file: place)
         }
         var reader = ParquetTextChunk(
           file,
@@ -52,7 +52,7 @@ struct ParquetTexts {
         let texts = try reader.texts(of: chunk)
         allowance = reader.allowance
         guard texts.count == rows else {
-          throw DatasetError(place: place, reason: "\(texts.count) values for \(rows) rows")
+          throw TesseraError.malformed("\(texts.count) values for \(rows) rows", file: place)
         }
         return texts
       }
@@ -85,8 +85,8 @@ private struct ParquetTextChunk {
     self.isOptional = isOptional
   }
 
-  private func damage(_ reason: String = "a damaged page") -> DatasetError {
-    DatasetError(place: place, reason: reason)
+  private func damage(_ reason: String = "a damaged page") -> TesseraError {
+    TesseraError.malformed(reason, file: place)
   }
 
   /// The values of a column chunk.
@@ -188,7 +188,7 @@ private struct ParquetTextChunk {
         content += part
       }
       try inflation.finish()
-    } catch let error as ArchiveError {
+    } catch let error as TesseraError {
       throw damage(error.cause)
     }
     return content.count == size ? content : nil

@@ -26,8 +26,8 @@ struct ThriftCompactReader {
     self.place = place
   }
 
-  private func damage() -> DatasetError {
-    DatasetError(place: place, reason: "damaged Thrift metadata")
+  private func damage() -> TesseraError {
+    TesseraError.malformed("damaged Thrift metadata", file: place)
   }
 
   private mutating func byte() throws -> UInt8 {

@@ -51,7 +51,7 @@ package enum ExampleMessage {
       var rest = ProtobufFields(value?.bytes ?? [], place: place)
       while !rest.isAtEnd { numbers.append(Int64(bitPattern: try rest.varint())) }
       return .integers(numbers)
-    default: throw DatasetError(place: place, reason: "no tf.train.Example")
+    default: throw TesseraError.malformed("no tf.train.Example", file: place)
     }
   }
 }
@@ -69,7 +69,7 @@ struct ExampleRows {
   func row(of message: [UInt8], place: String) throws -> DatasetRow {
     let lists = try ExampleMessage.lists(of: message, place: place)
     guard case .bytes(let key)? = lists["key"] else {
-      throw DatasetError(place: place, reason: "the message has no 'key'")
+      throw TesseraError.malformed("the message has no 'key'", file: place)
     }
     var row = DatasetRow(key: String(decoding: key, as: UTF8.self), cells: [])
     for (column, name) in zip(table.columns, names) {
@@ -85,7 +85,7 @@ struct ExampleRows {
         let bytes = DatasetCell(shape: [numbers.count], elements: numbers).bytes
         let values = try bytes.converted(from: .int64, to: column, place: place)
         cell = try Self.shaped(values, numbers.count, column, name, lists, place)
-      default: throw DatasetError(place: place, reason: "the message has no such list")
+      default: throw TesseraError.malformed("the message has no such list", file: place)
       }
       row.cells.append(cell)
     }
@@ -104,12 +104,12 @@ struct ExampleRows {
     if ExampleMessage.hasShape(column) {
       guard case .integers(let extents)? = lists[ExampleMessage.shapeName(of: name)],
         extents.allSatisfy({ (0...1 << 40).contains($0) })
-      else { throw DatasetError(place: place, reason: "the message has no extents") }
+      else { throw TesseraError.malformed("the message has no extents", file: place) }
       shape = Shape(extents.map { Int($0) })
     }
     let cell = DatasetCell(shape: shape, bytes: bytes)
     guard column.fits(cell) else {
-      throw DatasetError(place: place, reason: "\(shape) does not fit its data")
+      throw TesseraError.malformed("\(shape) does not fit its data", file: place)
     }
     return cell
   }

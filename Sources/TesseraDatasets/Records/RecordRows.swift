@@ -92,7 +92,7 @@ struct ArrayRecordRows: DatasetRows {
 
     var place: String { "\(file.name): byte \(file.position)" }
 
-    func damage(_ reason: String) -> DatasetError { file.damage(reason) }
+    func damage(_ reason: String) -> TesseraError { file.damage(reason) }
 
     mutating func next() throws -> (kind: UInt8, records: Int, data: [UInt8])? {
       guard file.rest > 0 else { return nil }

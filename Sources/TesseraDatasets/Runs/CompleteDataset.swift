@@ -5,12 +5,12 @@ extension DatasetFolder {
   /// Makes sure that every file of a finished dataset is there, in the size that its manifest states: a run
   /// that has nothing to do promises as much as one that did the work.
   ///
-  /// - Throws: `DatasetFolderError` with the file that is missing or cut, `FileError`.
+  /// - Throws: `TesseraError` with the file that is missing or cut, `TesseraError`.
   public func checkFiles() throws {
     let dataset = DatasetVerification(of: try TokenDataset(path: path))
     try dataset.files.forEach(check)
     if let fault = try dataset.forEachListed(check) {
-      throw DatasetFolderError.damaged(file: "\(path)/\(DatasetFileList.fileName)", reason: fault)
+      throw TesseraError.damaged(file: "\(path)/\(DatasetFileList.fileName)", reason: fault)
     }
   }
 
@@ -18,7 +18,7 @@ extension DatasetFolder {
     let place = "\(path)/\(file.name)"
     guard FileTree.size(of: place) == file.bytes else {
       let reason = "missing, or not of the size that the dataset states"
-      throw DatasetFolderError.damaged(file: place, reason: reason)
+      throw TesseraError.damaged(file: place, reason: reason)
     }
   }
 }

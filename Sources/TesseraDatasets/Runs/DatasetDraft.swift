@@ -14,7 +14,7 @@ public struct DatasetDraft {
   ///   - images: The images, as ``ImageInputs`` finds them.
   ///   - request: What fixes the dataset beside them.
   ///   - tokenizer: The tokenizer that the request names, opened for encoding.
-  /// - Throws: What a list of captions or a file of the sequences has against it, and `FileError` where an
+  /// - Throws: What a list of captions or a file of the sequences has against it, and `TesseraError` where an
   ///   image cannot be looked at now.
   public init(
     of images: [ImageInput],

@@ -34,7 +34,7 @@ public struct DatasetExport {
   ///   - folder: The output folder, which another process may have begun and not finished.
   ///   - progress: Hears of each sample.
   /// - Returns: What the new manifest says.
-  /// - Throws: `DatasetFolderError`, `DatasetError`, `DatasetWriterError`, `FileError`.
+  /// - Throws: `TesseraError`.
   public func run(
     _ dataset: TokenDataset,
     into folder: String,
@@ -119,13 +119,13 @@ public struct DatasetExport {
   private func nothingWritten(
     of dataset: TokenDataset,
     _ rejected: RejectedDocuments
-  ) -> DatasetError {
+  ) -> TesseraError {
     guard let first = rejected.rejections.first else {
-      return DatasetError(place: dataset.path, reason: "it has no samples; nothing to export")
+      return TesseraError.malformed("it has no samples; nothing to export", file: dataset.path)
     }
-    return DatasetError(
-      place: dataset.path,
-      reason: "not one document became a sequence; the first is \(first.source): \(first.reason)"
+    return TesseraError.malformed(
+      "not one document became a sequence; the first is \(first.source): \(first.reason)",
+      file: dataset.path
     )
   }
 
@@ -144,9 +144,9 @@ public struct DatasetExport {
       rejected += 1
     }
     guard rejected == dataset.manifest.rejected else {
-      throw DatasetError(
-        place: "\(dataset.path)/\(DatasetManifest.rejectedFileName)",
-        reason: "\(rejected) lines where the manifest says \(dataset.manifest.rejected)"
+      throw TesseraError.malformed(
+        "\(rejected) lines where the manifest says \(dataset.manifest.rejected)",
+        file: "\(dataset.path)/\(DatasetManifest.rejectedFileName)"
       )
     }
     for rejection in documents { try list.write(try CanonicalJSON.line(rejection)) }
@@ -197,15 +197,15 @@ public struct DatasetExport {
     }
   }
 
-  private func refusal(_ reason: String) -> DatasetWriterError {
-    DatasetWriterError(format: format, reason: reason)
+  private func refusal(_ reason: String) -> TesseraError {
+    TesseraError.mismatch(reason, place: format.rawValue)
   }
 
   private func check(_ row: DatasetRow, _ table: DatasetTable) throws {
     for (column, cell) in zip(table.columns, row.cells) where !column.fits(cell) {
-      throw DatasetError(
-        place: "\(row.key): \(column.name)",
-        reason: "\(cell.shape) where every sample has \(column.shapeText)"
+      throw TesseraError.malformed(
+        "\(cell.shape) where every sample has \(column.shapeText)",
+        file: "\(row.key): \(column.name)"
       )
     }
   }
@@ -253,7 +253,7 @@ extension DatasetExport {
   ///   - dataset: The dataset.
   ///   - folder: The output folder.
   /// - Returns: The manifest; every file that it names is there, in the size that it states.
-  /// - Throws: `DatasetFolderError` where the folder holds another dataset, or one that lacks a file.
+  /// - Throws: `TesseraError` where the folder holds another dataset, or one that lacks a file.
   public func finished(
     _ dataset: TokenDataset,
     in folder: String
@@ -264,7 +264,7 @@ extension DatasetExport {
     else { return nil }
     let expected = settings(of: dataset.manifest)
     guard manifest.plan == dataset.manifest.plan, manifest.settings == expected else {
-      throw DatasetFolderError.otherPlan(
+      throw TesseraError.otherPlan(
         folder: output.path,
         difference: try manifest.settings.difference(to: expected) ?? "other inputs"
       )

@@ -60,7 +60,7 @@ public struct DatasetFolder: Sendable {
 
   /// Looks at the folder without changing it.
   ///
-  /// - Throws: `DatasetFolderError` where it holds anything else than a plan's work.
+  /// - Throws: `TesseraError` where it holds anything else than a plan's work.
   public func content() throws -> Content {
     if try FileTree.exists(manifestPath) {
       return .complete(try TokenDataset(path: path).manifest)
@@ -69,10 +69,10 @@ public struct DatasetFolder: Sendable {
       let file = "\(planFolder)/plan.json"
       let plan = try decode(DatasetPlan.self, at: file)
       if let fault = plan.settings.fault {
-        throw DatasetFolderError.damaged(file: file, reason: "the field 'settings.\(fault)'")
+        throw TesseraError.damaged(file: file, reason: "the field 'settings.\(fault)'")
       }
       guard (1...Self.mostInputs).contains(plan.inputs) else {
-        throw DatasetFolderError.damaged(
+        throw TesseraError.damaged(
           file: file,
           reason: "the field 'inputs': \(plan.inputs) is not from 1 to 2^40"
         )
@@ -85,11 +85,11 @@ public struct DatasetFolder: Sendable {
     let hasShards = try names.contains("shards") && !FileTree.entries(of: "\(path)/shards").isEmpty
     let expected = [".tessera", "lost+found"] + (hasShards ? [] : ["shards"])
     if let entry = names.filter({ !expected.contains($0) }).min() {
-      throw DatasetFolderError.foreign(folder: path, entry: entry)
+      throw TesseraError.foreign(folder: path, entry: entry)
     }
     // What another verb began, that verb ends.
     if let mark = try PictureFolder.mark(in: self) {
-      throw DatasetFolderError.foreign(folder: path, entry: mark)
+      throw TesseraError.foreign(folder: path, entry: mark)
     }
     return .empty
   }
@@ -101,7 +101,7 @@ public struct DatasetFolder: Sendable {
   ///   - inputs: The inputs it was made of, again.
   ///   - validate: Throws where an input could not be looked at this time; nothing is planned then.
   /// - Returns: What the folder holds now: this plan, or its finished dataset.
-  /// - Throws: `DatasetFolderError` where another plan's work or anything else is there, which is
+  /// - Throws: `TesseraError` where another plan's work or anything else is there, which is
   ///   left as it was.
   public func prepare(
     _ plan: DatasetPlan,
@@ -146,7 +146,7 @@ public struct DatasetFolder: Sendable {
 
   private func check(_ isEqual: Bool, _ plan: DatasetPlan, settings: DatasetSettings) throws {
     guard !isEqual else { return }
-    throw DatasetFolderError.otherPlan(
+    throw TesseraError.otherPlan(
       folder: path,
       difference: try settings.difference(to: plan.settings) ?? "other inputs"
     )
@@ -169,7 +169,7 @@ public struct DatasetFolder: Sendable {
     do {
       for folder in [draft, journal, shards] { made += try OutputFolder.make(folder) }
       try write(plan, inputs: inputs, into: draft, validate)
-      try Interruption.protect { () throws(FileError) in
+      try Interruption.protect { () throws(TesseraError) in
         try OutputFolder.rename(draft, to: planFolder)
         ([draft] + scaffolds).forEach(Interruption.keep)
       }
@@ -217,7 +217,7 @@ public struct DatasetFolder: Sendable {
     do {
       return try CanonicalJSON.decode(type, from: bytes)
     } catch let error as DecodingError {
-      throw DatasetFolderError.damaged(file: file, reason: ManifestFile.cause(of: error))
+      throw TesseraError.damaged(file: file, reason: ManifestFile.cause(of: error))
     }
   }
 }

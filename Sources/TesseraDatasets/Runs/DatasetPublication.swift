@@ -27,8 +27,8 @@ public struct DatasetPublication {
   /// - Parameters:
   ///   - path: The folder.
   ///   - plan: What is to be written, as a digest of all that it follows from.
-  /// - Throws: `DatasetFolderError` where the folder holds anything else, `OutputInUseError`,
-  ///   `FileError`.
+  /// - Throws: `TesseraError` where the folder holds anything else, `TesseraError`,
+  ///   `TesseraError`.
   public init(_ path: String, plan: String) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path
@@ -65,7 +65,7 @@ public struct DatasetPublication {
     var entries = try FileTree.entries(of: folder.path).filter { !expected.contains($0) }
     if try FileTree.exists(folder.planFolder) { entries.append(FolderOwner.workName) }
     if let entry = entries.min() {
-      throw DatasetFolderError.foreign(folder: folder.path, entry: entry)
+      throw TesseraError.foreign(folder: folder.path, entry: entry)
     }
   }
 
@@ -81,7 +81,7 @@ public struct DatasetPublication {
   /// - Parameters:
   ///   - manifest: What it says.
   ///   - stage: What ``begin()`` gave; all its files are finished.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public func publish(_ manifest: DatasetManifest, of stage: DatasetStage) throws {
     try FileTree.write(try manifest.document(), to: "\(draft)/\(manifestName)")
     try stage.synchronize()
@@ -91,7 +91,7 @@ public struct DatasetPublication {
         // A plan left an empty folder of this name; whatever else is there is nobody's to replace.
         _ = unsafe rmdir("\(path)/\(name)")
         guard try !PublishedEntries.isThere("\(path)/\(name)") else {
-          throw DatasetFolderError.foreign(folder: path, entry: name)
+          throw TesseraError.foreign(folder: path, entry: name)
         }
       }
       try published.write(names, in: draft)

@@ -7,10 +7,10 @@ extension DatasetFolder {
   /// Checks that every shard is done, writes `rejected.jsonl`, then `dataset.json`, then removes
   /// the journal and what killed runs left behind. May be repeated, also after being killed.
   ///
-  /// - Throws: `DatasetFolderError` where nothing was planned or a shard is missing.
+  /// - Throws: `TesseraError` where nothing was planned or a shard is missing.
   public func finish() throws -> DatasetManifest {
     switch try content() {
-    case .empty: throw DatasetFolderError.notPlanned(folder: path)
+    case .empty: throw TesseraError.notPlanned(folder: path)
     case .complete(let manifest):
       if try FileTree.exists(work) {
         try clean(try FolderOwner(of: path, verb: Self.verb, waits: true))
@@ -24,14 +24,14 @@ extension DatasetFolder {
   /// Finishes what no other run finishes at the same time; it may have done so before.
   private func finishAlone(_ owner: FolderOwner) throws -> DatasetManifest {
     switch try content() {
-    case .empty: throw DatasetFolderError.notPlanned(folder: path)
+    case .empty: throw TesseraError.notPlanned(folder: path)
     case .complete(let manifest):
       try clean(owner)
       return manifest
     case .planned(let plan):
       let missing = try (0..<plan.shardCount).filter { try record(ofShard: $0) == nil }
       guard missing.isEmpty else {
-        throw DatasetFolderError.unfinished(folder: path, shards: missing)
+        throw TesseraError.unfinished(folder: path, shards: missing)
       }
       let manifest = try publishManifest(of: plan, owner)
       try clean(owner)

@@ -24,7 +24,7 @@ public final class FolderOwner {
   ///   - folder: The output folder.
   ///   - verb: What this run does, for the message to others.
   ///   - waits: Whether to wait for another run of the same verb: it makes the same result.
-  /// - Throws: `OutputInUseError` where another run has it, `FileError`.
+  /// - Throws: `TesseraError` where another run has it, `TesseraError`.
   public init(of folder: String, verb: String, waits: Bool = false) throws {
     self.folder = folder
     work = "\(folder)/\(Self.workName)"
@@ -36,7 +36,7 @@ public final class FolderOwner {
       let opened = unsafe open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0o666)
       if opened < 0, errno == ENOENT { continue }
       guard opened >= 0 else {
-        throw FileError(operation: "create the file", path: path, code: errno)
+        throw TesseraError.system("create the file", path, errno)
       }
       do {
         // Its owner may have removed it between the two calls.
@@ -59,16 +59,16 @@ public final class FolderOwner {
   /// nothing but what runs put there.
   private func refuseForeign() throws {
     if Self.isLink(work) {
-      throw DatasetFolderError.foreign(folder: folder, entry: "\(Self.workName) as a link")
+      throw TesseraError.foreign(folder: folder, entry: "\(Self.workName) as a link")
     }
     for name in try FileTree.entries(of: work) {
       let entry = "\(Self.workName)/\(name)"
       guard
         Self.ownNames.contains(name) || name.hasPrefix(DatasetFolder.draftPrefix)
           || AtomicFile.isPartial(name)
-      else { throw DatasetFolderError.foreign(folder: folder, entry: entry) }
+      else { throw TesseraError.foreign(folder: folder, entry: entry) }
       guard !Self.isLink("\(work)/\(name)") else {
-        throw DatasetFolderError.foreign(folder: folder, entry: "\(entry) as a link")
+        throw TesseraError.foreign(folder: folder, entry: "\(entry) as a link")
       }
     }
   }
@@ -84,17 +84,17 @@ public final class FolderOwner {
       // A file system without locks.
       guard errno == EWOULDBLOCK else { break }
       let holder = Self.text(of: opened)
-      guard waits, holder == verb else { throw OutputInUseError(output: folder, verb: holder) }
+      guard waits, holder == verb else { throw TesseraError.outputInUse(folder, verb: holder) }
       _ = flock(opened, LOCK_EX)
     }
     var (open, named) = (stat(), stat())
     guard unsafe fstat(opened, &open) == 0 else {
-      throw FileError(operation: "look at", path: path, code: errno)
+      throw TesseraError.system("look at", path, errno)
     }
     guard unsafe lstat(path, &named) == 0, named.st_ino == open.st_ino else { return false }
     guard ftruncate(opened, 0) == 0,
       unsafe pwrite(opened, verb, verb.utf8.count, 0) == verb.utf8.count
-    else { throw FileError(operation: "write", path: path, code: errno) }
+    else { throw TesseraError.system("write", path, errno) }
     return true
   }
 
@@ -108,8 +108,8 @@ public final class FolderOwner {
   /// Removes all that is not complete, apart from the lock.
   ///
   /// - Parameter names: What stays.
-  /// - Throws: `FileError`.
-  func clear(keeping names: Set<String> = []) throws(FileError) {
+  /// - Throws: `TesseraError`.
+  func clear(keeping names: Set<String> = []) throws(TesseraError) {
     for name in try FolderListing.names(of: work) where name != "lock" && !names.contains(name) {
       try OutputFolder.remove("\(work)/\(name)")
     }
@@ -117,16 +117,16 @@ public final class FolderOwner {
 
   /// Gives the folder back: what is complete stays, and nothing hidden; once.
   ///
-  /// - Throws: `FileError` where something hidden cannot be removed.
-  public func finish() throws(FileError) {
+  /// - Throws: `TesseraError` where something hidden cannot be removed.
+  public func finish() throws(TesseraError) {
     guard descriptor >= 0 else { return }
-    try Interruption.protect { () throws(FileError) in
+    try Interruption.protect { () throws(TesseraError) in
       try clear()
       try OutputFolder.remove(path)
       forget()
       // Another run may be waiting in it.
       guard unsafe rmdir(work) == 0 || [ENOENT, ENOTEMPTY, EEXIST].contains(errno) else {
-        throw FileError(operation: "remove", path: work, code: errno)
+        throw TesseraError.system("remove", work, errno)
       }
       try OutputFolder.synchronize(folder)
     }

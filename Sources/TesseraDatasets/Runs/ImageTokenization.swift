@@ -24,7 +24,7 @@ public struct ImageTokenization: Sendable {
   /// - Parameters:
   ///   - settings: What the plan fixes.
   ///   - tokenizer: The tokenizer that the settings name.
-  /// - Throws: `TokenizerError` where the tokenizer is another one, or `PositionError`.
+  /// - Throws: `TesseraError` where the tokenizer is another one, or `TesseraError`.
   public init(settings: DatasetSettings, tokenizer: ImageTokenizer) throws {
     try settings.tokenizer.check(tokenizer)
     self.settings = settings
@@ -69,7 +69,7 @@ public struct ImageTokenization: Sendable {
           try sample(of: latents, pixels, input, sha256: hash)
         }
       )
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       if error.isMachineFault { throw error }
       return .rejected(input.image.rejection(stage, error))
     }
@@ -132,7 +132,12 @@ public struct ImageTokenization: Sendable {
     let bytes = try input.image.bytes(maximumBytes: limits.bytes)
     // The plan's digest covers the size: another file would make this another dataset.
     guard bytes.count == input.size else {
-      throw ChangedInputError(source: input.image.source, bytes: bytes.count, planned: input.size)
+      throw TesseraError(
+        .inputOutput,
+        "\(bytes.count) bytes, not the \(input.size.map(String.init) ?? "unknown number") of the plan: it "
+          + "changed meanwhile; put it back, or tokenize into a new folder",
+        file: input.image.source
+      )
     }
     return bytes
   }
@@ -154,27 +159,14 @@ extension TokenizerIdentity {
 
   /// Checks that a tokenizer is this one.
   ///
-  /// - Throws: `TokenizerError` where its weights or its rules differ.
+  /// - Throws: `TesseraError` where its weights or its rules differ.
   public func check(_ tokenizer: ImageTokenizer) throws {
     let found = try TokenizerIdentity(tokenizer)
     guard self != found else { return }
-    throw TokenizerError(
-      tokenizer: found.name,
-      reason: "sha256 \(found.sha256.prefix(12))… where the dataset was made by \(name), "
-        + "sha256 \(sha256.prefix(12))…; name that tokenizer with --tokenizer"
+    throw TesseraError.mismatch(
+      "sha256 \(found.sha256.prefix(12))… where the dataset was made by \(name), "
+        + "sha256 \(sha256.prefix(12))…; name that tokenizer with --tokenizer",
+      file: found.name
     )
-  }
-}
-
-/// An input that is another file than the plan saw: no word on its content.
-struct ChangedInputError: ClassifiedError {
-  let source: String
-  let bytes: Int
-  let planned: Int?
-
-  var kind: FailureKind { .inputOutput }
-  var description: String {
-    "\(source): \(bytes) bytes, not the \(planned.map(String.init) ?? "unknown number") of the plan: it "
-      + "changed meanwhile; put it back, or tokenize into a new folder"
   }
 }

@@ -32,11 +32,11 @@ final class InputPlanning: Sendable {
     guard let captions else { return PlannedInput(input) }
     do {
       return PlannedInput(input, caption: try captions.caption(of: input))
-    } catch let error as ImageInputError {
+    } catch let error as TesseraError where !error.isMachineFault {
       let refused = ImageInput(
         key: input.key,
         source: input.source,
-        location: .refused(reason: error.reason)
+        location: .refused(reason: error.cause)
       )
       return PlannedInput(refused, caption: "")
     } catch {

@@ -39,7 +39,7 @@ public struct PlannedInput: Codable, Hashable, Sendable {
   /// Why the size is not known: the place cannot be looked at now.
   ///
   /// No part of the plan.
-  public var problem: FileError? {
+  public var problem: TesseraError? {
     guard size == nil else { return nil }
     let path: String
     switch image.location {
@@ -48,7 +48,7 @@ public struct PlannedInput: Codable, Hashable, Sendable {
     case .member, .refused: return nil
     }
     return FileTree.size(of: path) == nil
-      ? FileError(operation: "look at", path: path, code: errno == 0 ? ENOENT : errno) : nil
+      ? TesseraError.system("look at", path, errno == 0 ? ENOENT : errno) : nil
   }
 
   /// Looks at an image without opening it, and makes its place independent of the current folder.

@@ -20,7 +20,7 @@ struct PublishedEntries {
     let changed: Int
 
     /// Looks at a file or folder; nil where there is none.
-    init?(of path: String) throws(FileError) {
+    init?(of path: String) throws(TesseraError) {
       guard let status = try PublishedEntries.status(of: path) else { return nil }
       inode = UInt64(status.st_ino)
       changed = Int(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int(status.st_mtim.tv_nsec)
@@ -45,13 +45,13 @@ struct PublishedEntries {
 
   /// The names of what was moved up; none once the manifest is there.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   func names() throws -> Set<String> {
     guard try !FileTree.exists(folder.manifestPath), try FileTree.exists(path) else { return [] }
     let record: Record
     do {
       record = try ManifestFile.read(Record.self, at: path)
-    } catch is DatasetError {
+    } catch let error as TesseraError where !error.isMachineFault {
       // Nothing of ours: then what lies in the folder is not, either.
       return []
     }
@@ -74,7 +74,7 @@ struct PublishedEntries {
   /// - Parameters:
   ///   - names: The entries of the output folder.
   ///   - draft: Where they are.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   func write(_ names: [String], in draft: String) throws {
     let entries = try names.compactMap { name in
       try Identity(of: "\(draft)/\(name)").map { Record.Entry(name: name, identity: $0) }
@@ -85,7 +85,7 @@ struct PublishedEntries {
 
   /// Removes what was moved up, then the record.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   func remove() throws {
     for name in try names() {
       // As a whole, out of sight first: half of it would be something else.
@@ -98,13 +98,13 @@ struct PublishedEntries {
 
   /// Whether a file or folder is there, or a link, wherever it leads.
   ///
-  /// - Throws: `FileError` where that cannot be found out.
-  static func isThere(_ path: String) throws(FileError) -> Bool { try status(of: path) != nil }
+  /// - Throws: `TesseraError` where that cannot be found out.
+  static func isThere(_ path: String) throws(TesseraError) -> Bool { try status(of: path) != nil }
 
-  private static func status(of path: String) throws(FileError) -> stat? {
+  private static func status(of path: String) throws(TesseraError) -> stat? {
     var status = stat()
     if unsafe lstat(path, &status) == 0 { return status }
     if [ENOENT, ENOTDIR].contains(errno) { return nil }
-    throw FileError(operation: "look at", path: path, code: errno)
+    throw TesseraError.system("look at", path, errno)
   }
 }

@@ -62,11 +62,11 @@ struct SequenceRows: DatasetRows {
   /// The column of codes, and what its elements are.
   private static func codes(
     of table: DatasetTable
-  ) throws(SequenceError) -> (column: Int, type: ElementType) {
+  ) throws(TesseraError) -> (column: Int, type: ElementType) {
     guard let codes = table.index(of: "codes"), let type = table.columns[codes].type.elementType,
       (1...2).contains(table.columns[codes].shape.count)
     else {
-      throw SequenceError(
+      throw TesseraError.mismatch(
         "sequences are made of a column 'codes' [height, width], which this dataset has not"
       )
     }
@@ -78,27 +78,27 @@ struct SequenceRows: DatasetRows {
     _ stage: SequenceStage,
     for manifest: DatasetManifest,
     hasCaptions: Bool
-  ) throws(SequenceError) {
+  ) throws(TesseraError) {
     if let views = manifest.settings.augment {
-      throw SequenceError(
+      throw TesseraError.mismatch(
         "sequences are made of one view of each image, and this dataset has those of \(views): "
           + "tokenize without --augment"
       )
     }
     if stage.documents == nil, !hasCaptions, stage.layout.caption == .required {
-      throw SequenceError(
+      throw TesseraError.mismatch(
         "\(stage.layout.name) needs captions, and the dataset has none: tokenize with --captions"
       )
     }
     if case .separate = stage.layout.codes, stage.packing == .concatenate {
-      throw SequenceError(
+      throw TesseraError.mismatch(
         "\(stage.layout.name) keeps codes beside the ids, and concatenated rows would cut them; "
           + "use --pack best-fit"
       )
     }
   }
 
-  private func packer() throws(SequenceError) -> SequencePacker {
+  private func packer() throws(TesseraError) -> SequencePacker {
     try SequencePacker(stage.packing, length: stage.settings.length, pad: builder.pad)
   }
 
@@ -125,10 +125,10 @@ struct SequenceRows: DatasetRows {
         let sequence = try builder.sequence(of: document.parts)
         metadata = document.metadata
         try packer.add(sequence, key: document.key, emit: emit)
-      } catch let error as SequenceError where error.isDocumentFault {
-        reject(document.source, error.reason)
-      } catch let error as SequenceError {
-        throw DatasetSequenceError(place: document.source, cause: error)
+      } catch let error as TesseraError where error.detail == .document {
+        reject(document.source, error.cause)
+      } catch let error as TesseraError {
+        throw error.in(document.source)
       }
     }
     try packer.finish(emit: emit)
@@ -202,7 +202,7 @@ struct SequenceRows: DatasetRows {
         width: extents.last ?? 0
       )
     } catch {
-      throw DatasetError(place: row.key, reason: "its codes are no whole numbers")
+      throw TesseraError.malformed("its codes are no whole numbers", file: row.key)
     }
   }
 
@@ -220,15 +220,6 @@ struct SequenceRows: DatasetRows {
 extension SequencePacking {
   /// Whether a row is one document.
   var keepsDocuments: Bool { self == .none || self == .fixed }
-}
-
-/// A fault of the layout or the dataset, with the document that showed it.
-struct DatasetSequenceError: ClassifiedError {
-  let place: String
-  let cause: SequenceError
-
-  var kind: FailureKind { cause.kind }
-  var description: String { "\(place): \(cause.reason)" }
 }
 
 /// The columns of sequences, by the names that trainers use.

@@ -60,7 +60,7 @@ public struct SequenceStage: Sendable {
 
   /// Opens what a request names.
   ///
-  /// - Throws: `TextTokenizerError`, `DatasetError`, `SequenceError`, `FileError`.
+  /// - Throws: `TesseraError`.
   public init(_ request: Request) throws {
     layout = request.layout
     tokenizer = try request.textTokenizer.map { try TextTokenizer(opening: $0) }
@@ -86,7 +86,7 @@ public struct SequenceStage: Sendable {
   /// - Parameters:
   ///   - settings: What the plan fixed.
   ///   - files: The files that the plan names.
-  /// - Throws: As ``init(_:)``, and `DatasetError` where a file is no longer the one of the plan.
+  /// - Throws: As ``init(_:)``, and `TesseraError` where a file is no longer the one of the plan.
   public init(settings: SequenceSettings, files: SequenceFiles) throws {
     try self.init(
       Request(
@@ -101,9 +101,9 @@ public struct SequenceStage: Sendable {
       )
     )
     guard self.settings == settings else {
-      throw DatasetError(
-        place: files.textTokenizer ?? files.vocabularyMap ?? files.documents ?? "the plan",
-        reason: "the text tokenizer, its map or the documents changed since the plan was made"
+      throw TesseraError.malformed(
+        "the text tokenizer, its map or the documents changed since the plan was made",
+        file: files.textTokenizer ?? files.vocabularyMap ?? files.documents ?? "the plan"
       )
     }
   }
@@ -116,7 +116,7 @@ public struct SequenceStage: Sendable {
   ///   - seed: The order of the documents; nil for that of the source.
   ///   - rejected: Takes the documents that are left out.
   /// - Returns: Rows with the columns of sequences.
-  /// - Throws: `SequenceError` or `DatasetError` where the layout does not fit.
+  /// - Throws: `TesseraError` where the layout does not fit.
   public func rows(
     of source: any DatasetRows,
     _ manifest: DatasetManifest,

@@ -44,7 +44,7 @@ extension DatasetFolder {
   ///   - times: Takes the time of writing.
   ///   - progress: Hears of each input, in order.
   /// - Returns: What the manifest will say of the shard.
-  /// - Throws: `FileError` where the disk refuses, and what `sample` throws.
+  /// - Throws: `TesseraError` where the disk refuses, and what `sample` throws.
   public func run(
     shard index: Int,
     of plan: DatasetPlan,
@@ -54,7 +54,7 @@ extension DatasetFolder {
     progress: (SampleOutcome) -> Void = { _ in }
   ) async throws -> DatasetShard {
     guard (0..<plan.shardCount).contains(index) else {
-      throw DatasetFolderError.noSuchShard(folder: path, shard: index, count: plan.shardCount)
+      throw TesseraError.noSuchShard(folder: path, shard: index, count: plan.shardCount)
     }
     do {
       return try await write(

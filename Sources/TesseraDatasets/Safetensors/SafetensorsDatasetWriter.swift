@@ -69,10 +69,9 @@ struct SafetensorsDatasetWriter: DatasetWriter {
       )
       let part = count * spool.type.bitWidth / 8
       guard bytes.count == part * spool.axes.count else {
-        throw DatasetWriterError(
-          format: .safetensors,
-          place: "\(row.key): \(spool.name)",
-          reason: "it has not one number a token"
+        throw TesseraError.mismatch(
+          "it has not one number a token",
+          place: "\(DatasetFormat.safetensors.rawValue): \("\(row.key): \(spool.name)")"
         )
       }
       for (axis, file) in spool.axes.enumerated() {

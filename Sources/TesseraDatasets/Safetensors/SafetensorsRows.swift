@@ -13,7 +13,7 @@ struct SafetensorsRows: DatasetRows {
     table = record.table
     folder = dataset.path
     guard let layout = FlatLayout(table) else {
-      throw DatasetError(place: folder, reason: "its table has no tokens")
+      throw TesseraError.malformed("its table has no tokens", file: folder)
     }
     self.layout = layout
     shard = try SafetensorsShard(path: dataset.file("data.safetensors"))
@@ -28,7 +28,7 @@ struct SafetensorsRows: DatasetRows {
     var lines = try SampleLines(folder: folder, layout: layout, table: table)
     let entries = try names.mapValues { name in
       guard let entry = shard.header.entries.first(where: { $0.tensor.name == name }) else {
-        throw DatasetError(place: shard.path, reason: "it has no tensor '\(name)'")
+        throw TesseraError.malformed("it has no tensor '\(name)'", file: shard.path)
       }
       return entry
     }
@@ -38,7 +38,10 @@ struct SafetensorsRows: DatasetRows {
       var row = next.row
       let (shape, count) = (next.tokens, next.count)
       guard count <= total - offset else {
-        throw DatasetError(place: shard.path, reason: "it holds fewer tokens than the samples have")
+        throw TesseraError.malformed(
+          "it holds fewer tokens than the samples have",
+          file: shard.path
+        )
       }
       for (index, entry) in entries {
         let axes = layout.positions?.column == index ? layout.positions?.axes : nil
@@ -67,7 +70,7 @@ struct SafetensorsRows: DatasetRows {
         let elements = Shape([axes, total]).elementCount,
         entry.tensor.shape.elementCount == elements, type.bitWidth % 8 == 0
       else {
-        throw DatasetError(place: shard.path, reason: "'\(entry.tensor.name)' has another size")
+        throw TesseraError.malformed("'\(entry.tensor.name)' has another size", file: shard.path)
       }
       let width = type.bitWidth / 8
       var bytes: [UInt8] = []
@@ -78,9 +81,9 @@ struct SafetensorsRows: DatasetRows {
       do {
         return try ElementConversion.convert(bytes, from: type, to: wanted)
       } catch {
-        throw DatasetError(
-          place: "\(shard.path): \(entry.tensor.name)",
-          reason: "\(error.value) does not fit \(wanted.rawValue)"
+        throw TesseraError.malformed(
+          "\(error.value) does not fit \(wanted.rawValue)",
+          file: "\(shard.path): \(entry.tensor.name)"
         )
       }
     }

@@ -121,7 +121,7 @@ package struct FlatLayout: Sendable {
     guard extents.allSatisfy({ $0 >= 0 }), let count = Shape(extents).elementCount,
       count <= Self.mostTokens
     else {
-      throw DatasetError(place: key, reason: "no shape of tokens: \(extents)")
+      throw TesseraError.malformed("no shape of tokens: \(extents)", file: key)
     }
     return (row, Shape(extents), count)
   }
@@ -149,17 +149,14 @@ struct SampleLines {
       let next = try layout.read(line, by: metadata, columns: columns)
       // Some layouts name their files by it.
       if let fault = SafePath.fault(ofKey: next.row.key) {
-        throw DatasetError(
-          place: "\(file.name): byte \(start)",
-          reason: "the key '\(next.row.key.prefix(80))' \(fault)"
+        throw TesseraError.malformed(
+          "the key '\(next.row.key.prefix(80))' \(fault)",
+          file: "\(file.name): byte \(start)"
         )
       }
       return next
     } catch let error as JSONScanner.Failure {
-      throw DatasetError(
-        place: "\(file.name): byte \(start + error.offset)",
-        reason: error.cause
-      )
+      throw TesseraError.malformed(error.cause, file: "\(file.name): byte \(start + error.offset)")
     }
   }
 }

@@ -41,7 +41,7 @@ struct TokenStreamRows: DatasetRows {
     files = try dataset.manifest.shards.map { try dataset.file($0.name) }
     guard let layout = FlatLayout(table),
       let type = TokenStream.tokenType(of: format, vocabularySize: table.vocabularySize)
-    else { throw DatasetError(place: folder, reason: "its table has no tokens of this layout") }
+    else { throw TesseraError.malformed("its table has no tokens of this layout", file: folder) }
     self.layout = layout
     self.type = type
   }
@@ -72,7 +72,7 @@ struct TokenStreamRows: DatasetRows {
       }
     }
     guard try lines.next() == nil else {
-      throw DatasetError(place: folder, reason: "fewer tokens than samples.jsonl says")
+      throw TesseraError.malformed("fewer tokens than samples.jsonl says", file: folder)
     }
   }
 }

@@ -32,10 +32,9 @@ struct TokenStreamWriter: DatasetWriter {
     }
     guard let type = TokenStream.tokenType(of: format, vocabularySize: table.vocabularySize) else {
       let advice = format == .nanogpt ? "; llmc and megatron hold larger ones" : ""
-      throw DatasetWriterError(
-        format: format,
-        reason: "a vocabulary of \(table.vocabularySize) does not fit its ids\(advice)",
-        kind: .numericLimit
+      throw TesseraError.limit(
+        "a vocabulary of \(table.vocabularySize) does not fit its ids\(advice)",
+        place: format.rawValue
       )
     }
     self.type = type
@@ -53,10 +52,9 @@ struct TokenStreamWriter: DatasetWriter {
   mutating func append(_ row: DatasetRow) throws {
     let count = stored.tokens(of: row)
     guard count > 0, count <= TokenStream.mostTokens else {
-      throw DatasetWriterError(
-        format: stored.format,
-        place: row.key,
-        reason: "\(count) tokens, where a sample has 1 to 2147483647"
+      throw TesseraError.mismatch(
+        "\(count) tokens, where a sample has 1 to 2147483647",
+        place: "\(stored.format.rawValue): \(row.key)"
       )
     }
     if stored.format == .llmc, tokens + count > TokenStream.mostTokens { try closeStream() }
@@ -69,10 +67,9 @@ struct TokenStreamWriter: DatasetWriter {
       let source = mask.column.type.elementType ?? .uint8
       let bytes = try stored.convert(row.cells[index].bytes, source, .uint8, row.key, mask.name)
       guard bytes.count == count else {
-        throw DatasetWriterError(
-          format: stored.format,
-          place: "\(row.key): \(mask.name)",
-          reason: "it has not one number a token"
+        throw TesseraError.mismatch(
+          "it has not one number a token",
+          place: "\(stored.format.rawValue): \("\(row.key): \(mask.name)")"
         )
       }
       try loss.write(bytes)

@@ -11,13 +11,13 @@ struct DatasetTree {
   /// Hands over the path of everything below the folder that is no folder itself, and of each folder in
   /// which nothing is, with a slash at its end.
   ///
-  /// - Throws: `FileError`, and what `body` throws.
+  /// - Throws: `TesseraError`, and what `body` throws.
   func forEachEntry(_ body: (String) throws -> Void) throws { try forEachEntry(below: "", body) }
 
   private func forEachEntry(below prefix: String, _ body: (String) throws -> Void) throws {
     let path = prefix.isEmpty ? folder : "\(folder)/\(prefix.dropLast())"
     guard let stream = unsafe opendir(path) else {
-      throw FileError(operation: "list the folder", path: path, code: errno)
+      throw TesseraError.system("list the folder", path, errno)
     }
     defer { unsafe closedir(stream) }
     var folders: [String] = []
@@ -26,7 +26,7 @@ struct DatasetTree {
       errno = 0
       guard let entry = unsafe readdir(stream) else {
         guard errno == 0 else {
-          throw FileError(operation: "list the folder", path: path, code: errno)
+          throw TesseraError.system("list the folder", path, errno)
         }
         break
       }
@@ -39,7 +39,7 @@ struct DatasetTree {
       isEmpty = false
       var status = stat()
       guard unsafe lstat("\(path)/\(name)", &status) == 0 else {
-        throw FileError(operation: "look at", path: "\(path)/\(name)", code: errno)
+        throw TesseraError.system("look at", "\(path)/\(name)", errno)
       }
       if status.st_mode & S_IFMT == S_IFDIR {
         folders.append(name)

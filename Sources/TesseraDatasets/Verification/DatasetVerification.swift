@@ -19,7 +19,7 @@ public struct DatasetVerification: Sendable {
   /// list.
   ///
   /// - Returns: What is wrong with the list, where reading it ended; nil where nothing is.
-  /// - Throws: `FileError` where this machine is at fault, and what `body` throws.
+  /// - Throws: `TesseraError` where this machine is at fault, and what `body` throws.
   public func forEachListed(_ body: (DatasetFile) throws -> Void) throws -> String? {
     guard files.contains(where: { $0.name == DatasetFileList.fileName }) else { return nil }
     return try Self.problem { try DatasetFileList(folder: dataset.path).forEach(body) }
@@ -31,7 +31,7 @@ public struct DatasetVerification: Sendable {
   /// Memory is bounded: digests of the names that are known are compared with what lies there, a part of
   /// them at a time.
   ///
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   public func forEachUnlisted(_ body: (String) throws -> Void) throws {
     let own = files.map(\.name) + [DatasetManifest.fileName]
     var count = own.count
@@ -67,15 +67,15 @@ public struct DatasetVerification: Sendable {
     do {
       try operation()
       return nil
-    } catch let error as any ClassifiedError {
-      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
+    } catch let error as TesseraError {
+      if error.isMachineFault, !error.isAboutPath { throw error }
       return "\(error)"
     }
   }
 
   /// What is wrong with one file, or nil: it is read from start to end.
   ///
-  /// - Throws: `FileError` where this machine, not the file, is at fault.
+  /// - Throws: `TesseraError` where this machine, not the file, is at fault.
   public func problem(of file: DatasetFile) throws -> String? {
     do {
       let path = try dataset.file(file.name)
@@ -86,15 +86,15 @@ public struct DatasetVerification: Sendable {
       let hash = try FileDigest.sha256(of: path)
       return hash == file.sha256
         ? nil : "has SHA-256 \(hash.prefix(12))… where the manifest says \(file.sha256.prefix(12))…"
-    } catch let error as any ClassifiedError {
-      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
+    } catch let error as TesseraError {
+      if error.isMachineFault, !error.isAboutPath { throw error }
       return "cannot be read: \(error)"
     }
   }
 
   /// What contradicts the manifest's totals, a sentence each.
   ///
-  /// - Throws: `FileError` where this machine, not the dataset, is at fault.
+  /// - Throws: `TesseraError` where this machine, not the dataset, is at fault.
   public func contradictions() throws -> [String] {
     let manifest = dataset.manifest
     var found: [String] = []
@@ -166,7 +166,7 @@ public struct SampleReencoding: Sendable {
   ///   - settings: What its manifest says.
   ///   - tokenizer: The tokenizer that the settings name.
   ///   - originals: The folder below which the sources lie.
-  /// - Throws: `TokenizerError` where the tokenizer is another one.
+  /// - Throws: `TesseraError` where the tokenizer is another one.
   public init(settings: DatasetSettings, tokenizer: ImageTokenizer, originals: String) throws {
     images = try ImageTokenization(settings: settings, tokenizer: tokenizer)
     self.originals = originals
@@ -192,7 +192,7 @@ public struct SampleReencoding: Sendable {
     do {
       let description = try sample.description()
       _ = try SafePath.path(of: description.source, in: originals) { fault in
-        DatasetError(place: sample.key, reason: "its source \(fault)")
+        TesseraError.malformed("its source \(fault)", file: sample.key)
       }
       let image = ImageInput(
         key: description.key,
@@ -207,8 +207,8 @@ public struct SampleReencoding: Sendable {
         }
         return try difference(sample.tensor("codes.npy"), again.codes)
       }
-    } catch let error as any ClassifiedError {
-      if error.isMachineFault, (error as? FileError)?.isAboutPath != true { throw error }
+    } catch let error as TesseraError {
+      if error.isMachineFault, !error.isAboutPath { throw error }
       return "\(error)"
     }
   }

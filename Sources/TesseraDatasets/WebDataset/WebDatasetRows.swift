@@ -17,7 +17,7 @@ public struct WebDatasetRows: DatasetRows {
   /// Opens a dataset.
   ///
   /// - Parameter dataset: A dataset whose manifest was read.
-  /// - Throws: `FileError`, or ``DatasetError`` where the first sample is damaged.
+  /// - Throws: `TesseraError` where the first sample is damaged.
   public init(_ dataset: TokenDataset) throws {
     self.dataset = dataset
     manifest = dataset.manifest
@@ -50,9 +50,9 @@ public struct WebDatasetRows: DatasetRows {
         try body(row)
       }
       guard count == shard.samples else {
-        throw DatasetError(
-          place: path,
-          reason: "\(count) samples where the manifest says \(shard.samples)"
+        throw TesseraError.malformed(
+          "\(count) samples where the manifest says \(shard.samples)",
+          file: path
         )
       }
     }
@@ -100,15 +100,15 @@ public struct WebDatasetRows: DatasetRows {
       do {
         key = try metadata.read(data, into: &row.cells)
       } catch let error as JSONScanner.Failure {
-        throw DatasetError(place: "\(place): byte \(error.offset)", reason: error.cause)
-      } catch let error as DatasetError {
-        throw DatasetError(place: place, reason: error.reason)
+        throw TesseraError.malformed(error.cause, file: "\(place): byte \(error.offset)")
+      } catch let error as TesseraError {
+        throw TesseraError.malformed(error.cause, file: place)
       }
-      guard key == row.key else { throw DatasetError(place: place, reason: "its key is '\(key)'") }
+      guard key == row.key else { throw TesseraError.malformed("its key is '\(key)'", file: place) }
       return
     }
     guard let index = members[member] else {
-      throw DatasetError(place: place, reason: "the first sample has no such member")
+      throw TesseraError.malformed("the first sample has no such member", file: place)
     }
     let column = table.columns[index]
     guard let type = column.type.elementType else {
@@ -117,10 +117,10 @@ public struct WebDatasetRows: DatasetRows {
     }
     let cell = try Self.array(data, from: place, header: &headers[index])
     guard cell.type == type, column.fits(cell.cell) else {
-      throw DatasetError(
-        place: place,
-        reason: "\(cell.type.rawValue) \(cell.cell.shape) where the column holds \(type.rawValue) "
-          + column.shapeText
+      throw TesseraError.malformed(
+        "\(cell.type.rawValue) \(cell.cell.shape) where the column holds \(type.rawValue) "
+          + column.shapeText,
+        file: place
       )
     }
     row.cells[index] = cell.cell
@@ -176,7 +176,7 @@ public struct WebDatasetRows: DatasetRows {
         if name == "latents", let last = shape.indices.last { shape[last] = tensor.shape[last] }
         columns.append(DatasetColumn(name: name, type: .array(tensor.elementType), shape: shape))
       } else {
-        throw DatasetError(place: sample.key, reason: "member '.\(member)' has no known type")
+        throw TesseraError.malformed("member '.\(member)' has no known type", file: sample.key)
       }
     }
     return DatasetTable(columns: columns + metadata, vocabularySize: vocabulary)
@@ -186,7 +186,7 @@ public struct WebDatasetRows: DatasetRows {
     do {
       return try MetadataJSON.columns(of: sample.bytes(of: json))
     } catch let error as JSONScanner.Failure {
-      throw DatasetError(place: "\(sample.key).json", reason: error.cause)
+      throw TesseraError.malformed(error.cause, file: "\(sample.key).json")
     }
   }
 }

@@ -23,7 +23,7 @@ public struct WebDatasetShard: ~Copyable {
   /// - Parameters:
   ///   - name: Its path inside the dataset, such as `shards/00000.tar`.
   ///   - folder: The dataset's folder.
-  /// - Throws: `FileError` where the file cannot be created.
+  /// - Throws: `TesseraError` where the file cannot be created.
   public init(name: String, in folder: String) throws {
     self.name = name
     // Another worker may run the same shard, with the same bytes.

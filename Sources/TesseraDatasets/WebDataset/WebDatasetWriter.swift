@@ -51,10 +51,9 @@ struct WebDatasetWriter: DatasetWriter {
     let name = "shards/\(shardDigits(index.shards.count)).tar"
     var shard = try self.shard ?? Shard(file: stage.create(name, digests: [.md5]))
     guard row.key.utf8.count + 1 + longestMember <= TarHeader.longestName else {
-      throw DatasetWriterError(
-        format: .webdataset,
-        place: row.key,
-        reason: "with its extension the key is longer than the 100 bytes of a tar name"
+      throw TesseraError.mismatch(
+        "with its extension the key is longer than the 100 bytes of a tar name",
+        place: "\(DatasetFormat.webdataset.rawValue): \(row.key)"
       )
     }
     shard.offsets.append(shard.file.position)

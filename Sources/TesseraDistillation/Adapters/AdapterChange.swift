@@ -132,7 +132,7 @@ struct AdapterChange {
         let gain = magnitudes[row] / Float(square.squareRoot())
         guard gain.isFinite else {
           let cause = "row \(row) has the norm \(square.squareRoot()), and DoRA divides by it"
-          throw FoldError(tensor: weight.name, cause: cause, kind: .numericLimit)
+          throw TesseraError.limit(cause, place: "'\(weight.name)'")
         }
         for index in range { values[index] *= gain }
       }

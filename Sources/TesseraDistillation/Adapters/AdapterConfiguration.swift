@@ -21,7 +21,7 @@ struct AdapterConfiguration {
   private let exclusions: JSONValue?
 
   /// The configuration beside an adapter's file; nil where there is none.
-  static func beside(_ path: String) throws(AdapterError) -> AdapterConfiguration? {
+  static func beside(_ path: String) throws(TesseraError) -> AdapterConfiguration? {
     let folder = (path as NSString).deletingLastPathComponent
     let file = (folder.isEmpty ? "." : folder) + "/adapter_config.json"
     guard FileManager.default.fileExists(atPath: file) else { return nil }
@@ -29,11 +29,7 @@ struct AdapterConfiguration {
       let json = try? JSONValue(parsing: String(decoding: bytes, as: UTF8.self)),
       let values = json.object
     else {
-      throw AdapterError(
-        path: file,
-        cause: "no adapter configuration of peft's",
-        kind: .malformedInput
-      )
+      throw TesseraError.malformed("no adapter configuration of peft's", file: file)
     }
     return try AdapterConfiguration(values, path: file)
   }
@@ -42,11 +38,11 @@ struct AdapterConfiguration {
   static func packed(
     in adapter: any CheckpointReader,
     path: String
-  ) throws(AdapterError) -> [String: AdapterConfiguration] {
+  ) throws(TesseraError) -> [String: AdapterConfiguration] {
     guard let text = adapter.attributes["lora_adapter_metadata"] else { return [:] }
     guard let values = (try? JSONValue(parsing: text))?.object else {
       let cause = "its metadata 'lora_adapter_metadata' are no JSON object"
-      throw AdapterError(path: path, cause: cause, kind: .malformedInput)
+      throw TesseraError.malformed(cause, file: path)
     }
     var parts: [String: [String: JSONValue]] = [:]
     for (key, value) in values {
@@ -64,8 +60,8 @@ struct AdapterConfiguration {
 
   /// Reads the fields; LoRA says `lora_alpha`, LoHa and LoKr say `alpha`.
   ///
-  /// - Throws: `AdapterError` where a field asks for what a merge here does not do, or is not known.
-  init(_ values: [String: JSONValue], path: String) throws(AdapterError) {
+  /// - Throws: `TesseraError` where a field asks for what a merge here does not do, or is not known.
+  init(_ values: [String: JSONValue], path: String) throws(TesseraError) {
     self.path = path
     for key in values.keys.sorted() {
       guard let value = values[key] else { continue }
@@ -88,12 +84,12 @@ struct AdapterConfiguration {
     _ key: String,
     _ values: [String: JSONValue],
     _ path: String
-  ) throws(AdapterError) -> [String: Double] {
+  ) throws(TesseraError) -> [String: Double] {
     let members = values[key]?.object ?? [:]
     let numbers = members.compactMapValues(\.number)
     guard numbers.count == members.count else {
       let cause = "a member of '\(key)' is no number"
-      throw AdapterError(path: path, cause: cause, kind: .malformedInput)
+      throw TesseraError.malformed(cause, file: path)
     }
     return numbers
   }
@@ -117,7 +113,7 @@ extension AdapterConfiguration {
     _ key: String,
     _ value: JSONValue,
     _ path: String
-  ) throws(AdapterError) {
+  ) throws(TesseraError) {
     if understood.contains(key) || isUnset(value) { return }
     switch key {
     case "peft_type":
@@ -154,14 +150,14 @@ extension AdapterConfiguration {
     _ value: JSONValue,
     _ cause: String,
     _ path: String
-  ) -> AdapterError {
+  ) -> TesseraError {
     let data = (try? CanonicalJSON.line(value)).map {
       String(decoding: $0.dropLast(), as: UTF8.self)
     }
     let text = String((data ?? "").prefix(60))
     let merging = "; merge with peft's merge_and_unload and convert that"
     let next = key == "init_lora_weights" ? "" : merging
-    return AdapterError(path: path, place: key, cause: "\(text): \(cause)\(next)")
+    return TesseraError.mismatch("\(text): \(cause)\(next)", file: path, place: "'\(key)'")
   }
 }
 

@@ -38,7 +38,7 @@ public struct AdapterMerge: Sendable {
   ///   - component: Which model's modules to merge of an adapter for several, such as `unet` or `te2`;
   ///     nil where all of them are this checkpoint's.
   ///   - base: The checkpoint that holds the weights.
-  /// - Throws: `AdapterError` where a tensor is no part of an adapter, matches no weight or several,
+  /// - Throws: `TesseraError` where a tensor is no part of an adapter, matches no weight or several,
   ///   or where nothing says what the change is scaled by; what readers throw.
   public init(
     of path: String,
@@ -53,7 +53,7 @@ public struct AdapterMerge: Sendable {
     let all = try AdapterMerge.modules(of: adapter, path: file)
     let chosen = try AdapterMerge.modules(of: component, among: all, path: file)
     guard !chosen.isEmpty else {
-      throw AdapterError(path: file, cause: "holds no LoRA, LoHa or LoKr")
+      throw TesseraError.mismatch("holds no LoRA, LoHa or LoKr", file: file)
     }
     var computed: [ComputedTensor] = []
     var modules: [Module] = []
@@ -86,19 +86,23 @@ public struct AdapterMerge: Sendable {
   private static func modules(
     of adapter: any CheckpointReader,
     path: String
-  ) throws(AdapterError) -> [AdapterModule] {
+  ) throws(TesseraError) -> [AdapterModule] {
     var modules: [String: AdapterModule] = [:]
     for tensor in adapter.tensors {
       guard let key = AdapterKey(tensor.name) else {
         let cause =
           "is no part of a LoRA, DoRA, LoHa or LoKr (a whole module, a trained bias, rows of an embedding?); "
           + "merge with the library that made it, such as peft's merge_and_unload, and convert that"
-        throw AdapterError(path: path, place: tensor.name, cause: cause)
+        throw TesseraError.mismatch(cause, file: path, place: "'\(tensor.name)'")
       }
       let name = "\(key.naming) \(key.module)"
       var module = modules[name] ?? AdapterModule(key: key, path: path)
       guard module.parts.updateValue(tensor, forKey: key.part) == nil else {
-        throw AdapterError(path: path, place: tensor.name, cause: "stands there under two names")
+        throw TesseraError.mismatch(
+          "stands there under two names",
+          file: path,
+          place: "'\(tensor.name)'"
+        )
       }
       modules[name] = module
     }
@@ -110,20 +114,20 @@ public struct AdapterMerge: Sendable {
     of component: String?,
     among modules: [AdapterModule],
     path: String
-  ) throws(AdapterError) -> [AdapterModule] {
+  ) throws(TesseraError) -> [AdapterModule] {
     guard let component else { return modules }
     let chosen = modules.filter { $0.key.belongs(to: component) }
     guard chosen.isEmpty else { return chosen }
     let present = Set(modules.compactMap(\.key.component)).sorted().joined(separator: ", ")
     let cause = "changes nothing of '\(component)'; it says it changes: \(present)"
-    throw AdapterError(path: path, cause: cause)
+    throw TesseraError.mismatch(cause, file: path)
   }
 
   /// Each module with the weight that it alone means.
   private static func pairs(
     of modules: [AdapterModule],
     _ base: any CheckpointReader
-  ) throws(AdapterError) -> [(AdapterModule, TensorInfo)] {
+  ) throws(TesseraError) -> [(AdapterModule, TensorInfo)] {
     let targets = AdapterTargets(base)
     var used: [String: String] = [:]
     var pairs: [(AdapterModule, TensorInfo)] = []
@@ -142,7 +146,7 @@ public struct AdapterMerge: Sendable {
     of module: AdapterModule,
     among targets: AdapterTargets,
     _ base: any CheckpointReader
-  ) throws(AdapterError) -> TensorInfo {
+  ) throws(TesseraError) -> TensorInfo {
     let weights = targets.weights(of: module.key)
     switch weights.count {
     case 1: return weights[0]
@@ -174,7 +178,7 @@ extension AdapterMerge.Module {
     _ module: AdapterModule,
     _ change: AdapterChange,
     on weight: TensorInfo
-  ) throws(AdapterError) {
+  ) throws(TesseraError) {
     let norm = abs(change.scale) * change.delta.squareSum.squareRoot()
     guard norm.isFinite else {
       throw module.failure("its change has the norm \(norm)", kind: .numericLimit)

@@ -28,8 +28,8 @@ struct AdapterModule {
     )
   }
 
-  func failure(_ cause: String, kind: FailureKind = .mismatch) -> AdapterError {
-    AdapterError(path: path, place: key.module, cause: cause, kind: kind)
+  func failure(_ cause: String, kind: FailureKind = .mismatch) -> TesseraError {
+    TesseraError(kind, cause, file: path, place: "'\(key.module)'")
   }
 
   /// The elements that a factor may have whatever its weight: 1 GiB of float32.
@@ -41,7 +41,7 @@ struct AdapterModule {
   ///   - adapter: Holds the parts.
   ///   - limit: The elements of the weight; factors that are larger are refused unmade.
   /// - Returns: Both.
-  /// - Throws: `AdapterError` where the parts do not fit together; what the reader throws.
+  /// - Throws: `TesseraError` where the parts do not fit together; what the reader throws.
   func delta(
     _ adapter: any CheckpointReader,
     limit: Int
@@ -181,14 +181,14 @@ struct AdapterModule {
   }
 
   /// Refuses tensors of which the change makes no use: they would be lost in silence.
-  private func requireOnly(_ used: Set<AdapterKey.Part>) throws(AdapterError) {
+  private func requireOnly(_ used: Set<AdapterKey.Part>) throws(TesseraError) {
     let known = used.union([.alpha, .magnitude])
     let others = parts.filter { !known.contains($0.key) }.map(\.value.name).sorted()
     guard let first = others.first else { return }
     throw failure("'\(first)' has no use beside its other parts")
   }
 
-  private func require(_ fits: Bool) throws(AdapterError) {
+  private func require(_ fits: Bool) throws(TesseraError) {
     guard !fits else { return }
     let shapes = parts.values.sorted { $0.name < $1.name }.map { "\($0.name) \($0.shape)" }
     throw failure("the ranks of its parts differ: \(shapes.joined(separator: ", "))")

@@ -18,7 +18,7 @@ struct DenseLayer: Sendable {
   ///   - weight: [outputs, inputs]; nil where the checkpoint has none.
   ///   - bias: [outputs].
   ///   - base: Holds both.
-  /// - Throws: `FoldError` where there is no matrix; what the reader throws.
+  /// - Throws: `TesseraError` where there is no matrix; what the reader throws.
   init(
     _ name: String,
     weight: TensorInfo?,
@@ -26,7 +26,7 @@ struct DenseLayer: Sendable {
     of base: any CheckpointReader
   ) throws {
     guard let weight, weight.shape.rank == 2, !weight.shape.dimensions.contains(0) else {
-      throw FoldError(tensor: name, cause: "missing, or no matrix")
+      throw TesseraError.mismatch("missing, or no matrix", place: "'\(name)'")
     }
     let values = try base.floats(of: weight)
     self.name = name
@@ -60,7 +60,10 @@ struct DenseLayer: Sendable {
     (0..<outputs).map { columns[index * outputs + $0] * factor + bias[$0] }
   }
 
-  func mismatch(_ count: Int) -> FoldError {
-    FoldError(tensor: name, cause: "maps \(inputs) to \(outputs) values, and \(count) are due")
+  func mismatch(_ count: Int) -> TesseraError {
+    TesseraError.mismatch(
+      "maps \(inputs) to \(outputs) values, and \(count) are due",
+      place: "'\(name)'"
+    )
   }
 }

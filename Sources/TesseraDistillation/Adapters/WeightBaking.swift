@@ -18,7 +18,7 @@ public enum WeightBaking: String, Sendable, Hashable, CaseIterable {
   ///
   /// - Parameter base: What is baked.
   /// - Returns: A view of the base.
-  /// - Throws: `FoldError` where nothing in it is to be baked, or a half of a pair is missing.
+  /// - Throws: `TesseraError` where nothing in it is to be baked, or a half of a pair is missing.
   public func baked(_ base: any CheckpointReader) throws -> ComputedCheckpoint {
     let (computed, removed) =
       switch self {
@@ -28,7 +28,7 @@ public enum WeightBaking: String, Sendable, Hashable, CaseIterable {
       }
     guard !computed.isEmpty else {
       let cause = "nothing in the checkpoint is to be baked by '\(rawValue)'"
-      throw FoldError(tensor: "", cause: cause)
+      throw TesseraError.mismatch(cause)
     }
     return try ComputedCheckpoint(
       base,
@@ -69,14 +69,20 @@ private enum WeightNormalization {
     for direction in base.tensors {
       guard let (gainName, name) = names(of: direction.name) else { continue }
       guard let gain = table[gainName] else {
-        throw FoldError(tensor: direction.name, cause: "its norms '\(gainName)' are missing")
+        throw TesseraError.mismatch(
+          "its norms '\(gainName)' are missing",
+          place: "'\(direction.name)'"
+        )
       }
       computed.append(try weight(name, direction, gain, base))
       removed.formUnion([direction.name, gain.name])
     }
     let gains = base.tensors.map(\.name).filter(isGain)
     if let alone = gains.first(where: { !removed.contains($0) }) {
-      throw FoldError(tensor: alone, cause: "the directions that belong to these norms are missing")
+      throw TesseraError.mismatch(
+        "the directions that belong to these norms are missing",
+        place: "'\(alone)'"
+      )
     }
     return (computed, removed)
   }
@@ -106,7 +112,10 @@ private enum WeightNormalization {
     let slices = try slices(of: direction, gain)
     let gains = try base.floats(of: gain)
     guard gains.count == slices.count else {
-      throw FoldError(tensor: gain.name, cause: "\(gains.count) norms for \(slices.count) slices")
+      throw TesseraError.mismatch(
+        "\(gains.count) norms for \(slices.count) slices",
+        place: "'\(gain.name)'"
+      )
     }
     let columns = (shape.elementCount ?? 0) / max(shape[0], 1)
     // Slices along other axes than the first run through all rows: their norms are summed once.
@@ -124,7 +133,7 @@ private enum WeightNormalization {
           let factor = Double(gains[slice]) / norm
           guard factor.isFinite else {
             let cause = "slice \(slice) has the norm \(norm), and weights are divided by it"
-            throw FoldError(tensor: direction.name, cause: cause, kind: .numericLimit)
+            throw TesseraError.limit(cause, place: "'\(direction.name)'")
           }
           values[position] = Float(Double(values[position]) * factor)
         }
@@ -137,15 +146,15 @@ private enum WeightNormalization {
   private static func slices(
     of direction: TensorInfo,
     _ gain: TensorInfo
-  ) throws(FoldError) -> Slices {
+  ) throws(TesseraError) -> Slices {
     let shape = direction.shape
     let axes = gain.shape.dimensions.indices.filter { gain.shape[$0] != 1 }
     guard shape.rank > 0, axes.count <= 1, [0, shape.rank].contains(gain.shape.rank),
       direction.elementType.isMergeable, axes.allSatisfy({ gain.shape[$0] == shape[$0] })
     else {
-      throw FoldError(
-        tensor: direction.name,
-        cause: "its norms are \(gain.shape) for \(shape); one axis at most may differ from 1"
+      throw TesseraError.mismatch(
+        "its norms are \(gain.shape) for \(shape); one axis at most may differ from 1",
+        place: "'\(direction.name)'"
       )
     }
     return Slices(shape, axis: gain.shape.rank == 0 ? nil : axes.first ?? 0)
@@ -177,7 +186,7 @@ private enum MagnitudePreservation {
     guard outputs.count == 1 else {
       let cause =
         "\(outputs.count) tensors end in 'out_gain', and one network has one; choose it with --pick"
-      throw FoldError(tensor: output.name, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(output.name)'")
     }
     var removed: Set<String> = [output.name]
     var computed: [ComputedTensor] = []
@@ -189,13 +198,16 @@ private enum MagnitudePreservation {
       } else if module.hasSuffix("emb_linear") {
         let name = "\(module.dropLast("emb_linear".count))emb_gain"
         guard let own = table[name] else {
-          throw FoldError(tensor: tensor.name, cause: "its gain '\(name)' is missing")
+          throw TesseraError.mismatch("its gain '\(name)' is missing", place: "'\(tensor.name)'")
         }
         gain = try value(of: own, base)
         removed.insert(own.name)
       }
       guard tensor.elementType.isMergeable else {
-        throw FoldError(tensor: tensor.name, cause: "\(tensor.elementType.rawValue) is not baked")
+        throw TesseraError.mismatch(
+          "\(tensor.elementType.rawValue) is not baked",
+          place: "'\(tensor.name)'"
+        )
       }
       computed.append(weight(tensor, gain: gain, base))
     }
@@ -204,11 +216,11 @@ private enum MagnitudePreservation {
 
   private static func value(of gain: TensorInfo, _ base: any CheckpointReader) throws -> Float {
     guard gain.shape.elementCount == 1, let value = try base.floats(of: gain).first else {
-      throw FoldError(tensor: gain.name, cause: "\(gain.shape) is no single gain")
+      throw TesseraError.mismatch("\(gain.shape) is no single gain", place: "'\(gain.name)'")
     }
     guard value.isFinite else {
       let cause = "the gain is \(value), and weights are multiplied by it"
-      throw FoldError(tensor: gain.name, cause: cause, kind: .numericLimit)
+      throw TesseraError.limit(cause, place: "'\(gain.name)'")
     }
     return value
   }
@@ -229,7 +241,7 @@ private enum MagnitudePreservation {
         let factor = Double(gain) / root / (1e-4 + norm / root)
         guard norm.isFinite else {
           let cause = "row \(rows.lowerBound + index) has the norm \(norm)"
-          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
+          throw TesseraError.limit(cause, place: "'\(tensor.name)'")
         }
         for position in range { values[position] = Float(Double(values[position]) * factor) }
       }
@@ -247,7 +259,7 @@ private enum InterleavedAttention {
       let count = tensor.shape.rank == 0 ? 0 : tensor.shape[0]
       guard count > 0, count.isMultiple(of: 3), tensor.elementType.isMergeable else {
         let cause = "\(tensor.elementType.rawValue) \(tensor.shape) does not hold q, k and v"
-        throw FoldError(tensor: tensor.name, cause: cause)
+        throw TesseraError.mismatch(cause, place: "'\(tensor.name)'")
       }
       let info = TensorInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.shape)
       return ComputedTensor(info: info) { rows in

@@ -35,7 +35,10 @@ struct NoiseConditionedNetwork: Sendable {
     guard layers.count == 1, let layer = layers.first else {
       let cause =
         "\(layers.count) tensors end in 'map_layer0.weight', and one network of EDM's has one"
-      throw FoldError(tensor: layers.first?.name ?? "", cause: cause + "; choose it with --pick")
+      throw TesseraError.mismatch(
+        cause + "; choose it with --pick",
+        place: "'\(layers.first?.name ?? "")'"
+      )
     }
     let prefix = String(layer.name.dropLast("map_layer0.weight".count))
     self.prefix = prefix
@@ -52,12 +55,14 @@ struct NoiseConditionedNetwork: Sendable {
     }
     guard !lastConvolutions.isEmpty else {
       let cause = "the network has neither 'out_conv' nor 'dec.…_aux_conv'"
-      throw FoldError(tensor: layer.name, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(layer.name)'")
     }
     affines = try inside.filter { $0.name.hasSuffix(".affine.weight") }.map { weight in
       let name = weight.name.dropLast("weight".count) + "bias"
       guard let bias = table[String(name)], weight.shape.rank == 2, bias.shape == [weight.shape[0]]
-      else { throw FoldError(tensor: weight.name, cause: "no bias '\(name)' of its height") }
+      else {
+        throw TesseraError.mismatch("no bias '\(name)' of its height", place: "'\(weight.name)'")
+      }
       return Affine(weight: weight, bias: bias)
     }
   }
@@ -68,16 +73,16 @@ struct NoiseConditionedNetwork: Sendable {
     let first = encoder.filter { $0.name.hasSuffix("_conv.weight") }
     guard first.count == 1, let channels = first.first?.shape[1] else {
       let cause = "\(first.count) convolutions are named 'enc.…_conv', and the image enters by one"
-      throw FoldError(tensor: first.first?.name ?? prefix + "enc", cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(first.first?.name ?? prefix + "enc")'")
     }
     // NCSN++ shows the image, scaled down, to every level ('skip') or to the first one ('residual').
     let skips = encoder.filter { $0.name.hasSuffix("_aux_skip.weight") }
     let residuals = encoder.filter { $0.name.hasSuffix("_aux_residual.weight") }
     let residual = residuals.max { side(of: $0.name, prefix) < side(of: $1.name, prefix) }
     if let residual, residual.shape[1] != channels {
-      throw FoldError(
-        tensor: residual.name,
-        cause: "takes \(residual.shape[1]) channels, not the image's"
+      throw TesseraError.mismatch(
+        "takes \(residual.shape[1]) channels, not the image's",
+        place: "'\(residual.name)'"
       )
     }
     return first + skips + (residual.map { [$0] } ?? [])

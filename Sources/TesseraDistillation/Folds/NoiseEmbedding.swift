@@ -44,7 +44,7 @@ struct NoiseEmbedding: Sendable {
     guard embeddings.allSatisfy({ $0.allSatisfy(\.isFinite) }) else {
       let name = network.prefix + "map_layer1.weight"
       let cause = "the embedding of the noise level has values that are not finite"
-      throw FoldError(tensor: name, cause: cause, kind: .numericLimit)
+      throw TesseraError.limit(cause, place: "'\(name)'")
     }
     self.embeddings = embeddings
   }
@@ -63,9 +63,9 @@ struct NoiseEmbedding: Sendable {
     if let tensor = network.tensor("map_noise.freqs") {
       angles = try network.base.floats(of: tensor).map { Double(Float(2 * Double.pi) * $0) * noise }
       guard angles.count == half else {
-        throw FoldError(
-          tensor: tensor.name,
-          cause: "\(angles.count) frequencies, and \(half) are due"
+        throw TesseraError.mismatch(
+          "\(angles.count) frequencies, and \(half) are due",
+          place: "'\(tensor.name)'"
         )
       }
     } else {
@@ -73,7 +73,7 @@ struct NoiseEmbedding: Sendable {
       let last = network.architecture == .song ? half - 1 : half
       guard half > 1, channels.isMultiple(of: 2) else {
         let cause = "takes \(channels) channels of noise, and sinusoids come in pairs"
-        throw FoldError(tensor: network.prefix + "map_layer0.weight", cause: cause)
+        throw TesseraError.mismatch(cause, place: "'\(network.prefix + "map_layer0.weight")'")
       }
       let step = ElementaryFunctions.log(10_000) / Double(last)
       angles = (0..<half).map { ElementaryFunctions.exp(-step * Double($0)) * noise }
@@ -95,7 +95,7 @@ struct NoiseEmbedding: Sendable {
     let (outputs, inputs) = (affine.weight.shape[0], affine.weight.shape[1])
     guard embeddings.allSatisfy({ $0.count == inputs }) else {
       let cause = "takes \(inputs) values, and the embedding has \(embeddings[0].count)"
-      throw FoldError(tensor: affine.weight.name, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(affine.weight.name)'")
     }
     let name = affine.bias.name
     let isTable = labels > 0

@@ -47,7 +47,7 @@ public struct SigmaFold: Sendable {
   /// - Parameters:
   ///   - base: The generator's weights alone, under EDM's names.
   ///   - constants: σ and σ_data, both positive.
-  /// - Throws: `FoldError` where the names are not EDM's or σ is out of range; what the reader throws.
+  /// - Throws: `TesseraError` where the names are not EDM's or σ is out of range; what the reader throws.
   public init(of base: any CheckpointReader, constants: Constants) throws {
     guard constants.sigma > 0, constants.sigma.isFinite, constants.sigmaData > 0,
       constants.sigmaData.isFinite, constants.input > 0, constants.input.isFinite
@@ -55,7 +55,7 @@ public struct SigmaFold: Sendable {
       let cause =
         "sigma \(constants.sigma) and sigma_data \(constants.sigmaData) must be positive, and so must "
         + "the sum of their squares in float64"
-      throw FoldError(tensor: "", cause: cause, kind: .numericLimit)
+      throw TesseraError.limit(cause)
     }
     let network = try NoiseConditionedNetwork(base)
     let embedding = try NoiseEmbedding(of: network, noise: constants.noise)

@@ -67,7 +67,7 @@ public struct TimestepFold: Sendable {
   /// - Parameters:
   ///   - base: The generator's weights alone, under diffusers' names.
   ///   - constants: The time step and what the network predicts.
-  /// - Throws: `FoldError` where the names are others, or the embedding depends on more than time.
+  /// - Throws: `TesseraError` where the names are others, or the embedding depends on more than time.
   public init(of base: any CheckpointReader, constants: Constants) throws {
     let table = Dictionary(base.tensors.map { ($0.name, $0) }) { first, _ in first }
     try TimestepFold.check(table)
@@ -106,7 +106,7 @@ public struct TimestepFold: Sendable {
   }
 
   /// Refuses networks whose names are others, or whose embedding is not of time alone.
-  private static func check(_ table: [String: TensorInfo]) throws(FoldError) {
+  private static func check(_ table: [String: TensorInfo]) throws(TesseraError) {
     for name in [
       "conv_in.weight", "conv_out.weight", "conv_out.bias", "time_embedding.linear_1.weight",
     ]
@@ -114,13 +114,13 @@ public struct TimestepFold: Sendable {
       let cause =
         "missing: a time step is folded into a UNet2DConditionModel with diffusers' names; EDM's networks "
         + "are folded by --fold-sigma"
-      throw FoldError(tensor: name, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(name)'")
     }
     if let other = table.keys.sorted().first(where: { name in
       TimestepFold.otherEmbeddings.contains { name.hasPrefix($0) }
     }) {
       let cause = "the embedding depends on more than the time step; nothing is folded exactly"
-      throw FoldError(tensor: other, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(other)'")
     }
   }
 
@@ -149,7 +149,7 @@ public struct TimestepFold: Sendable {
     let embedding = try second(first(start).map(NoiseEmbedding.silu)).map(NoiseEmbedding.silu)
     guard embedding.allSatisfy(\.isFinite) else {
       let cause = "the embedding of the time step has values that are not finite"
-      throw FoldError(tensor: second.name, cause: cause, kind: .numericLimit)
+      throw TesseraError.limit(cause, place: "'\(second.name)'")
     }
     return embedding
   }
@@ -168,7 +168,7 @@ public struct TimestepFold: Sendable {
       let cause =
         "projects the embedding of time to other than one value for each channel of conv1; scale and shift "
         + "stand behind a normalisation and are not folded"
-      throw FoldError(tensor: name, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(name)'")
     }
     let info = TensorInfo(name: bias.name, elementType: bias.elementType, shape: bias.shape)
     return ComputedTensor(info: info) { rows in

@@ -1,6 +1,6 @@
 public import TesseraCheckpoints
-import TesseraCore
-public import TesseraRules
+public import TesseraCore
+import TesseraRules
 
 /// The three networks with which score identity distillation begins: teacher, fake score and generator,
 /// all of them the teacher (Zhou et al., arXiv 2404.04057).
@@ -43,21 +43,21 @@ public struct TrainingTriple: Sendable {
 
     /// Constants of a run.
     ///
-    /// - Throws: `FoldError` where one of them is not positive, or `tMax` beyond 1000.
+    /// - Throws: `TesseraError` where one of them is not positive, or `tMax` beyond 1000.
     public init(
       sigmaInit: Double,
       sigmaData: Double,
       alpha: Double,
       tMax: Double
-    ) throws(FoldError) {
+    ) throws(TesseraError) {
       let values = [
         ("sigma_init", sigmaInit), ("sigma_data", sigmaData), ("alpha", alpha), ("t_max", tMax),
       ]
       for (name, value) in values where value <= 0 || !value.isFinite {
-        throw FoldError(tensor: "", cause: "\(name) \(value) is not positive", kind: .numericLimit)
+        throw TesseraError.limit("\(name) \(value) is not positive")
       }
       guard tMax <= 1000 else {
-        throw FoldError(tensor: "", cause: "t_max \(tMax) is beyond 1000", kind: .numericLimit)
+        throw TesseraError.limit("t_max \(tMax) is beyond 1000")
       }
       self.sigmaInit = sigmaInit
       self.sigmaData = sigmaData
@@ -125,7 +125,7 @@ public struct TrainingTriple: Sendable {
   ///   - base: The teacher's weights alone, under EDM's names.
   ///   - constants: The numbers of the loss.
   ///   - toolVersion: The version of the program.
-  /// - Throws: `FoldError` where the network is none of EDM's.
+  /// - Throws: `TesseraError` where the network is none of EDM's.
   public init(
     of base: any CheckpointReader,
     constants: Constants,

@@ -59,7 +59,7 @@ struct GeneratorEvaluation {
       (1...GeneratorEvaluation.resolutionLimit).contains(first.resolution)
     else {
       let cause = "no first convolution 'enc.…_conv' of an image of 1 to 1024 pixels a side"
-      throw FoldError(tensor: network.prefix + "enc", cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(network.prefix + "enc")'")
     }
     channels = weight.shape[1]
     resolution = first.resolution
@@ -71,7 +71,7 @@ struct GeneratorEvaluation {
     _ half: String,
     _ roles: [String],
     isDescending: Bool
-  ) throws(FoldError) -> [Module] {
+  ) throws(TesseraError) -> [Module] {
     let start = network.prefix + half
     let names = Set(
       network.base.tensors.map(\.name).filter { $0.hasPrefix(start) }
@@ -88,7 +88,7 @@ struct GeneratorEvaluation {
         let position = number.isEmpty ? 0 : Int(number)
       else {
         let cause = "is no module of SongUNet or DhariwalUNet; --golden evaluates these"
-        throw FoldError(tensor: start + name, cause: cause)
+        throw TesseraError.mismatch(cause, place: "'\(start + name)'")
       }
       let module = Module(name: half + name, resolution: sides[0], role: role)
       ranked.append(((isDescending ? -sides[0] : sides[0], rank, position), module))
@@ -111,7 +111,7 @@ struct GeneratorEvaluation {
     let result = try self(image.mapped { $0 * constants.input }, label: label)
     guard result.values.count == latent.count else {
       let cause = "makes \(result.channels) channels of the image's \(channels)"
-      throw FoldError(tensor: "", cause: cause)
+      throw TesseraError.mismatch(cause)
     }
     return zip(result.values, image.values).map { value, noisy in
       Float(constants.output * value + constants.skip * noisy)
@@ -193,7 +193,7 @@ struct GeneratorEvaluation {
     _ b: FeatureMap,
     _ layers: GeneratorLayers,
     times factor: Double = 1
-  ) throws(FoldError) -> FeatureMap {
+  ) throws(TesseraError) -> FeatureMap {
     guard a.values.count == b.values.count else {
       throw layers.failure("weight", "adds images of different sizes")
     }

@@ -17,8 +17,8 @@ struct GeneratorLayers {
   func holds(_ name: String) -> Bool { tensor(name) != nil }
 
   /// An error about one of the module's tensors.
-  func failure(_ name: String, _ cause: String) -> FoldError {
-    FoldError(tensor: network.prefix + "\(module).\(name)", cause: cause)
+  func failure(_ name: String, _ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, place: "'\(network.prefix + "\(module).\(name)")'")
   }
 
   /// The values of a tensor that must be there.
@@ -95,7 +95,7 @@ struct GeneratorLayers {
     return x.affine(scale: { _ in 1 }, shift: { bias[$0] })
   }
 
-  private func require(_ fits: Bool, _ name: String) throws(FoldError) {
+  private func require(_ fits: Bool, _ name: String) throws(TesseraError) {
     if !fits { throw failure(name, "does not fit the image it would be applied to") }
   }
 

@@ -28,7 +28,7 @@ public struct GoldenSamples: Sendable {
   ///   - constants: The noise level and the data's standard deviation.
   ///   - count: The number of samples.
   ///   - seed: Which latents are drawn.
-  /// - Throws: `FoldError` where the network is none of EDM's, or a result is not finite; what the
+  /// - Throws: `TesseraError` where the network is none of EDM's, or a result is not finite; what the
   ///   reader throws.
   public init(
     of base: any CheckpointReader,
@@ -45,7 +45,7 @@ public struct GoldenSamples: Sendable {
       let cause =
         "\(count) samples of \(channels) x \(side) x \(side); at most \(GoldenSamples.limits.samples) "
         + "samples of \(GoldenSamples.limits.elements) values together are made"
-      throw FoldError(tensor: "", cause: cause, kind: .numericLimit)
+      throw TesseraError.limit(cause)
     }
     var (latents, outputs): ([Float], [Float]) = ([], [])
     for index in 0..<count {
@@ -56,7 +56,7 @@ public struct GoldenSamples: Sendable {
     }
     guard outputs.allSatisfy(\.isFinite) else {
       let cause = "the generator's output is not finite; its weights are damaged, or overflow"
-      throw FoldError(tensor: "", cause: cause, kind: .numericLimit)
+      throw TesseraError.limit(cause)
     }
     self.latents = latents
     self.outputs = outputs

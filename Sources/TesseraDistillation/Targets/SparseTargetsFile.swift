@@ -26,7 +26,7 @@ public struct SparseTargetsFile: ~Copyable {
   /// - Parameters:
   ///   - path: The final path.
   ///   - inputs: Files that are being read; none of them may be the output.
-  /// - Throws: `FileError`, `SameFileError`.
+  /// - Throws: `TesseraError`.
   public init(path: String, reading inputs: [String]) throws {
     // All that may throw comes before the first assignment: a half-made value cannot be destroyed.
     try AtomicFile.checkTarget(path, inputs: inputs)
@@ -54,13 +54,13 @@ public struct SparseTargetsFile: ~Copyable {
   ///   - values: Their probabilities.
   ///   - mass: What softmax gives to these classes.
   ///   - divergence: The Kullback-Leibler divergence of the row from softmax.
-  /// - Throws: `FileError` where the disk is full.
+  /// - Throws: `TesseraError` where the disk is full.
   public mutating func append(
     indices: [UInt32],
     values: [Float],
     mass: Float,
     divergence: Float
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     precondition(indices.count == values.count, "an index a value")
     rows += 1
     entries += indices.count
@@ -75,7 +75,7 @@ public struct SparseTargetsFile: ~Copyable {
   /// Puts the file together and gives it its name.
   ///
   /// - Parameter metadata: The strings of the header.
-  /// - Throws: `FileError`, `SafetensorsWriterError`.
+  /// - Throws: `TesseraError`.
   public consuming func commit(metadata: [String: String]) throws {
     func tensor(_ name: String, _ type: ElementType, _ count: Int) -> TensorInfo {
       TensorInfo(name: name, elementType: type, shape: [count])
@@ -113,18 +113,18 @@ private struct SpilledBytes: ~Copyable {
   /// - Parameters:
   ///   - name: Tells the bytes from others of the same output.
   ///   - path: The output.
-  /// - Throws: `FileError`.
+  /// - Throws: `TesseraError`.
   init(_ name: String, besides path: String) throws {
     file = try AtomicFile(path: path, claiming: "\(AtomicFile.name(of: path)).\(name)")
   }
 
-  mutating func append<Element: TensorElement>(_ elements: [Element]) throws(FileError) {
+  mutating func append<Element: TensorElement>(_ elements: [Element]) throws(TesseraError) {
     // Every platform that Swift runs on here is little-endian.
     unsafe elements.withUnsafeBytes { unsafe buffer.append(contentsOf: $0) }
     if buffer.count >= SpilledBytes.bufferSize { try flush() }
   }
 
-  private mutating func flush() throws(FileError) {
+  private mutating func flush() throws(TesseraError) {
     try file.write(buffer)
     buffer.removeAll(keepingCapacity: true)
   }
@@ -132,7 +132,7 @@ private struct SpilledBytes: ~Copyable {
   mutating func copy(
     to target: borrowing SafetensorsFile,
     _ entry: SafetensorsLayout.Entry
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     try flush()
     let piece = UnsafeMutableRawBufferPointer.allocate(
       byteCount: SpilledBytes.bufferSize,

@@ -1,4 +1,4 @@
-import TesseraCore
+public import TesseraCore
 
 /// The encodings that are read, recognised by their first bytes, never by a name.
 public enum ImageFormat: String, Hashable, Sendable, Codable {
@@ -78,14 +78,14 @@ public struct ImageDecoder: Hashable, Sendable {
   }
 
   /// Reads the header alone and checks it against the limits.
-  public func header(of bytes: [UInt8]) throws(ImageError) -> ImageHeader {
+  public func header(of bytes: [UInt8]) throws(TesseraError) -> ImageHeader {
     try header(of: bytes, ofFileOf: bytes.count)
   }
 
   /// Reads the header at the start of a file of so many bytes.
-  func header(of start: [UInt8], ofFileOf count: Int) throws(ImageError) -> ImageHeader {
+  func header(of start: [UInt8], ofFileOf count: Int) throws(TesseraError) -> ImageHeader {
     guard count <= limits.bytes else {
-      throw ImageError(.overLimit, "\(count) bytes; the limit is \(limits.bytes)")
+      throw TesseraError.picture(.overLimit, "\(count) bytes; the limit is \(limits.bytes)")
     }
     var header: ImageHeader
     switch try format(of: start) {
@@ -95,7 +95,7 @@ public struct ImageDecoder: Hashable, Sendable {
     header.fileBytes = count
     let most = limits.scaled(to: header).pixels
     guard header.size.pixels <= most else {
-      throw ImageError(
+      throw TesseraError.picture(
         .overLimit,
         "\(header.size) pixels in \(count) bytes, where \(most) are the limit; a --max-pixels above "
           + "\(ImageLimits.standard.pixels) lifts it"
@@ -105,17 +105,17 @@ public struct ImageDecoder: Hashable, Sendable {
   }
 
   /// Decodes a whole picture.
-  public func decode(_ bytes: [UInt8]) throws(ImageError) -> DecodedImage {
+  public func decode(_ bytes: [UInt8]) throws(TesseraError) -> DecodedImage {
     try decode(bytes, header: header(of: bytes))
   }
 
-  func decode(_ bytes: [UInt8], header: ImageHeader) throws(ImageError) -> DecodedImage {
+  func decode(_ bytes: [UInt8], header: ImageHeader) throws(TesseraError) -> DecodedImage {
     let limits = limits.scaled(to: header)
     let pixels: RGBXImage
     switch header.format {
     case .jpeg:
       pixels = try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
-        (target) throws(ImageError) in
+        (target) throws(TesseraError) in
         let stride = header.size.width * 4
         try unsafe JPEGFile.decode(
           bytes,
@@ -138,17 +138,17 @@ public struct ImageDecoder: Hashable, Sendable {
     return DecodedImage(format: header.format, orientation: header.orientation, pixels: pixels)
   }
 
-  private func format(of bytes: [UInt8]) throws(ImageError) -> ImageFormat {
+  private func format(of bytes: [UInt8]) throws(TesseraError) -> ImageFormat {
     if bytes.starts(with: JPEGFile.signature) { return .jpeg }
     if bytes.starts(with: PNGPicture.signature) { return .png }
-    if bytes.isEmpty { throw ImageError(.truncated, "the file is empty") }
+    if bytes.isEmpty { throw TesseraError.picture(.truncated, "the file is empty") }
     if let words = FailedDownload.words(for: bytes.prefix(256)) {
-      throw ImageError(.unsupported, words)
+      throw TesseraError.picture(.unsupported, words)
     }
     guard let name = Self.otherFormat(of: bytes) else {
-      throw ImageError(.unsupported, "neither JPEG nor PNG, by its first bytes")
+      throw TesseraError.picture(.unsupported, "neither JPEG nor PNG, by its first bytes")
     }
-    throw ImageError(.unsupported, "\(name), neither JPEG nor PNG")
+    throw TesseraError.picture(.unsupported, "\(name), neither JPEG nor PNG")
   }
 
   /// The name of a well-known format that is not read.

@@ -1,4 +1,5 @@
 internal import CJPEG
+import TesseraCore
 
 /// JPEG through libjpeg-turbo: the only file that calls the C target.
 enum JPEGFile {
@@ -9,14 +10,14 @@ enum JPEGFile {
   static func header(
     of bytes: [UInt8],
     limits: ImageLimits
-  ) throws(ImageError) -> ImageHeader {
+  ) throws(TesseraError) -> ImageHeader {
     var failure = cjpeg_failure()
     var header = cjpeg_header()
     var allowed = limits.forJPEG(truncation: .refuse)
     let isRead = unsafe bytes.withUnsafeBufferPointer { buffer in
       unsafe cjpeg_read_header(buffer.baseAddress, buffer.count, &allowed, &header, &failure)
     }
-    guard isRead else { throw ImageError(failure) }
+    guard isRead else { throw TesseraError(failure) }
     return ImageHeader(
       format: .jpeg,
       size: ImageSize(width: Int(header.width), height: Int(header.height)),
@@ -33,7 +34,7 @@ enum JPEGFile {
     limits: ImageLimits,
     truncation: TruncationRule,
     row: (Int, UnsafePointer<UInt8>) -> Void
-  ) throws(ImageError) {
+  ) throws(TesseraError) {
     var failure = cjpeg_failure()
     var allowed = limits.forJPEG(truncation: truncation)
     let part = cjpeg_region(
@@ -58,7 +59,7 @@ enum JPEGFile {
         }
       }
     }
-    guard isDecoded else { throw ImageError(failure) }
+    guard isDecoded else { throw TesseraError(failure) }
   }
 }
 
@@ -82,12 +83,12 @@ extension ImageLimits {
   }
 }
 
-extension ImageError {
+extension TesseraError {
   fileprivate init(_ failure: cjpeg_failure) {
     let text = unsafe withUnsafeBytes(of: failure.text) { text in
       unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
     }
-    let cause: Cause =
+    let fault: PictureFault =
       switch failure.reason {
       case cjpeg_truncated: .truncated
       case cjpeg_unsupported: .unsupported
@@ -95,6 +96,6 @@ extension ImageError {
       case cjpeg_no_memory: .noMemory
       default: .malformed
       }
-    self.init(cause, "JPEG: \(text)")
+    self = .picture(fault, "JPEG: \(text)")
   }
 }

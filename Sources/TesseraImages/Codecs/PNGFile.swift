@@ -6,8 +6,8 @@ public enum PNGFile {
   /// Encodes 8-bit RGB: one filter, one compression level, no clock, so that equal pictures give
   /// equal bytes with one version of zlib.
   ///
-  /// - Throws: A `PNGWriteError` for an empty picture or one that libpng refuses.
-  public static func encode(_ image: RGBImage) throws(PNGWriteError) -> [UInt8] {
+  /// - Throws: A `TesseraError` for an empty picture or one that libpng refuses.
+  public static func encode(_ image: RGBImage) throws(TesseraError) -> [UInt8] {
     var failure = cpng_failure()
     var file: [UInt8] = []
     file.reserveCapacity(image.pixels.count / 2 + 1024)
@@ -29,22 +29,11 @@ public enum PNGFile {
       }
     }
     guard isWritten else {
-      throw PNGWriteError(
-        reason: unsafe withUnsafeBytes(of: failure.text) { text in
-          unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
-        }
-      )
+      let words = unsafe withUnsafeBytes(of: failure.text) { text in
+        unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      throw TesseraError.mismatch("could not write a PNG: \(words)")
     }
     return file
   }
-}
-
-/// A picture that PNG cannot hold.
-public struct PNGWriteError: ClassifiedError, Hashable {
-  /// libpng's words.
-  public let reason: String
-  /// Always a mismatch of the picture and the format.
-  public var kind: FailureKind { .mismatch }
-  /// One line.
-  public var description: String { "could not write a PNG: \(reason)" }
 }

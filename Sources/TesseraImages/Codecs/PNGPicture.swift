@@ -1,4 +1,5 @@
 internal import CPNG
+import TesseraCore
 
 /// Reading PNG through libpng; writing stands in Writers.
 enum PNGPicture {
@@ -9,7 +10,7 @@ enum PNGPicture {
   static func header(
     of bytes: [UInt8],
     limits: ImageLimits
-  ) throws(ImageError) -> ImageHeader {
+  ) throws(TesseraError) -> ImageHeader {
     var failure = cpng_failure()
     var header = cpng_header()
     let isRead = unsafe bytes.withUnsafeBufferPointer { buffer in
@@ -21,7 +22,7 @@ enum PNGPicture {
         &failure
       )
     }
-    guard isRead else { throw ImageError(failure) }
+    guard isRead else { throw TesseraError(failure) }
     let exif = bytes[header.exif_offset..<(header.exif_offset + Int(header.exif_count))]
     return ImageHeader(
       format: .png,
@@ -39,10 +40,10 @@ enum PNGPicture {
     limits: ImageLimits,
     truncation: TruncationRule,
     alpha: AlphaRule
-  ) throws(ImageError) -> RGBXImage {
+  ) throws(TesseraError) -> RGBXImage {
     let count = header.size.pixels * 4
     return try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
-      (target) throws(ImageError) in
+      (target) throws(TesseraError) in
       var failure = cpng_failure()
       // Missing rows of a cut file stay black.
       if truncation == .partialRows { unsafe target.initialize(repeating: 0, count: count) }
@@ -58,7 +59,7 @@ enum PNGPicture {
           &failure
         )
       }
-      guard isDecoded else { throw ImageError(failure) }
+      guard isDecoded else { throw TesseraError(failure) }
       switch alpha {
       case .drop: break
       case .onWhite: if header.hasAlpha { unsafe layOnWhite(target, count: count, blended) }
@@ -93,18 +94,18 @@ enum PNGPicture {
   }
 }
 
-extension ImageError {
+extension TesseraError {
   fileprivate init(_ failure: cpng_failure) {
     let text = unsafe withUnsafeBytes(of: failure.text) { text in
       unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
     }
-    let cause: Cause =
+    let fault: PictureFault =
       switch failure.reason {
       case cpng_truncated: .truncated
       case cpng_over_limit: .overLimit
       case cpng_no_memory: .noMemory
       default: .malformed
       }
-    self.init(cause, "PNG: \(text)")
+    self = .picture(fault, "PNG: \(text)")
   }
 }

@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// Several views of each picture, as LlamaGen's extraction makes them.
 ///
 /// Spellings: `none`; `flip`, the picture and its mirror image; `ten-crop` or `ten-crop:RANGE`, which prepares the
@@ -48,8 +50,8 @@ public enum Augmentation: SpelledRule {
 
   /// The profile that prepares what the views are taken of.
   ///
-  /// - Throws: An `ImageError` where ten crops need one short side and a crop, and the profile has others.
-  public func enlarging(_ profile: Preprocessing) throws(ImageError) -> Preprocessing {
+  /// - Throws: An `TesseraError` where ten crops need one short side and a crop, and the profile has others.
+  public func enlarging(_ profile: Preprocessing) throws(TesseraError) -> Preprocessing {
     guard case .tenCrop(let range) = self else { return profile }
     func enlarged(_ side: Int) -> Int { Int(Double(side) * range) }
     var result = profile
@@ -59,13 +61,13 @@ public enum Augmentation: SpelledRule {
     case .halvings(let filter, let side):
       result.resize = .halvings(filter, enlarged(side))
     default:
-      throw ImageError(
+      throw TesseraError.picture(
         .unfit,
         "ten-crop needs --resize FILTER:short=N or adm=N, not \(profile.resize)"
       )
     }
     guard case .center(let size, let place) = profile.crop else {
-      throw ImageError(.unfit, "ten-crop needs --crop center:HxW, not \(profile.crop)")
+      throw TesseraError.picture(.unfit, "ten-crop needs --crop center:HxW, not \(profile.crop)")
     }
     let larger = ImageSize(width: enlarged(size.width), height: enlarged(size.height))
     result.crop = .center(larger, place)

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// Which part of the resized picture is kept.
 ///
 /// Spellings: `none`; `center:HxW`, whose place is rounded down, `(side - kept) // 2` (LlamaGen,
@@ -52,13 +54,13 @@ public enum CropRule: SpelledRule {
   }
 
   /// The kept part of a picture of `size`.
-  func box(in size: ImageSize) throws(ImageError) -> PixelBox {
+  func box(in size: ImageSize) throws(TesseraError) -> PixelBox {
     switch self {
     case .none:
       return PixelBox(size: size)
     case .center(let kept, let place):
       guard kept.width <= size.width, kept.height <= size.height else {
-        throw ImageError(
+        throw TesseraError.picture(
           .unfit,
           "\(size) pixels are too few for the crop \(description); resize to more first"
         )

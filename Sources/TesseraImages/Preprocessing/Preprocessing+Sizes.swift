@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// The sizes that a picture will take on its way, known from its header.
 public struct PreprocessedSizes: Hashable, Sendable {
   /// The size as stored.
@@ -13,11 +15,11 @@ public struct PreprocessedSizes: Hashable, Sendable {
 extension Preprocessing {
   /// What the profile does to the size of a picture, without its pixels.
   ///
-  /// - Throws: An `ImageError` where the picture does not fit the rules, or a size passes the limits.
+  /// - Throws: An `TesseraError` where the picture does not fit the rules, or a size passes the limits.
   public func sizes(
     for header: ImageHeader,
     limits: ImageLimits = .standard
-  ) throws(ImageError) -> PreprocessedSizes {
+  ) throws(TesseraError) -> PreprocessedSizes {
     let limits = limits.scaled(to: header)
     let turns = orientation == .apply && header.orientation.swapsSides
     let size =
@@ -26,7 +28,7 @@ extension Preprocessing {
     let box = try crop.box(in: plan.size)
     let canvas = pad.canvas(for: box.size)
     for step in plan.steps.map(\.size) + [canvas] where step.pixels > limits.pixels {
-      throw ImageError(
+      throw TesseraError.picture(
         .overLimit,
         "resizing to \(step) passes the limit of \(limits.pixels) pixels"
       )

@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// Whether a picture is turned upright before it is resized.
 public enum OrientationRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// As stored: what Pillow's `Image.open` gives, and so what every published tokenizer saw.
@@ -64,11 +66,11 @@ public struct Preprocessing: Hashable, Sendable, Codable {
   /// Equal to `apply(to: ImageDecoder(…).decode(bytes))`, and faster: of a JPEG, only the rows and
   /// columns that the result depends on are upsampled, converted and kept.
   ///
-  /// - Throws: An `ImageError` where the file is damaged, over the limits, or does not fit the rules.
+  /// - Throws: An `TesseraError` where the file is damaged, over the limits, or does not fit the rules.
   public func image(
     from bytes: [UInt8],
     limits: ImageLimits = .standard
-  ) throws(ImageError) -> PreprocessedImage {
+  ) throws(TesseraError) -> PreprocessedImage {
     let decoder = ImageDecoder(limits: limits, alpha: alpha, truncation: truncation)
     let header = try decoder.header(of: bytes)
     let scaled = limits.scaled(to: header)
@@ -110,11 +112,11 @@ public struct Preprocessing: Hashable, Sendable, Codable {
 
   /// Applies the profile to a decoded picture.
   ///
-  /// - Throws: An `ImageError` where the picture does not fit the rules, or a size passes the limits.
+  /// - Throws: An `TesseraError` where the picture does not fit the rules, or a size passes the limits.
   public func apply(
     to decoded: DecodedImage,
     limits: ImageLimits = .standard
-  ) throws(ImageError) -> PreprocessedImage {
+  ) throws(TesseraError) -> PreprocessedImage {
     let applied = orientation == .apply ? decoded.orientation : .upright
     var pixels = decoded.pixels.turned(applied)
     let plan = try resize.plan(for: pixels.size)
@@ -151,10 +153,10 @@ public struct Preprocessing: Hashable, Sendable, Codable {
     orientation: ExifOrientation,
     resizedSize: ImageSize,
     limits: ImageLimits
-  ) throws(ImageError) -> PreprocessedImage {
+  ) throws(TesseraError) -> PreprocessedImage {
     let canvas = pad.canvas(for: box.size)
     guard canvas.pixels <= limits.pixels else {
-      throw ImageError(
+      throw TesseraError.picture(
         .overLimit,
         "padding to \(canvas) passes the limit of \(limits.pixels) pixels"
       )

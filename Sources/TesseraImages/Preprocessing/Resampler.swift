@@ -1,4 +1,5 @@
 internal import CKernels
+import TesseraCore
 
 /// Resamples one picture whose rows arrive one by one.
 ///
@@ -32,8 +33,8 @@ internal import CKernels
     target: ImageSize,
     window: PixelBox,
     limits: ImageLimits
-  ) throws(ImageError) {
-    let refusal = ImageError(
+  ) throws(TesseraError) {
+    let refusal = TesseraError.picture(
       .overLimit,
       "resizing \(size) to \(target) passes the limit of \(limits.pixels) pixels"
     )
@@ -85,7 +86,7 @@ internal import CKernels
     to output: Int,
     _ wanted: Range<Int>,
     limits: ImageLimits
-  ) throws(ImageError) -> ResamplingAxis? {
+  ) throws(TesseraError) -> ResamplingAxis? {
     if input == output { return nil }
     return try ResamplingAxis(
       filter: filter,
@@ -181,10 +182,10 @@ extension RGBXImage {
     to target: ImageSize,
     window: PixelBox,
     limits: ImageLimits
-  ) throws(ImageError) -> RGBXImage {
+  ) throws(TesseraError) -> RGBXImage {
     guard filter.isPillow else {
       guard window.size.pixels <= limits.pixels else {
-        throw ImageError(.overLimit, "resizing to \(target) passes the limit of pixels")
+        throw TesseraError.picture(.overLimit, "resizing to \(target) passes the limit of pixels")
       }
       if target == size { return cut(window) }
       return OpenCVResampling.resampled(self, to: target, window: window)

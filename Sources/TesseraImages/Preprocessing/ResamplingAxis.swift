@@ -1,4 +1,5 @@
 internal import CKernels
+import TesseraCore
 
 /// The fixed-point weights of one pass, for a range of its outputs.
 ///
@@ -21,15 +22,15 @@ struct ResamplingAxis: Hashable, Sendable {
 
   /// Plans the resampling of `inputCount` samples to `outputCount`, of which `outputs` are wanted.
   ///
-  /// - Throws: An `ImageError` where the weights would take more than 4 bytes for each pixel allowed.
+  /// - Throws: An `TesseraError` where the weights would take more than 4 bytes for each pixel allowed.
   init(
     filter: ResamplingFilter,
     inputCount: Int,
     outputCount: Int,
     outputs: Range<Int>,
     limits: ImageLimits
-  ) throws(ImageError) {
-    let refusal = ImageError(
+  ) throws(TesseraError) {
+    let refusal = TesseraError.picture(
       .overLimit,
       "\(outputs.count) resized rows or columns pass the limit of \(limits.pixels) pixels"
     )

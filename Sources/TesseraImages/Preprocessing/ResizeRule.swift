@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// How a picture's size changes before it is cropped.
 ///
 /// Spellings: `none`, or `FILTER:SIZE` with one of Pillow's filters and one of these sizes:
@@ -115,8 +117,8 @@ public enum ResizeRule: SpelledRule {
 
   /// What is done to a picture of `size`: the part that is taken, then resamplings in order.
   ///
-  /// - Throws: An `ImageError` where the rule refuses such a shape.
-  func plan(for size: ImageSize) throws(ImageError) -> ResizePlan {
+  /// - Throws: An `TesseraError` where the rule refuses such a shape.
+  func plan(for size: ImageSize) throws(TesseraError) -> ResizePlan {
     let whole = PixelBox(size: size)
     func once(_ filter: ResamplingFilter, _ target: ImageSize) -> ResizePlan {
       ResizePlan(part: whole, steps: [(filter, target)])
@@ -137,7 +139,7 @@ public enum ResizeRule: SpelledRule {
       )
     case .floor(let filter, let multiple):
       guard size.short >= multiple else {
-        throw ImageError(.unfit, "\(size) pixels: a side is below \(multiple)")
+        throw TesseraError.picture(.unfit, "\(size) pixels: a side is below \(multiple)")
       }
       let target = ImageSize(
         width: size.width / multiple * multiple,

@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// The sizes that vision-language models and Emu3 choose for a picture: `smart_resize` of their image
 /// processors, as transformers 5.23 has it.
 ///
@@ -55,8 +57,8 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
 
   /// The size of a picture of another size.
   ///
-  /// - Throws: An `ImageError` where the shape is refused.
-  public func size(for size: ImageSize) throws(ImageError) -> ImageSize {
+  /// - Throws: An `TesseraError` where the shape is refused.
+  public func size(for size: ImageSize) throws(TesseraError) -> ImageSize {
     if variant == .glmImage { return try halved(size) }
     let (height, width) = try enlarged(size)
     let side = Double(factor)
@@ -80,14 +82,17 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
   /// The sides before they become multiples: small ones as the variant enlarges or refuses them.
   private func enlarged(
     _ size: ImageSize
-  ) throws(ImageError) -> (height: Double, width: Double) {
+  ) throws(TesseraError) -> (height: Double, width: Double) {
     var (height, width) = (Double(size.height), Double(size.width))
     let side = Double(factor)
     switch variant {
     case .standard, .glmImage: break
     case .emu3:
       guard size.short >= factor else {
-        throw ImageError(.unfit, "\(size) pixels: a side is below \(factor), which Emu3 refuses")
+        throw TesseraError.picture(
+          .unfit,
+          "\(size) pixels: a side is below \(factor), which Emu3 refuses"
+        )
       }
     case .glm4v:
       if height < side || width < side {
@@ -107,9 +112,9 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
     return (height, width)
   }
 
-  private func halved(_ size: ImageSize) throws(ImageError) -> ImageSize {
+  private func halved(_ size: ImageSize) throws(TesseraError) -> ImageSize {
     guard size.short >= factor else {
-      throw ImageError(.unfit, "\(size) pixels: a side is below \(factor)")
+      throw TesseraError.picture(.unfit, "\(size) pixels: a side is below \(factor)")
     }
     let (height, width, side) = (Double(size.height), Double(size.width), Double(factor))
     try check(height, width, limit: 4)
@@ -131,18 +136,18 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
     return try whole(newHeight, newWidth)
   }
 
-  private func check(_ height: Double, _ width: Double, limit: Double) throws(ImageError) {
+  private func check(_ height: Double, _ width: Double, limit: Double) throws(TesseraError) {
     guard max(height, width) / min(height, width) <= limit else {
-      throw ImageError(
+      throw TesseraError.picture(
         .unfit,
         "sides of more than \(Int(limit)) to 1, which smart_resize refuses; crop the picture"
       )
     }
   }
 
-  private func whole(_ height: Double, _ width: Double) throws(ImageError) -> ImageSize {
+  private func whole(_ height: Double, _ width: Double) throws(TesseraError) -> ImageSize {
     guard height >= 1, width >= 1, height < 1e9, width < 1e9 else {
-      throw ImageError(.unfit, "smart_resize leaves no pixels; raise the minimum")
+      throw TesseraError.picture(.unfit, "smart_resize leaves no pixels; raise the minimum")
     }
     return ImageSize(width: Int(width), height: Int(height))
   }

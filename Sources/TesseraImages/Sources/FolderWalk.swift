@@ -23,10 +23,10 @@ struct FolderWalk {
   private let realRoot: String
 
   /// Walks the folder at `root`.
-  init(root: String) throws(FileError) {
+  init(root: String) throws(TesseraError) {
     self.root = root
     guard let real = Self.realPath(root) else {
-      throw FileError(operation: "find", path: root, code: errno)
+      throw TesseraError.system("find", root, errno)
     }
     realRoot = real
     var folders = [""]
@@ -37,16 +37,16 @@ struct FolderWalk {
   }
 
   /// Lists one folder: `prefix` is empty or ends in a slash.
-  private mutating func list(_ prefix: String, folders: inout [String]) throws(FileError) {
+  private mutating func list(_ prefix: String, folders: inout [String]) throws(TesseraError) {
     let path = root + "/" + prefix
     guard let stream = unsafe opendir(path) else {
-      throw FileError(operation: "list", path: path, code: errno)
+      throw TesseraError.system("list", path, errno)
     }
     defer { unsafe _ = closedir(stream) }
     while true {
       errno = 0
       guard let entry = unsafe readdir(stream) else {
-        guard errno == 0 else { throw FileError(operation: "list", path: path, code: errno) }
+        guard errno == 0 else { throw TesseraError.system("list", path, errno) }
         return
       }
       let bytes = unsafe withUnsafeBytes(of: entry.pointee.d_name) { name in
@@ -61,7 +61,7 @@ struct FolderWalk {
     _ bytes: [UInt8],
     in prefix: String,
     folders: inout [String]
-  ) throws(FileError) {
+  ) throws(TesseraError) {
     let name = String(decoding: bytes, as: UTF8.self)
     let relative = prefix + name
     let isImage = ImageInputs.isImageName(name)
@@ -73,7 +73,7 @@ struct FolderWalk {
     var status = stat()
     guard unsafe lstat(root + "/" + relative, &status) == 0 else {
       guard errno == ENOENT else {
-        throw FileError(operation: "look at", path: root + "/" + relative, code: errno)
+        throw TesseraError.system("look at", root + "/" + relative, errno)
       }
       if isImage { files.append(File(path: relative, refusal: "it vanished while listed")) }
       return
@@ -86,9 +86,9 @@ struct FolderWalk {
     }
   }
 
-  private mutating func noteLink(_ relative: String, isImage: Bool) throws(FileError) {
+  private mutating func noteLink(_ relative: String, isImage: Bool) throws(TesseraError) {
     let target = Self.realPath(root + "/" + relative)
-    let error = FileError(operation: "follow the link", path: root + "/" + relative, code: errno)
+    let error = TesseraError.system("follow the link", root + "/" + relative, errno)
     guard target != nil || error.isAboutPath else { throw error }
     var status = stat()
     if unsafe stat(root + "/" + relative, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {

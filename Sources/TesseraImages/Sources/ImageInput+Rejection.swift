@@ -7,24 +7,14 @@ extension ImageInput {
   ///   - stage: The step that refused it; an error of preprocessing says so itself.
   ///   - error: What the step threw.
   /// - Returns: The line for `rejected.jsonl`.
-  public func rejection(_ stage: Rejection.Stage, _ error: any ClassifiedError) -> Rejection {
-    var reason = String(describing: error)
-    switch location {
-    case .file(let root): reason = reason.replacing(root + "/", with: "")
-    case .path(let path): reason = reason.replacing(path, with: source)
-    case .member(let archive, _, _):
-      let name = archive.split(separator: "/").last.map(String.init) ?? "archive"
-      reason = reason.replacing(archive, with: name)
-    case .refused: break
-    }
+  public func rejection(_ stage: Rejection.Stage, _ error: TesseraError) -> Rejection {
     // The line names the source already.
-    let prefix = source + ": "
-    if reason.hasPrefix(prefix) { reason.removeFirst(prefix.count) }
-    let isUnfit = (error as? ImageError)?.cause == .unfit
+    var error = error
+    error.file = ""
     return Rejection(
       source: source,
-      stage: isUnfit ? .preprocess : stage,
-      reason: reason.replacing("\n", with: " ")
+      stage: error.detail == .unfit ? .preprocess : stage,
+      reason: String(describing: error)
     )
   }
 }

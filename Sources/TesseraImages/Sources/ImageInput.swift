@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCore
+import TesseraCore
 
 /// One image that somebody asked for: where its bytes are and what it will be called.
 public struct ImageInput: Codable, Hashable, Sendable {
@@ -33,7 +33,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
   ///
   /// - Parameter maximumBytes: Larger files are refused before anything is allocated.
   /// - Returns: The file's bytes as they are.
-  /// - Throws: `FileError` or ``ImageInputError``.
+  /// - Throws: `TesseraError`.
   public func bytes(maximumBytes: Int) throws -> [UInt8] {
     let (file, range) = try place(maximumBytes: maximumBytes)
     return try file.bytes(range)
@@ -43,7 +43,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
   ///
   /// - Parameter limits: What the file may demand.
   /// - Returns: Format, size and orientation.
-  /// - Throws: `FileError`, ``ImageInputError`` or `ImageError`.
+  /// - Throws: `TesseraError`.
   public func header(limits: ImageLimits = .standard) throws -> ImageHeader {
     let (file, range) = try place(maximumBytes: limits.bytes)
     let decoder = ImageDecoder(limits: limits)
@@ -53,7 +53,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
       do {
         return try decoder.header(of: start, ofFileOf: range.count)
       } catch {
-        guard error.cause == .truncated, start.count < range.count else { throw error }
+        guard error.detail == .truncated, start.count < range.count else { throw error }
         count *= 8
       }
     }
@@ -64,7 +64,7 @@ public struct ImageInput: Codable, Hashable, Sendable {
     let file: FileRegion
     var part: Range<Int>?
     switch location {
-    case .refused(let reason): throw ImageInputError(source: source, reason: reason)
+    case .refused(let reason): throw TesseraError.malformed(reason, file: source)
     case .file(let root): file = try FileRegion(path: root + "/" + source)
     case .path(let path): file = try FileRegion(path: path)
     case .member(let archive, let offset, let size):
@@ -73,34 +73,14 @@ public struct ImageInput: Codable, Hashable, Sendable {
     }
     let range = part ?? 0..<file.length
     guard range.upperBound <= file.length else {
-      throw ImageInputError(source: source, reason: "its archive has become shorter")
+      throw TesseraError.malformed("its archive has become shorter", file: source)
     }
     guard range.count <= maximumBytes else {
-      throw ImageInputError(
-        source: source,
-        reason: "\(range.count) bytes are more than the \(maximumBytes) allowed"
+      throw TesseraError.malformed(
+        "\(range.count) bytes are more than the \(maximumBytes) allowed",
+        file: source
       )
     }
     return (file, range)
   }
-}
-
-/// Why an image cannot be read, or a list or archive of images cannot be taken apart.
-public struct ImageInputError: ClassifiedError, Hashable {
-  /// The image, list or archive.
-  public let source: String
-  /// What is wrong, and what to do about it.
-  public let reason: String
-
-  /// Creates an error.
-  public init(source: String, reason: String) {
-    self.source = source
-    self.reason = reason
-  }
-
-  /// Always malformed or unsafe input.
-  public var kind: FailureKind { .malformedInput }
-
-  /// The source and the reason in one line.
-  public var description: String { "\(source): \(reason)" }
 }

@@ -17,7 +17,7 @@ public struct ImageInputs: Sendable {
   ///   case), an image file of any name, a list (.txt: one path a line, relative to the list's own
   ///   folder) or an uncompressed archive (.tar: members named like images).
   /// - Returns: The images with unique keys.
-  /// - Throws: `FileError` where a path cannot be read, ``ImageInputError`` where a list or archive
+  /// - Throws: `TesseraError` where a path cannot be read, ``TesseraError`` where a list or archive
   ///   is damaged or nothing at all was found.
   public static func collect(_ paths: [String]) throws -> ImageInputs {
     var found = FoundImages()
@@ -25,9 +25,9 @@ public struct ImageInputs: Sendable {
       try found.add(path)
     }
     guard !found.images.isEmpty else {
-      throw ImageInputError(
-        source: paths.joined(separator: " "),
-        reason: "no image found; name a folder of .jpg, .jpeg or .png files, a .txt or a .tar"
+      throw TesseraError.malformed(
+        "no image found; name a folder of .jpg, .jpeg or .png files, a .txt or a .tar",
+        file: paths.joined(separator: " ")
       )
     }
     let keys = SampleKeys.unique(for: found.images.map(\.named))
@@ -61,7 +61,7 @@ private struct FoundImages {
   mutating func add(_ path: String) throws {
     var status = stat()
     guard unsafe stat(path, &status) == 0 else {
-      throw FileError(operation: "find", path: path, code: errno)
+      throw TesseraError.system("find", path, errno)
     }
     let lower = path.lowercased()
     if status.st_mode & S_IFMT == S_IFDIR {
@@ -71,7 +71,7 @@ private struct FoundImages {
     } else if lower.hasSuffix(".tar") {
       try addArchive(path)
     } else if lower.hasSuffix(".tgz") || lower.hasSuffix(".tar.gz") {
-      throw ImageInputError(source: path, reason: "a compressed archive: unpack it to a .tar first")
+      throw TesseraError.malformed("a compressed archive: unpack it to a .tar first", file: path)
     } else {
       addFile(path, source: lastComponent(path))
     }
@@ -99,24 +99,24 @@ private struct FoundImages {
     let folder = URL(filePath: list).deletingLastPathComponent().standardizedFileURL.path
     let file = try FileRegion(path: list)
     guard file.length <= 1 << 30 else {
-      throw ImageInputError(source: list, reason: "a list of more than 1 GiB: split it")
+      throw TesseraError.malformed("a list of more than 1 GiB: split it", file: list)
     }
     let newline = UInt8(ascii: "\n")
     let first = images.count
-    var missing: FileError?
+    var missing: TesseraError?
     let lines = try TextFile.unmarked(file.bytes(0..<file.length), from: list)
       .split(separator: newline, omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() {
       let trimmed = line.last == UInt8(ascii: "\r") ? line.dropLast() : line
       guard !trimmed.isEmpty else { continue }
       guard let text = String(validating: trimmed, as: UTF8.self), !text.contains("\0") else {
-        throw ImageInputError(source: list, reason: "line \(index + 1) is not a path in UTF-8")
+        throw TesseraError.malformed("line \(index + 1) is not a path in UTF-8", file: list)
       }
       if let scheme = RemoteLocation.scheme(in: text) {
-        throw ImageInputError(
-          source: list,
-          reason: "line \(index + 1), '\(text.prefix(200))', is no local file; "
-            + "\(RemoteLocation.advice(for: scheme))"
+        throw TesseraError.malformed(
+          "line \(index + 1), '\(text.prefix(200))', is no local file; "
+            + "\(RemoteLocation.advice(for: scheme))",
+          file: list
         )
       }
       let path = text.hasPrefix("/") ? text : folder + "/" + text
@@ -130,7 +130,7 @@ private struct FoundImages {
       images.append(FoundImage(source: source, named: source, location: location))
       if case .refused = location, missing == nil {
         let operation = "find any file of the list; the first"
-        missing = FileError(operation: operation, path: plain, code: ENOENT)
+        missing = TesseraError.system(operation, plain, ENOENT)
       }
     }
     let found = images[first...]
@@ -142,14 +142,14 @@ private struct FoundImages {
   /// Why a path of a list is no image, or nil.
   ///
   /// What cannot be found out ends the run: a list does not become empty because a mount is gone.
-  private static func refusal(of path: String) throws(FileError) -> FileError? {
+  private static func refusal(of path: String) throws(TesseraError) -> TesseraError? {
     var status = stat()
-    let error: FileError
+    let error: TesseraError
     if unsafe stat(path, &status) != 0 {
-      error = FileError(operation: "open", path: path, code: errno)
+      error = TesseraError.system("open", path, errno)
     } else if status.st_mode & S_IFMT != S_IFREG {
       let code = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : EINVAL
-      error = FileError(operation: "read as a regular file", path: path, code: code)
+      error = TesseraError.system("read as a regular file", path, code)
     } else {
       return nil
     }

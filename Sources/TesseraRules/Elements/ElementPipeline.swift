@@ -1,4 +1,4 @@
-public import TesseraCore
+import TesseraCore
 
 /// What is done to every element on its way: casts and functions, first to last.
 ///
@@ -174,28 +174,10 @@ struct ElementRangeError: Error, Hashable {
   let type: ElementType
 
   /// The error about a tensor.
-  func about(_ tensor: String) -> ConversionRangeError {
-    ConversionRangeError(tensor: tensor, value: value, step: step, type: type)
-  }
-}
-
-/// A number of a tensor that has no finite result, in one line.
-public struct ConversionRangeError: ClassifiedError, Hashable {
-  /// The tensor of the source.
-  public let tensor: String
-  /// The number.
-  public let value: Double
-  /// What was to be done with it.
-  public let step: String
-  /// The type of the result.
-  public let type: ElementType
-
-  /// Always a numeric limit.
-  public var kind: FailureKind { .numericLimit }
-
-  /// Tensor, number and step on one line.
-  public var description: String {
-    "\(tensor): \(step) of \(value) has no finite \(type.rawValue) value; "
-      + "keep this tensor in a wider type"
+  func about(_ tensor: String) -> TesseraError {
+    .limit(
+      "\(step) of \(value) has no finite \(type.rawValue) value; keep this tensor in a wider type",
+      place: tensor
+    )
   }
 }

@@ -44,7 +44,7 @@ struct OriginalsFile {
   ///   - source: What is converted.
   ///   - path: Where the file will be.
   ///   - toolVersion: The version of the program.
-  /// - Throws: The readers' errors, `FileError`, `CheckpointWriterError`, `OutputInUseError`.
+  /// - Throws: The readers' errors, `TesseraError`.
   init(
     _ rounded: [String: [String]],
     of source: any CheckpointReader,
@@ -81,7 +81,7 @@ struct OriginalsFile {
   ///
   /// - Parameter hashes: The SHA-256 of each result.
   /// - Returns: The file, for a set that appears together.
-  /// - Throws: `FileError`, `CheckpointWriterError`.
+  /// - Throws: `TesseraError`.
   func finished(hashes: [String: String]) throws -> AtomicFile {
     var conversion = conversion
     conversion.additionalMetadata = try Self.results(of: rounded, hashes: hashes)

@@ -1,6 +1,6 @@
 import Foundation
 public import TesseraCheckpoints
-public import TesseraCore
+import TesseraCore
 
 /// What a conversion rounded, as it was: a file beside the result that the way back reads.
 ///
@@ -35,7 +35,7 @@ public struct ExactOriginals: Sendable {
   ///
   /// - Parameter result: The result's file, or the index of its shards.
   /// - Returns: Nil where there are none.
-  /// - Throws: The reader's errors; `OriginalsError` where the file is no such file.
+  /// - Throws: The reader's errors; `TesseraError` where the file is no such file.
   public static func beside(_ result: String) throws -> ExactOriginals? {
     let path = path(beside: result)
     guard !result.hasSuffix(ending), FileManager.default.fileExists(atPath: path) else {
@@ -56,7 +56,7 @@ public struct ExactOriginals: Sendable {
     else {
       let cause =
         "its metadata do not say what the tensors became; written by 'convert --keep-exact'"
-      throw OriginalsError(file: path, cause: cause, kind: .malformedInput)
+      throw TesseraError.malformed(cause, file: path)
     }
     self.results = results
   }
@@ -126,20 +126,7 @@ public struct ExactOriginals: Sendable {
       let cause =
         "'\(name)' \(what) since this file kept '\(original)' as it was: "
         + "move this file away to convert what is there now"
-      throw OriginalsError(file: checkpoint.files.first ?? "", cause: cause, kind: .mismatch)
+      throw TesseraError.mismatch(cause, file: checkpoint.files.first ?? "")
     }
   }
-}
-
-/// Why kept originals cannot be used, in one line.
-public struct OriginalsError: ClassifiedError, Hashable {
-  /// The file of the originals.
-  public let file: String
-  /// What is wrong and what to do.
-  public let cause: String
-  /// Whether the file is damaged or does not fit.
-  public let kind: FailureKind
-
-  /// File and cause on one line.
-  public var description: String { "\(file): \(cause)" }
 }

@@ -86,8 +86,8 @@ public struct CheckpointConversion: Sendable {
   ///   - quantized: The names of the results that a GGUF file stores as Q8_0.
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The paths of the files.
-  /// - Throws: The reader's errors, `FileError`, `SameFileError`, `CheckpointWriterError`,
-  ///   `ReplacementError`, `OutputInUseError`, `DatasetPlaceError`.
+  /// - Throws: The reader's errors, `TesseraError`,
+  ///   `TesseraError`.
   @concurrent public func write(
     to path: String,
     format: CheckpointFormat = .safetensors,

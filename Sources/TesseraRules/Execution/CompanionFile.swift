@@ -32,7 +32,7 @@ public struct CompanionFile: Sendable, Hashable {
   ///
   /// - Parameter type: The type as PyTorch calls it.
   /// - Returns: The changed file; the same one where it states no type.
-  /// - Throws: `FileError` where it cannot be read; what `FileDigest` throws where it is larger than 16 MiB.
+  /// - Throws: `TesseraError` where it cannot be read; what `FileDigest` throws where it is larger than 16 MiB.
   public func statingType(_ type: String) throws -> CompanionFile {
     guard name == Self.configurationName, case .file(let path) = content else { return self }
     let bytes = try FileDigest.bytes(of: path, maximumBytes: 16 << 20)
@@ -49,13 +49,13 @@ public struct CompanionFile: Sendable, Hashable {
     case .bytes(let bytes): try file.write(bytes)
     case .file(let path):
       guard let source = FileHandle(forReadingAtPath: path) else {
-        throw FileError(operation: "open", path: path, code: errno)
+        throw TesseraError.system("open", path, errno)
       }
       defer { try? source.close() }
       var isFirst = true
       while let piece = try source.read(upToCount: 1 << 20), !piece.isEmpty {
         if isFirst, let words = FailedDownload.words(for: piece.prefix(256)) {
-          throw CheckpointError(path: path, cause: words)
+          throw TesseraError.malformed(words, file: path)
         }
         isFirst = false
         try file.write(Array(piece))

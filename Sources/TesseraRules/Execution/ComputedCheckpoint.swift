@@ -64,8 +64,8 @@ public struct ComputedCheckpoint: CheckpointReader {
   ///   - files: What else was read, added to the base's.
   ///   - attributes: Added to the base's.
   ///   - notes: Added to the base's.
-  /// - Throws: `FoldError` where a computed tensor has a type that float32 values are not rounded to;
-  ///   `PlanError` where the base holds codes that are numbers only with their scales.
+  /// - Throws: `TesseraError` where a computed tensor has a type that float32 values are not rounded to;
+  ///   `TesseraError` where the base holds codes that are numbers only with their scales.
   package init(
     _ base: any CheckpointReader,
     computing computed: [ComputedTensor],
@@ -79,7 +79,7 @@ public struct ComputedCheckpoint: CheckpointReader {
       let cause =
         "\(other.info.elementType.rawValue) weights are not computed with; bring the file to float32 "
         + "first (convert --dtype f32)"
-      throw FoldError(tensor: other.info.name, cause: cause)
+      throw TesseraError.mismatch(cause, place: "'\(other.info.name)'")
     }
     self.base = base
     let table = Dictionary(computed.map { ($0.info.name, $0) }) { _, last in last }
@@ -151,7 +151,7 @@ public struct ComputedCheckpoint: CheckpointReader {
         let wide = isHalf ? Float(half: rounded) : Float(bfloat16: rounded)
         guard wide.isFinite || !value.isFinite else {
           let cause = "the value \(value) does not fit \(tensor.elementType.rawValue)"
-          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
+          throw TesseraError.limit(cause, place: "'\(tensor.name)'")
         }
         bits.append(rounded)
       }
@@ -170,7 +170,7 @@ extension CheckpointReader {
         let scaled = Float(Double(value) * factor)
         guard scaled.isFinite || !value.isFinite else {
           let cause = "the value \(value) times \(factor) does not fit F32"
-          throw FoldError(tensor: tensor.name, cause: cause, kind: .numericLimit)
+          throw TesseraError.limit(cause, place: "'\(tensor.name)'")
         }
         return scaled
       }

@@ -1,4 +1,5 @@
 public import TesseraCheckpoints
+public import TesseraCore
 
 /// What a conversion carries on of what its source says of itself, and what it must leave behind.
 public struct MetadataTransfer: Sendable {
@@ -68,13 +69,13 @@ public struct MetadataTransfer: Sendable {
   ///   - place: How errors call the source.
   ///   - catalog: The recipes that lead to GGUF.
   /// - Returns: A sentence; nil where there is nothing to say.
-  /// - Throws: `PlanError`, which lists the architectures that are known.
+  /// - Throws: `TesseraError`, which lists the architectures that are known.
   public func architectureNote(
     of model: String?,
     _ tensors: [TensorInfo],
     place: String,
     _ catalog: RecipeCatalog
-  ) throws(PlanError) -> String? {
+  ) throws(TesseraError) -> String? {
     let key = "general.architecture"
     guard format == .gguf, !gguf.isCopy, strings[key] == nil,
       !gguf.values.contains(where: { $0.key == key })
@@ -86,12 +87,11 @@ public struct MetadataTransfer: Sendable {
       catalog.recipes.filter { [$0.left.name, $0.right.name].contains("gguf") }.map(\.family)
     )
     let what = model.map { "'\($0)'" } ?? "these names"
-    throw PlanError(
-      tensor: place,
-      cause:
-        "no recipe leads from \(what) to gguf, so its \(key) is not known: there are recipes for "
+    throw TesseraError.mismatch(
+      "no recipe leads from \(what) to gguf, so its \(key) is not known: there are recipes for "
         + "\(known.sorted().joined(separator: ", ")); write another format, or state \(key) in the "
-        + "__metadata__ of a safetensors file"
+        + "__metadata__ of a safetensors file",
+      place: place
     )
   }
 }

@@ -29,7 +29,7 @@ public struct ModelFolder: Sendable {
   ///   - folder: The model's folder.
   ///   - weights: The files that are converted.
   ///   - output: The folder that is written; what stands in it is none of the model.
-  /// - Throws: `FileError` where a folder cannot be listed.
+  /// - Throws: `TesseraError` where a folder cannot be listed.
   public init(_ folder: String, weights: [String], output: String? = nil) throws {
     var listing = Listing(folder: folder, skipped: output.flatMap(ModelFolder.resolved))
     listing.weights = Set(weights.compactMap(ModelFolder.resolved))
@@ -77,7 +77,7 @@ public struct ModelFolder: Sendable {
       do {
         names = try FileManager.default.contentsOfDirectory(atPath: path)
       } catch {
-        throw FileError(operation: "list the folder", path: path, code: EIO)
+        throw TesseraError.system("list the folder", path, EIO)
       }
       for name in names.sorted() {
         try add(name, in: place, depth: depth)
@@ -89,7 +89,7 @@ public struct ModelFolder: Sendable {
       let path = "\(folder)/\(inside)"
       guard carried.count + leftOut.count < ModelFolder.limits.files else {
         let operation = "carry more than 10000 files of the folder"
-        throw FileError(operation: operation, path: folder, code: E2BIG)
+        throw TesseraError.system(operation, folder, E2BIG)
       }
       var (status, link) = (stat(), stat())
       guard unsafe lstat(path, &link) == 0, unsafe stat(path, &status) == 0 else {

@@ -47,7 +47,7 @@ package struct OlderOutput {
   private func shards() throws -> [String] {
     let folder = AtomicFile.folder(of: path)
     let names: [String]
-    do throws(FileError) {
+    do throws(TesseraError) {
       names = try FolderListing.names(of: folder.isEmpty ? "/" : folder)
     } catch {
       // Not there yet, or one may write to it and not list it.

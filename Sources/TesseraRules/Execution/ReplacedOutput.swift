@@ -7,8 +7,8 @@ public import TesseraCore
 public enum ReplacedOutput {
   /// Makes sure that a file of others is not lost where one is written.
   ///
-  /// - Throws: `ReplacementError`.
-  public static func check(_ file: String) throws(ReplacementError) {
+  /// - Throws: `TesseraError`.
+  public static func check(_ file: String) throws(TesseraError) {
     try check([file], companions: [])
   }
 
@@ -17,32 +17,28 @@ public enum ReplacedOutput {
   /// - Parameters:
   ///   - files: The checkpoint's files and its index.
   ///   - companions: Files beside them, which belong to whoever wrote those.
-  /// - Throws: `ReplacementError`.
-  static func check(_ files: [String], companions: [String]) throws(ReplacementError) {
+  /// - Throws: `TesseraError`.
+  static func check(_ files: [String], companions: [String]) throws(TesseraError) {
     let present = files.filter { FileManager.default.fileExists(atPath: $0) }
-    if let other = present.first(where: { !isOwn($0) }) { throw ReplacementError(path: other) }
+    if let other = present.first(where: { !isOwn($0) }) {
+      throw TesseraError.mismatch(
+        "exists, and no conversion wrote it; name another output, or replace it with --force",
+        file: other
+      )
+    }
     guard present.isEmpty else { return }
     let beside = companions.first { FileManager.default.fileExists(atPath: $0) }
-    if let beside { throw ReplacementError(path: beside) }
+    if let beside {
+      throw TesseraError.mismatch(
+        "exists, and no conversion wrote it; name another output, or replace it with --force",
+        file: beside
+      )
+    }
   }
 
   /// Whether a file says that this program wrote it.
   private static func isOwn(_ path: String) -> Bool {
     guard let checkpoint = try? Checkpoint.open(path) else { return false }
     return checkpoint.attributes.keys.contains { $0.hasPrefix("tessera.") }
-  }
-}
-
-/// Why a file is not written: another one stands there that no conversion wrote.
-public struct ReplacementError: ClassifiedError, Hashable {
-  /// The file that stands there.
-  public let path: String
-
-  /// Always a mismatch between what is there and what would be.
-  public var kind: FailureKind { .mismatch }
-
-  /// One line with the remedy.
-  public var description: String {
-    "\(path): exists, and no conversion wrote it; name another output, or replace it with --force"
   }
 }

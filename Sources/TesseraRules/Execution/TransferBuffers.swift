@@ -68,7 +68,7 @@ import TesseraCore
       return try operation.evaluate(operand, to: computation.form)
     } catch {
       let name = expression.parts.first?.source.name ?? ""
-      throw PlanError(tensor: name, cause: error.description)
+      throw TesseraError.mismatch(error.description, place: name)
     }
   }
 

@@ -16,8 +16,8 @@ struct KerasLayerRules {
   /// - Parameters:
   ///   - layer: The layer with its variables.
   ///   - input: The order that PyTorch's module takes features in.
-  /// - Throws: `PlanError` where PyTorch has no module that computes the same.
-  init(_ layer: KerasLayer, input: KerasFlow.Input) throws(PlanError) {
+  /// - Throws: `TesseraError` where PyTorch has no module that computes the same.
+  init(_ layer: KerasLayer, input: KerasFlow.Input) throws(TesseraError) {
     self.layer = layer
     self.input = input
     module = KerasLayerRules.moduleName(of: layer)
@@ -44,13 +44,13 @@ struct KerasLayerRules {
     return path.map { $0.replacing("/", with: ".") }.joined(separator: ".")
   }
 
-  func refusal(_ cause: String) -> PlanError {
+  func refusal(_ cause: String) -> TesseraError {
     let kind = layer.className.isEmpty ? "a layer of unknown class" : layer.className
-    return PlanError(tensor: layer.path.joined(separator: "."), cause: "\(kind): \(cause)")
+    return TesseraError.mismatch("\(kind): \(cause)", place: layer.path.joined(separator: "."))
   }
 
   /// The variable of a role that the layer must have.
-  func variable(_ role: String, rank: Int) throws(PlanError) -> TensorInfo {
+  func variable(_ role: String, rank: Int) throws(TesseraError) -> TensorInfo {
     guard let tensor = layer[role] else { throw refusal("has no variable '\(role)'") }
     guard tensor.shape.rank == rank else {
       throw refusal("its '\(role)' has shape \(tensor.shape), not \(rank) axes")
@@ -70,7 +70,7 @@ struct KerasLayerRules {
   }
 
   /// Whole numbers in the place of weights are codes whose scales stand elsewhere.
-  private func checkTypes() throws(PlanError) {
+  private func checkTypes() throws(TesseraError) {
     let types = ElementType.castTargets
     guard layer.className != "Normalization",
       let code = layer.variables.first(where: { !types.contains($0.tensor.elementType) })
@@ -150,7 +150,7 @@ extension KerasLayerRules {
     "Embedding": [Entry(role: "embeddings", axes: [0, 1], target: "weight")],
   ]
 
-  private mutating func addFromTable() throws(PlanError) {
+  private mutating func addFromTable() throws(TesseraError) {
     if layer.className == "RMSNormalization", let scale = layer["scale"] {
       return add(scale, ordering(scale), to: "weight")
     }
@@ -174,7 +174,7 @@ extension KerasLayerRules {
   }
 
   /// Scale and offset of all normalizations, and the moving statistics of BatchNormalization.
-  private mutating func addNormalization() throws(PlanError) {
+  private mutating func addNormalization() throws(TesseraError) {
     if layer.configuration.bool("rms_scaling") == true {
       throw refusal("rms_scaling has no counterpart in torch.nn.LayerNorm")
     }
@@ -204,7 +204,7 @@ extension KerasLayerRules {
   }
 
   /// PyTorch has one slope a channel or one for all; axes shared in Keras have an extent of 1.
-  private mutating func addPReLU() throws(PlanError) {
+  private mutating func addPReLU() throws(TesseraError) {
     guard let alpha = layer["alpha"], let count = alpha.shape.elementCount else {
       throw refusal("has no variable 'alpha'")
     }
@@ -220,7 +220,7 @@ extension KerasLayerRules {
   }
 
   /// An EinsumDense that maps the last axis to the last axis is a Linear; others are not.
-  private mutating func addEinsum() throws(PlanError) {
+  private mutating func addEinsum() throws(TesseraError) {
     let kernel = try variable("kernel", rank: 2)
     let equation = layer.configuration.text("equation") ?? ""
     let sides = equation.split(separator: "->", maxSplits: 1)

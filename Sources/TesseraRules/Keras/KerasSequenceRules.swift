@@ -18,7 +18,7 @@ extension KerasLayerRules {
     return layer.path.last == "backward_layer" ? "_l0_reverse" : "_l0"
   }
 
-  mutating func addRecurrent() throws(PlanError) {
+  mutating func addRecurrent() throws(TesseraError) {
     try checkActivations()
     let kernel = try variable("kernel", rank: 2)
     let recurrent = try variable("recurrent_kernel", rank: 2)
@@ -44,7 +44,7 @@ extension KerasLayerRules {
     }
   }
 
-  private mutating func addGRUBias(width: Int) throws(PlanError) {
+  private mutating func addGRUBias(width: Int) throws(TesseraError) {
     let resetsBefore =
       "reset_after=False multiplies before the recurrent product; torch.nn.GRU computes only reset_after"
     if layer.configuration.bool("reset_after") == false { throw refusal(resetsBefore) }
@@ -71,7 +71,7 @@ extension KerasLayerRules {
   }
 
   /// PyTorch's recurrent modules have fixed activations.
-  private func checkActivations() throws(PlanError) {
+  private func checkActivations() throws(TesseraError) {
     let allowed = layer.className.hasPrefix("SimpleRNN") ? ["tanh", "relu"] : ["tanh"]
     if let activation = layer.configuration.text("activation"), !allowed.contains(activation) {
       throw refusal("activation '\(activation)'; PyTorch's module has \(allowed)")
@@ -83,7 +83,7 @@ extension KerasLayerRules {
 
   /// The four projections become Linear modules: query, key and value from [d, heads, width], the
   /// output to d from [heads, width, d].
-  mutating func addAttention() throws(PlanError) {
+  mutating func addAttention() throws(TesseraError) {
     for (role, target) in [("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj")] {
       let kernel = try variable("\(role).kernel", rank: 3)
       let width = try product(kernel.shape[1], kernel.shape[2])
@@ -103,7 +103,7 @@ extension KerasLayerRules {
     }
   }
 
-  private func product(_ a: Int, _ b: Int) throws(PlanError) -> Int {
+  private func product(_ a: Int, _ b: Int) throws(TesseraError) -> Int {
     let (product, overflow) = a.multipliedReportingOverflow(by: b)
     if overflow { throw refusal("a shape that overflows") }
     return product

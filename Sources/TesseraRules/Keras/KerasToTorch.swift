@@ -15,7 +15,7 @@ public struct KerasToTorch: Sendable {
   ///
   /// - Parameter model: The layers with their variables.
   /// - Returns: Rules for every variable.
-  /// - Throws: `PlanError` where a layer has no PyTorch module that computes the same.
+  /// - Throws: `TesseraError` where a layer has no PyTorch module that computes the same.
   public static func rules(for model: KerasModel) throws -> ConversionRules {
     var rules = ConversionRules(recipe: name)
     let flow = try KerasFlow(model)

@@ -26,8 +26,8 @@ public struct TorchToKeras: Sendable {
   ///   - weights: The modules' tensors.
   ///   - template: A Keras 3 file of the model, `.keras` or `.weights.h5`; its weights do not matter.
   ///   - modules: For layers whose module has another name: the module by the layer's path with dots.
-  /// - Throws: `PlanError` where a module is missing, has another shape, or computes what the layer does
-  ///   not; `KerasError` where the template is no Keras file.
+  /// - Throws: `TesseraError` where a module is missing, has another shape, or computes what the layer does
+  ///   not; `TesseraError` where the template is no Keras file.
   public init(
     from weights: any CheckpointReader,
     like template: HDF5Checkpoint,
@@ -40,12 +40,12 @@ public struct TorchToKeras: Sendable {
     guard template.format != "keras-h5" else {
       let cause =
         "a file of Keras 2; the model as .keras or .weights.h5 of Keras 3 says the variables"
-      throw PlanError(tensor: template.files.first ?? "", cause: cause)
+      throw TesseraError.mismatch(cause, place: template.files.first ?? "")
     }
     let layers = Set(model.layers.map(KerasLayerRules.moduleName))
     if let other = modules.keys.sorted().first(where: { !layers.contains($0) }) {
       let list = layers.sorted().prefix(8).joined(separator: ", ")
-      throw PlanError(tensor: other, cause: "the model has no such layer; it has \(list)")
+      throw TesseraError.mismatch("the model has no such layer; it has \(list)", place: other)
     }
     let flow = try KerasFlow(model)
     rules.notes = flow.notes
@@ -87,9 +87,9 @@ public struct TorchToKeras: Sendable {
       let name = given(target)
       guard let tensor = found[name] else { throw missing(name, layer) }
       guard tensor.shape == form.shape else {
-        throw PlanError(
-          tensor: name,
-          cause: "has shape \(tensor.shape), but \(label(layer)) takes \(form.shape)"
+        throw TesseraError.mismatch(
+          "has shape \(tensor.shape), but \(label(layer)) takes \(form.shape)",
+          place: name
         )
       }
       sources.append(tensor)
@@ -108,11 +108,11 @@ public struct TorchToKeras: Sendable {
     "the layer '\(layer.path.joined(separator: "."))' (\(layer.className))"
   }
 
-  private func missing(_ name: String, _ layer: KerasLayer) -> PlanError {
+  private func missing(_ name: String, _ layer: KerasLayer) -> TesseraError {
     let cause =
       "\(label(layer)) takes it, but there is no such tensor; name the module of a layer with "
       + "--module LAYER=MODULE"
-    return PlanError(tensor: name, cause: cause)
+    return TesseraError.mismatch(cause, place: name)
   }
 
   /// Query, key and value of torch.nn.MultiheadAttention are one tensor where their widths are equal.
@@ -147,9 +147,9 @@ public struct TorchToKeras: Sendable {
     guard variables.count == 3, width.count <= 1,
       packed.shape == Shape([rows.reduce(0, +)] + width.sorted())
     else {
-      throw PlanError(
-        tensor: packed.name,
-        cause: "has shape \(packed.shape); query, key and value of \(label(layer)) do not fit it"
+      throw TesseraError.mismatch(
+        "has shape \(packed.shape); query, key and value of \(label(layer)) do not fit it",
+        place: packed.name
       )
     }
     let chains = variables.map { variable -> [TensorOperation] in
@@ -181,7 +181,7 @@ public struct TorchToKeras: Sendable {
         second.elementType == first.elementType
       else {
         let cause = "another shape or type than '\(first.name)', or float64: cannot be added to it"
-        throw PlanError(tensor: name, cause: cause)
+        throw TesseraError.mismatch(cause, place: name)
       }
       let weights = checkpoint
       sums.append(
@@ -204,7 +204,7 @@ public struct TorchToKeras: Sendable {
     guard try holds(tensor, only: implied.value) else {
       let cause =
         "the Keras layer has none, which is one of \(implied.value.rawValue) everywhere; this one is not"
-      throw PlanError(tensor: name, cause: cause)
+      throw TesseraError.mismatch(cause, place: name)
     }
     let reason = "\(implied.value.rawValue) everywhere, as Keras has it without"
     rules.dropped.append(DroppedTensor(name: name, reason: reason))

@@ -94,8 +94,8 @@ public struct ConversionPlan: Sendable {
   /// - Parameters:
   ///   - rules: What a recipe gives for this checkpoint.
   ///   - checkpoint: The source.
-  /// - Throws: `PlanError` where a tensor is neither used nor left out, used twice, or made twice;
-  ///   `OperationError` where an operation does not apply.
+  /// - Throws: `TesseraError` where a tensor is neither used nor left out, used twice, or made twice;
+  ///   `TesseraError` where an operation does not apply.
   public init(_ rules: ConversionRules, of checkpoint: any CheckpointReader) throws {
     try self.init(rules, of: checkpoint.tensors.map { Output(stored: $0) })
     notes = rules.notes + checkpoint.notes
@@ -142,7 +142,10 @@ public struct ConversionPlan: Sendable {
     }
     var names: Set<String> = []
     for output in outputs where !names.insert(output.tensor.name).inserted {
-      throw PlanError(tensor: output.tensor.name, cause: "two tensors of the result have this name")
+      throw TesseraError.mismatch(
+        "two tensors of the result have this name",
+        place: output.tensor.name
+      )
     }
     recipe = rules.recipe
     self.outputs = try outputs.map { output in
@@ -169,7 +172,7 @@ public struct ConversionPlan: Sendable {
   ///   - type: F64, F32, F16 or BF16.
   ///   - isKept: Names the results to leave alone.
   /// - Returns: The same plan, with casts at the end of its operations.
-  /// - Throws: `OperationError` where the type is none of these.
+  /// - Throws: `TesseraError` where the type is none of these.
   public func casting(
     to type: ElementType,
     keeping isKept: (String) -> Bool = { _ in false }
@@ -188,23 +191,26 @@ public struct ConversionPlan: Sendable {
   private static func checkSources(
     _ rules: ConversionRules,
     of names: [String]
-  ) throws(PlanError) {
+  ) throws(TesseraError) {
     var used: Set<String> = []
     let kept = rules.rules.flatMap { $0.sources.map(\.name) }
     for name in kept + rules.dropped.map(\.name) where !used.insert(name).inserted {
-      throw PlanError(tensor: name, cause: "two rules of '\(rules.recipe)' apply to it")
+      throw TesseraError.mismatch("two rules of '\(rules.recipe)' apply to it", place: name)
     }
     let left = names.filter { !used.contains($0) }
     guard let first = left.first else { return }
     let others = left.count > 1 ? " (and \(left.count - 1) more)" : ""
-    throw PlanError(tensor: first, cause: "no rule of '\(rules.recipe)' applies to it\(others)")
+    throw TesseraError.mismatch("no rule of '\(rules.recipe)' applies to it\(others)", place: first)
   }
 
   private static func outputs(of rule: ConversionRule, from inputs: [Output?]) throws -> [Output] {
     var operands: [TensorExpression] = []
     for (source, input) in zip(rule.sources, inputs) {
       guard let input else {
-        throw PlanError(tensor: source.name, cause: "a rule names it, but there is no such tensor")
+        throw TesseraError.mismatch(
+          "a rule names it, but there is no such tensor",
+          place: source.name
+        )
       }
       operands.append(input.expression)
     }
@@ -213,11 +219,11 @@ public struct ConversionPlan: Sendable {
     do {
       results = try TensorExpression.apply(rule.operations, to: operands)
     } catch {
-      throw PlanError(tensor: names.joined(separator: ", "), cause: error.description)
+      throw TesseraError.mismatch(error.description, place: names.joined(separator: ", "))
     }
     guard results.count == rule.targets.count else {
       let cause = "gives \(results.count) tensors for \(rule.targets.count) names"
-      throw PlanError(tensor: names.first ?? "", cause: cause)
+      throw TesseraError.mismatch(cause, place: names.first ?? "")
     }
     var before: [TensorOperation] = []
     for input in inputs.compactMap({ $0 }) where !before.contains(input.operations) {
@@ -274,7 +280,7 @@ extension ConversionPlan.Output {
     return Self(tensor: info, sources: sources, operations: operations, content: content)
   }
 
-  fileprivate func cast(to type: ElementType) throws(OperationError) -> Self {
+  fileprivate func cast(to type: ElementType) throws(TesseraError) -> Self {
     if tensor.elementType == type { return self }
     let operation = TensorOperation.cast(from: tensor.elementType, to: type)
     let info = TensorInfo(
@@ -294,24 +300,4 @@ extension ConversionPlan.Output {
       content: .expression(result[0])
     )
   }
-}
-
-/// Why there is no plan: an incomplete or contradictory mapping.
-public struct PlanError: ClassifiedError, Hashable {
-  /// The tensor or layer.
-  public let tensor: String
-  /// What does not fit and what to do.
-  public let cause: String
-
-  /// Creates an error about a tensor or layer.
-  public init(tensor: String, cause: String) {
-    self.tensor = tensor
-    self.cause = cause
-  }
-
-  /// Always a mismatch.
-  public var kind: FailureKind { .mismatch }
-
-  /// One line.
-  public var description: String { "\(tensor): \(cause)" }
 }

@@ -46,11 +46,11 @@ struct TensorExpression: Sendable {
   ///
   /// What no view can show is computed from whole tensors in memory.
   ///
-  /// - Throws: `OperationError` where one does not apply.
+  /// - Throws: `TesseraError` where one does not apply.
   static func apply(
     _ operations: [TensorOperation],
     to operands: [TensorExpression]
-  ) throws(OperationError) -> [TensorExpression] {
+  ) throws(TesseraError) -> [TensorExpression] {
     var results = operands
     for operation in operations {
       let expected = try operation.forms(after: results.map(\.form))
@@ -78,7 +78,7 @@ struct TensorExpression: Sendable {
   private static func apply(
     _ operation: TensorOperation,
     to operands: [TensorExpression]
-  ) throws(OperationError) -> [TensorExpression]? {
+  ) throws(TesseraError) -> [TensorExpression]? {
     switch operation {
     case .permute(let axes): return operands.map { $0.permuted(axes) }
     case .reshape(_, let shape): return all(operands.map { $0.reshaped(to: shape) })

@@ -22,8 +22,8 @@ extension TensorOperation {
   ///
   /// - Parameter shapes: The shapes of the operands, of float32.
   /// - Returns: One shape a result.
-  /// - Throws: `OperationError` where the operation does not apply to these shapes.
-  public func shapes(after shapes: [Shape]) throws(OperationError) -> [Shape] {
+  /// - Throws: `TesseraError` where the operation does not apply to these shapes.
+  public func shapes(after shapes: [Shape]) throws(TesseraError) -> [Shape] {
     try forms(after: shapes.map { TensorForm($0, .float32) }).map(\.shape)
   }
 
@@ -31,8 +31,8 @@ extension TensorOperation {
   ///
   /// - Parameter forms: The shapes and types of the operands.
   /// - Returns: One form a result.
-  /// - Throws: `OperationError` where the operation does not apply to these.
-  public func forms(after forms: [TensorForm]) throws(OperationError) -> [TensorForm] {
+  /// - Throws: `TesseraError` where the operation does not apply to these.
+  public func forms(after forms: [TensorForm]) throws(TesseraError) -> [TensorForm] {
     switch self {
     case .split(let axis, let sizes):
       guard forms.count == 1 else { throw refusal(forms, "splits one tensor") }
@@ -49,7 +49,7 @@ extension TensorOperation {
     }
   }
 
-  private func form(after form: TensorForm) throws(OperationError) -> TensorForm {
+  private func form(after form: TensorForm) throws(TesseraError) -> TensorForm {
     switch self {
     case .permute, .reshape, .permuteBlocks, .deduplicate, .repeat:
       return try moved(form)
@@ -73,7 +73,7 @@ extension TensorOperation {
     }
   }
 
-  private func moved(_ form: TensorForm) throws(OperationError) -> TensorForm {
+  private func moved(_ form: TensorForm) throws(TesseraError) -> TensorForm {
     let shape = form.shape
     switch self {
     case .permute(let axes):
@@ -105,7 +105,7 @@ extension TensorOperation {
     }
   }
 
-  private func seen(_ form: TensorForm) throws(OperationError) -> TensorForm {
+  private func seen(_ form: TensorForm) throws(TesseraError) -> TensorForm {
     let types: [(ElementType, ElementType)] = [(.complex64, .float32), (.complex128, .float64)]
     if self == .viewReal {
       guard let (_, real) = types.first(where: { $0.0 == form.elementType }) else {
@@ -122,7 +122,7 @@ extension TensorOperation {
   private func conjugated(
     _ form: TensorForm,
     _ axis: Int
-  ) throws(OperationError) -> TensorForm {
+  ) throws(TesseraError) -> TensorForm {
     let shape = form.shape
     let types: [ElementType] = [.complex64, .complex128, .float32, .float64]
     guard types.contains(form.elementType), (0..<shape.rank).contains(axis) else {
@@ -146,7 +146,7 @@ extension TensorOperation {
   private func each(
     _ chains: [[TensorOperation]],
     after forms: [TensorForm]
-  ) throws(OperationError) -> [TensorForm] {
+  ) throws(TesseraError) -> [TensorForm] {
     guard chains.count == forms.count else {
       throw refusal(forms, "\(chains.count) lists of operations for \(forms.count) tensors")
     }
@@ -166,7 +166,7 @@ extension TensorOperation {
     _ sizes: [Int],
     _ from: [Int],
     _ to: [Int]
-  ) throws(OperationError) -> [TensorForm] {
+  ) throws(TesseraError) -> [TensorForm] {
     guard let first = forms.first, (0..<first.shape.rank).contains(axis),
       sizes.allSatisfy({ $0 >= 0 }), from.count == forms.count,
       from.reduce(0, +) == sizes.count, to.reduce(0, +) == sizes.count
@@ -190,7 +190,7 @@ extension TensorOperation {
     return results(to)
   }
 
-  func refusal(_ forms: [TensorForm], _ cause: String) -> OperationError {
+  func refusal(_ forms: [TensorForm], _ cause: String) -> TesseraError {
     refusal(forms.map(\.shape), cause)
   }
 }

@@ -89,8 +89,9 @@ public indirect enum TensorOperation: Hashable, Sendable {
     return inverse
   }
 
-  func refusal(_ shapes: [Shape], _ cause: String) -> OperationError {
-    OperationError(operation: self, shapes: shapes, cause: cause)
+  func refusal(_ shapes: [Shape], _ cause: String) -> TesseraError {
+    let operands = shapes.map(\.description).joined(separator: ", ")
+    return .mismatch(cause, place: "\(self) of \(operands)")
   }
 }
 
@@ -118,24 +119,5 @@ extension TensorOperation: CustomStringConvertible {
     case .deduplicate(let axis, let count): "deduplicate(axis \(axis): \(count))"
     case .repeat(let axis, let count): "repeat(axis \(axis): \(count))"
     }
-  }
-}
-
-/// Why an operation does not apply to tensors of these shapes.
-public struct OperationError: ClassifiedError, Hashable {
-  /// The operation.
-  public let operation: TensorOperation
-  /// The shapes of its operands.
-  public let shapes: [Shape]
-  /// What does not fit.
-  public let cause: String
-
-  /// Always a mismatch.
-  public var kind: FailureKind { .mismatch }
-
-  /// One line with operation, shapes and cause.
-  public var description: String {
-    let operands = shapes.map(\.description).joined(separator: ", ")
-    return "\(operation) of \(operands): \(cause)"
   }
 }

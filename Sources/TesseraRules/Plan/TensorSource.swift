@@ -107,8 +107,8 @@ extension TensorOperation {
 
   /// The result of an operation on a whole tensor.
   ///
-  /// - Throws: `OperationError` where its values do not have the structure that it needs.
-  func evaluate(_ tensor: Tensor, to form: TensorForm) throws(OperationError) -> Tensor {
+  /// - Throws: `TesseraError` where its values do not have the structure that it needs.
+  func evaluate(_ tensor: Tensor, to form: TensorForm) throws(TesseraError) -> Tensor {
     let bytes: [UInt8]
     switch self {
     case .conjugatePairs(let axis):

@@ -63,7 +63,7 @@ public struct ConversionRequest: Sendable {
   ///
   /// - Parameter output: The file or folder that is written; nil where nothing is.
   /// - Returns: One line, or nil.
-  /// - Throws: `RecipeError` where the recipes cannot be read.
+  /// - Throws: `TesseraError` where the recipes cannot be read.
   public func fault(writing output: String?) throws -> String? {
     if let fault = try target?.fault { return fault }
     guard let output else { return nil }

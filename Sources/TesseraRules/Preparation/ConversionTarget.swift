@@ -24,7 +24,7 @@ public struct ConversionTarget: Sendable, Hashable, ExpressibleByStringLiteral {
 
   /// What is wrong with the name; nil for that of a format or layout.
   ///
-  /// - Throws: `RecipeError` where the recipes cannot be read.
+  /// - Throws: `TesseraError` where the recipes cannot be read.
   public var fault: String? {
     get throws {
       guard format == nil, !isTorch, !isKeras else { return nil }

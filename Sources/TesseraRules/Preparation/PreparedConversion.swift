@@ -24,7 +24,7 @@ public struct PreparedConversion: Sendable {
   ///   - output: The file or folder that is to be written; nil for a plan alone.
   ///   - request: What is to be done.
   ///   - compute: Makes other weights of those that were selected, such as with an adapter merged.
-  /// - Throws: `PlanError` where the parts of the request do not go together or do not fit the checkpoint, and
+  /// - Throws: `TesseraError` where the parts of the request do not go together or do not fit the checkpoint, and
   ///   the errors of ``SourceCheckpoint``.
   public init(
     of path: String,
@@ -33,7 +33,7 @@ public struct PreparedConversion: Sendable {
     computing compute: (any CheckpointReader) throws -> any CheckpointReader = { $0 }
   ) throws {
     if let fault = try request.fault(writing: output) {
-      throw PlanError(tensor: output ?? path, cause: fault)
+      throw TesseraError.mismatch(fault, place: output ?? path)
     }
     var source = try SourceCheckpoint(
       path: path,

@@ -27,24 +27,24 @@ extension SourceCheckpoint {
 
   /// Refuses a model's folder whose settings cannot be read: they say what the tensors are.
   ///
-  /// - Throws: `CheckpointError` that names the file.
+  /// - Throws: `TesseraError` that names the file.
   static func checkConfiguration(in folder: String) throws {
     let file = "\(folder)/config.json"
     guard Checkpoint.isFolder(folder), FileManager.default.fileExists(atPath: file) else { return }
     let text = configuration(beside: folder)
     guard let text, (try? JSONValue(parsing: text))?.object != nil else {
       let cause = text.flatMap { FailedDownload.words(for: Array($0.utf8.prefix(256))) }
-      throw CheckpointError(
-        path: file,
-        cause: cause
-          ?? "no JSON object, so that nothing says what the tensors are; get it again, or name the file of the weights"
+      throw TesseraError.malformed(
+        cause
+          ?? "no JSON object, so that nothing says what the tensors are; get it again, or name the file of the weights",
+        file: file
       )
     }
   }
 
   /// The recipes that a request asks for, by name or by its target; none for a plain change of format.
   ///
-  /// - Throws: `RecipeError`, `PlanError`, `FileError`.
+  /// - Throws: `TesseraError`.
   public func recipes(_ request: ConversionRequest) throws -> [Recipe] {
     let catalog = try RecipeCatalog()
     let target = request.target
@@ -63,7 +63,7 @@ extension SourceCheckpoint {
     guard target.layout == first.left.name else {
       guard target.format != nil else {
         let cause = "the recipe leads from '\(first.left.name)' to '\(last.right.name)'"
-        throw PlanError(tensor: "--to \(target.name)", cause: cause)
+        throw TesseraError.mismatch(cause, place: "--to \(target.name)")
       }
       return named
     }

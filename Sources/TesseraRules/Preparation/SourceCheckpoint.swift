@@ -25,7 +25,7 @@ public struct SourceCheckpoint: Sendable {
   ///   - opaqueType: What untyped HDF5 elements are; nil refuses them.
   ///   - selection: Which tensors are taken.
   ///   - compute: Makes other weights of those that were selected, such as with an adapter merged.
-  /// - Throws: A reader's error, `SelectionError`, `CheckpointError`, `PlanError`, and what `compute` throws.
+  /// - Throws: A reader's error, `TesseraError`, and what `compute` throws.
   public init(
     path: String,
     opaqueAs opaqueType: ElementType? = nil,
@@ -68,7 +68,7 @@ public struct SourceCheckpoint: Sendable {
 
   /// Plans the names and shapes that a request asks for.
   ///
-  /// - Throws: `PlanError`, `RecipeError`, or the error of a reader of the model that weights are for.
+  /// - Throws: `TesseraError`, or the error of a reader of the model that weights are for.
   public mutating func plan(_ request: ConversionRequest) throws -> ConversionPlan {
     let target = request.target
     let recipes = try recipes(request)
@@ -80,7 +80,7 @@ public struct SourceCheckpoint: Sendable {
         dropped.isEmpty
         ? "a \(checkpoint.format) file; --to torch maps the layers of Keras files"
         : "--to torch takes the model's layers by itself; leave --pick and --strip out"
-      throw PlanError(tensor: path, cause: cause)
+      throw TesseraError.mismatch(cause, place: path)
     }
     let rules = try KerasToTorch.rules(for: KerasModel(reading: hdf5))
     return try ConversionPlan(rules, of: checkpoint)
@@ -88,7 +88,7 @@ public struct SourceCheckpoint: Sendable {
 
   /// Plans recipes one after another; none keeps every name.
   ///
-  /// - Throws: `PlanError`, `RecipeError`.
+  /// - Throws: `TesseraError`.
   public func plan(_ recipes: [Recipe], sizes: [String: Int] = [:]) throws -> ConversionPlan {
     try ConversionPlan(recipes, of: checkpoint, configuration: configuration, settings: sizes)
       .naming(dropped: dropped)
@@ -98,10 +98,10 @@ public struct SourceCheckpoint: Sendable {
   /// Plans the variables of a Keras model.
   private mutating func kerasPlan(_ request: ConversionRequest) throws -> ConversionPlan {
     guard let like = request.kerasModel else {
-      throw PlanError(tensor: path, cause: "no model is named")
+      throw TesseraError.mismatch("no model is named", place: path)
     }
     guard let template = try Checkpoint.open(like) as? HDF5Checkpoint else {
-      throw PlanError(tensor: like, cause: "no Keras file; --like takes .keras or .weights.h5")
+      throw TesseraError.mismatch("no Keras file; --like takes .keras or .weights.h5", place: like)
     }
     let keras = try TorchToKeras(from: checkpoint, like: template, modules: request.kerasModules)
     checkpoint = keras.checkpoint

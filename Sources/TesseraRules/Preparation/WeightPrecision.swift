@@ -41,7 +41,7 @@ public enum WeightPrecision: String, Sendable, CaseIterable {
   ///   - plan: The plan.
   ///   - keptFloat32: Patterns of the names of results that stay float32.
   /// - Returns: The plan, and the names of the results that become blocks.
-  /// - Throws: `SelectionError` where a pattern fits no name, and `PlanError`.
+  /// - Throws: `TesseraError` where a pattern fits no name, and `TesseraError`.
   func applied(
     to plan: ConversionPlan,
     keeping keptFloat32: [String]
@@ -50,7 +50,7 @@ public enum WeightPrecision: String, Sendable, CaseIterable {
     for pattern in patterns where !plan.outputs.contains(where: { pattern.matches($0.tensor.name) })
     {
       let cause = "--keep-f32 '\(pattern.text)' fits no name of the result"
-      throw SelectionError(cause: cause, candidates: plan.outputs.map(\.tensor.name))
+      throw TesseraError.selection(cause, among: plan.outputs.map(\.tensor.name))
     }
     let kept = Set(
       plan.outputs.map(\.tensor.name).filter { name in patterns.contains { $0.matches(name) } }

@@ -1,5 +1,5 @@
 public import TesseraCheckpoints
-import TesseraCore
+public import TesseraCore
 
 /// The tensors of a checkpoint that are codes: numbers only together with scales that stand beside them.
 ///
@@ -77,13 +77,13 @@ extension QuantizedWeights {
   /// Refuses a selection that leaves out what the selected codes depend on.
   ///
   /// - Parameter dropped: What is left out.
-  /// - Throws: `PlanError` naming the codes.
-  public func check(dropped: [DroppedTensor]) throws(PlanError) {
+  /// - Throws: `TesseraError` naming the codes.
+  public func check(dropped: [DroppedTensor]) throws(TesseraError) {
     let left = Set(dropped.map(\.name))
     for code in codes where !left.contains(code.name) {
       guard let lost = code.companions.first(where: left.contains) else { continue }
       let cause = "\(code.scheme) codes, which are numbers only with '\(lost)'; that is left out"
-      throw PlanError(tensor: code.name, cause: cause)
+      throw TesseraError.mismatch(cause, place: code.name)
     }
   }
 
@@ -92,8 +92,8 @@ extension QuantizedWeights {
   /// - Parameters:
   ///   - plan: The plan for this checkpoint.
   ///   - blocks: Results that are stored as blocks of another quantization.
-  /// - Throws: `PlanError` naming the tensor and the scheme.
-  public func check(_ plan: ConversionPlan, blocks: Set<String> = []) throws(PlanError) {
+  /// - Throws: `TesseraError` naming the tensor and the scheme.
+  public func check(_ plan: ConversionPlan, blocks: Set<String> = []) throws(TesseraError) {
     guard !isEmpty else { return }
     try check(dropped: plan.dropped)
     var owners: [String: Code] = [:]
@@ -125,25 +125,24 @@ extension QuantizedWeights {
   }
 
   /// Refuses any arithmetic on the checkpoint.
-  func checkComputing() throws(PlanError) {
+  func checkComputing() throws(TesseraError) {
     if let code = codes.first { throw refusal(code, code.name) }
   }
 
   /// Refuses layouts that have no place for codes.
-  public func checkLayout() throws(PlanError) {
+  public func checkLayout() throws(TesseraError) {
     if let code = codes.first { throw refusal(code, code.name) }
     if stated != nil { throw refusal(nil, "the model") }
   }
 
-  private func refusal(_ code: Code?, _ tensor: String) -> PlanError {
+  private func refusal(_ code: Code?, _ tensor: String) -> TesseraError {
     let scheme = code?.scheme ?? stated ?? ""
     let scales = code?.companions.first.map { " (scaled by '\($0)')" } ?? ""
     let what = tensor == code?.name ? "\(scheme) codes\(scales)" : "belongs to codes of \(scheme)"
-    return PlanError(
-      tensor: tensor,
-      cause:
-        "\(what): casting, merging or reordering them gives other numbers; dequantize the model "
-        + "with the library that made it, or copy it as it is (no --dtype, no layout, no adapter)"
+    return TesseraError.mismatch(
+      "\(what): casting, merging or reordering them gives other numbers; dequantize the model "
+        + "with the library that made it, or copy it as it is (no --dtype, no layout, no adapter)",
+      place: tensor
     )
   }
 }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// What the placeholders of a template stand for in one name.
 typealias NameBinding = [String: String]
 
@@ -29,30 +31,32 @@ struct NameTemplate: Hashable, Sendable {
   /// - Parameters:
   ///   - text: The template.
   ///   - kinds: Placeholders whose kind another template states.
-  /// - Throws: `RecipeError` where the braces or a placeholder are wrong.
-  init(parsing text: String, kinds: [String: Kind] = [:]) throws(RecipeError) {
+  /// - Throws: `TesseraError` where the braces or a placeholder are wrong.
+  init(parsing text: String, kinds: [String: Kind] = [:]) throws(TesseraError) {
     self.text = text
     var elements: [Element] = []
     var rest = text[...]
     while let open = rest.firstIndex(of: "{") {
       let literal = rest[..<open]
       guard let close = rest[open...].firstIndex(of: "}") else {
-        throw RecipeError("'\(text)' has '{' without '}'")
+        throw TesseraError.malformed("'\(text)' has '{' without '}'")
       }
       if !literal.isEmpty { elements.append(.literal(String(literal))) }
       let inside = rest[rest.index(after: open)..<close]
       elements.append(try NameTemplate.placeholder(inside, in: text, kinds))
       rest = rest[rest.index(after: close)...]
     }
-    if rest.contains("}") { throw RecipeError("'\(text)' has '}' without '{'") }
+    if rest.contains("}") { throw TesseraError.malformed("'\(text)' has '}' without '{'") }
     if !rest.isEmpty { elements.append(.literal(String(rest))) }
-    guard !elements.isEmpty else { throw RecipeError("an empty name") }
+    guard !elements.isEmpty else { throw TesseraError.malformed("an empty name") }
     let dotted = elements.count { element in
       if case .placeholder(_, .dotted) = element { true } else { false }
     }
     // Each may end at any dot: a match tries all combinations of these.
     guard elements.count <= 64, dotted <= 3 else {
-      throw RecipeError("'\(text.prefix(64))' has more than 3 {…:dotted}, or more than 64 parts")
+      throw TesseraError.malformed(
+        "'\(text.prefix(64))' has more than 3 {…:dotted}, or more than 64 parts"
+      )
     }
     self.elements = elements
   }
@@ -61,7 +65,7 @@ struct NameTemplate: Hashable, Sendable {
     _ inside: Substring,
     in text: String,
     _ kinds: [String: Kind]
-  ) throws(RecipeError) -> Element {
+  ) throws(TesseraError) -> Element {
     let parts = inside.split(separator: ":", omittingEmptySubsequences: false)
     let name = String(parts[0])
     if parts.count == 2 {
@@ -70,7 +74,9 @@ struct NameTemplate: Hashable, Sendable {
       case "dotted": return .placeholder(name, .dotted)
       case "word": return .placeholder(name, .word)
       default:
-        throw RecipeError("'\(text)': a placeholder is {name:int}, {name:dotted}, {name:word}")
+        throw TesseraError.malformed(
+          "'\(text)': a placeholder is {name:int}, {name:dotted}, {name:word}"
+        )
       }
     }
     if let kind = kinds[name] { return .placeholder(name, kind) }
@@ -247,7 +253,7 @@ extension NameTemplate {
 
   /// The texts for each combination of alternatives: `{w:q|k}` on one side goes with `{w:query|key}`
   /// on the other, position by position.
-  static func alternatives(of sides: [[String]]) throws(RecipeError) -> [[[String]]] {
+  static func alternatives(of sides: [[String]]) throws(TesseraError) -> [[[String]]] {
     guard let (name, counts) = try firstChoice(in: sides) else { return [sides] }
     var results: [[[String]]] = []
     for index in 0..<counts {
@@ -256,7 +262,9 @@ extension NameTemplate {
       }
       results += try alternatives(of: chosen)
       guard results.count <= mostCombinations else {
-        throw RecipeError("has more than \(mostCombinations) combinations of alternatives")
+        throw TesseraError.malformed(
+          "has more than \(mostCombinations) combinations of alternatives"
+        )
       }
     }
     return results
@@ -264,17 +272,21 @@ extension NameTemplate {
 
   private static func firstChoice(
     in sides: [[String]]
-  ) throws(RecipeError) -> (String, Int)? {
+  ) throws(TesseraError) -> (String, Int)? {
     var found: (name: String, count: Int)?
     for text in sides.joined() {
       for (name, options) in choices(in: text) {
         if found == nil { found = (name, options.count) }
         guard let first = found, first.name == name else { continue }
         guard options.count <= mostCombinations else {
-          throw RecipeError("has more than \(mostCombinations) combinations of alternatives")
+          throw TesseraError.malformed(
+            "has more than \(mostCombinations) combinations of alternatives"
+          )
         }
         guard first.count == options.count else {
-          throw RecipeError("'\(text)': {\(name):…} has another number of alternatives elsewhere")
+          throw TesseraError.malformed(
+            "'\(text)': {\(name):…} has another number of alternatives elsewhere"
+          )
         }
       }
     }

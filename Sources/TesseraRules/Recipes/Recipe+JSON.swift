@@ -1,4 +1,4 @@
-package import TesseraCore
+public import TesseraCore
 
 extension Recipe {
   /// Reads a recipe from the text of its file.
@@ -6,13 +6,13 @@ extension Recipe {
   /// - Parameters:
   ///   - text: JSON as `schemas/recipe.schema.json` states it.
   ///   - file: What messages call it.
-  /// - Throws: `RecipeError` where it is no recipe, with the rule and the cause.
-  public init(parsing text: String, file: String) throws(RecipeError) {
+  /// - Throws: `TesseraError` where it is no recipe, with the rule and the cause.
+  public init(parsing text: String, file: String) throws(TesseraError) {
     let json: JSONValue
     do {
       json = try JSONValue(parsing: text)
     } catch {
-      throw RecipeError("is no JSON", place: file)
+      throw TesseraError.malformed("is no JSON", place: file)
     }
     let fields = RecipeFields(json, place: file)
     try fields.check([
@@ -21,7 +21,7 @@ extension Recipe {
     ])
     var definitions: [RecipeRule.Definition] = []
     for rule in try fields.objects("rules") { definitions.append(try rule.definition()) }
-    guard !definitions.isEmpty else { throw RecipeError("has no rules", place: file) }
+    guard !definitions.isEmpty else { throw TesseraError.malformed("has no rules", place: file) }
     var drops: [RecipeDrop] = []
     for drop in try fields.objects("drop") { drops.append(try drop.drop()) }
     var constants: [RecipeConstant] = []

@@ -22,18 +22,18 @@ extension Recipe {
   ///   - input: The source.
   ///   - sizes: The sizes, solved.
   /// - Returns: The scaling; nil where there is none.
-  /// - Throws: `RecipeError` where the other side has no place for it, or where divisors and settings
+  /// - Throws: `TesseraError` where the other side has no place for it, or where divisors and settings
   ///   of a GGUF file do not agree; the reader's errors.
   func rotaryScaling(of input: RecipeInput, _ sizes: [String: Int]) throws -> RotaryScaling? {
     guard let rotary else { return nil }
     let stated: RotaryScaling?
-    do throws(RecipeError) {
+    do throws(TesseraError) {
       stated =
         left.settings == .gguf
         ? try RotaryScaling.stated(byKeysOf: rotary.architecture) { input.setting($0, in: left) }
         : try RotaryScaling.stated(byConfiguration: { input.setting($0, in: left) })
     } catch {
-      throw RecipeError(error.cause, recipe: identifier, place: error.place, kind: error.kind)
+      throw error.inRecipe(identifier)
     }
     guard left.settings == .gguf else { return stated }
     return try rotaryScaling(stated, of: input, sizes)
@@ -83,7 +83,7 @@ extension Recipe {
     to rules: inout ConversionRules,
     from input: RecipeInput,
     _ sizes: [String: Int]
-  ) throws(RecipeError) {
+  ) throws(TesseraError) {
     guard let rotary, let scaling, right.settings == .gguf else { return }
     rules.metadata += scaling.entries(rotary.architecture)
     guard case .llama3(let factors) = scaling else { return }
@@ -100,7 +100,7 @@ extension Recipe {
   private func rotaryFrequencies(
     of input: RecipeInput,
     _ sizes: [String: Int]
-  ) throws(RecipeError) -> (width: Int, base: Double) {
+  ) throws(TesseraError) -> (width: Int, base: Double) {
     guard let rotary, let width = rotary.width.value(sizes), width > 0 else {
       throw failure("the width of a head is not known")
     }
@@ -114,7 +114,7 @@ extension Recipe {
     return (width, base)
   }
 
-  private func failure(_ cause: String) -> RecipeError {
-    RecipeError(cause, recipe: identifier, place: RotaryFactors.tensorName, kind: .mismatch)
+  private func failure(_ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, place: RotaryFactors.tensorName).inRecipe(identifier)
   }
 }

@@ -8,7 +8,7 @@ extension Recipe {
   ///   - input: The tensors and their settings.
   ///   - settings: Sizes that the user states.
   /// - Returns: What becomes of every tensor.
-  /// - Throws: `RecipeError` where a tensor is missing, unknown or has another shape, or where the
+  /// - Throws: `TesseraError` where a tensor is missing, unknown or has another shape, or where the
   ///   checkpoint is on the right side already.
   public func rules(
     for input: RecipeInput,
@@ -49,7 +49,7 @@ extension Recipe {
     _ match: RecipeMatching.Match,
     _ sizes: [String: Int],
     _ counts: [String: Int]
-  ) throws(RecipeError) -> ConversionRule {
+  ) throws(TesseraError) -> ConversionRule {
     let definition = match.rule.definition
     var forms = match.sources.map { TensorForm($0.shape, $0.elementType) }
     var operations: [TensorOperation] = []
@@ -64,7 +64,7 @@ extension Recipe {
     }
     let shape = try shape(of: forms, after: operations)
     guard let count = shape.first, count > 0 else {
-      throw RecipeError("has no parts", recipe: identifier, kind: .mismatch)
+      throw TesseraError.mismatch("has no parts").inRecipe(identifier)
     }
     let part = Array(shape.dropFirst())
     let targets = (0..<count).compactMap { index in
@@ -84,11 +84,11 @@ extension Recipe {
   private func gathering(
     _ sources: [TensorInfo],
     _ forms: inout [TensorForm]
-  ) throws(RecipeError) -> [TensorOperation] {
+  ) throws(TesseraError) -> [TensorOperation] {
     let shape = sources[0].shape
     if let odd = sources.first(where: { $0.shape != shape }) {
       let cause = "has shape \(odd.shape), '\(sources[0].name)' has \(shape)"
-      throw RecipeError(cause, recipe: identifier, place: odd.name, kind: .mismatch)
+      throw TesseraError.mismatch(cause, place: odd.name).inRecipe(identifier)
     }
     let whole = Shape([sources.count] + shape.dimensions)
     forms = [TensorForm(whole, forms[0].elementType)]
@@ -102,21 +102,21 @@ extension Recipe {
   private func shape(
     of forms: [TensorForm],
     after operations: [TensorOperation]
-  ) throws(RecipeError) -> [Int] {
+  ) throws(TesseraError) -> [Int] {
     var forms = forms
     do {
       for operation in operations { forms = try operation.forms(after: forms) }
     } catch {
-      throw RecipeError(error.description, recipe: identifier, kind: .mismatch)
+      throw TesseraError.mismatch(error.description).inRecipe(identifier)
     }
     return forms[0].shape.dimensions
   }
 
-  private func refuseRepetition(of input: RecipeInput) throws(RecipeError) {
+  private func refuseRepetition(of input: RecipeInput) throws(TesseraError) {
     guard side(of: input) == 1 else { return }
     let cause =
       "is in the layout '\(right.name)' already; for the way back say --to \(left.name)"
-    throw RecipeError(cause, recipe: identifier, place: "the checkpoint", kind: .mismatch)
+    throw TesseraError.mismatch(cause, place: "the checkpoint").inRecipe(identifier)
   }
 
   private func addConstants(
@@ -131,7 +131,7 @@ extension Recipe {
         guard let name = constant.template.name(binding, matching.counts) else { continue }
         let extents = constant.shape.compactMap { $0.value(sizes) }
         guard extents.count == constant.shape.count, extents.allSatisfy({ $0 >= 0 }) else {
-          throw RecipeError("its shape is not known", recipe: identifier, place: name)
+          throw TesseraError.malformed("its shape is not known", place: name).inRecipe(identifier)
         }
         let info = TensorInfo(name: name, elementType: constant.type, shape: Shape(extents))
         rules.implied.append(

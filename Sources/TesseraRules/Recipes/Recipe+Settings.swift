@@ -8,7 +8,7 @@ extension Recipe {
     from input: RecipeInput,
     _ sizes: [String: Int],
     _ scaling: RotaryScaling? = nil
-  ) throws(RecipeError) {
+  ) throws(TesseraError) {
     guard right.settings != .none, !keys.isEmpty else { return }
     var object: [String: JSONValue] = [:]
     for key in keys {
@@ -18,7 +18,7 @@ extension Recipe {
       if right.settings == .gguf {
         guard let typed = key.type.metadata(value) else {
           let cause = "'\(value.spelled ?? "?")' is no \(key.type.rawValue)"
-          throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
+          throw TesseraError.mismatch(cause, place: name).inRecipe(identifier)
         }
         // Two keys of the source may be two spellings of one; the later one is the newer.
         rules.metadata.removeAll { $0.key == name }
@@ -49,7 +49,7 @@ extension Recipe {
     _ rules: ConversionRules,
     _ input: RecipeInput,
     _ sizes: [String: Int]
-  ) throws(RecipeError) -> JSONValue? {
+  ) throws(TesseraError) -> JSONValue? {
     if key.isTied, let tie = ties.first?.sides[1] {
       return .bool(!rules.rules.contains { $0.targets.contains(tie.name) })
     }
@@ -60,7 +60,7 @@ extension Recipe {
     if let expression = key.size {
       guard let size = expression.value(sizes) else {
         let cause = "the size '\(expression)' is not known"
-        throw RecipeError(cause, recipe: identifier, place: name, kind: .mismatch)
+        throw TesseraError.mismatch(cause, place: name).inRecipe(identifier)
       }
       return .number(Double(size))
     }
@@ -69,7 +69,7 @@ extension Recipe {
     }
     guard let typed = key.type.value(stated) else {
       let cause = "'\(stated.spelled ?? "?")' is no \(key.type.rawValue)"
-      throw RecipeError(cause, recipe: identifier, place: source, kind: .mismatch)
+      throw TesseraError.mismatch(cause, place: source).inRecipe(identifier)
     }
     return typed
   }
@@ -79,7 +79,7 @@ extension Recipe {
     of key: RecipeKey,
     named name: String,
     _ rules: ConversionRules
-  ) throws(RecipeError) -> JSONValue {
+  ) throws(TesseraError) -> JSONValue {
     var found: [Int: String] = [:]
     for target in rules.rules.flatMap(\.targets) {
       for (template, kind) in key.layers {
@@ -89,7 +89,7 @@ extension Recipe {
     }
     let kinds = (0..<found.count).compactMap { found[$0] }
     guard kinds.count == found.count else {
-      throw RecipeError("a layer is missing", recipe: identifier, place: name, kind: .mismatch)
+      throw TesseraError.mismatch("a layer is missing", place: name).inRecipe(identifier)
     }
     return .array(kinds.map(JSONValue.string))
   }

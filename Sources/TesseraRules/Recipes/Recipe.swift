@@ -1,4 +1,4 @@
-import TesseraCore
+public import TesseraCore
 
 /// A file of rules between two layouts of one model, which work both ways.
 ///
@@ -41,8 +41,8 @@ public struct Recipe: Hashable, Sendable {
   /// The same rules from right to left.
   ///
   /// - Returns: A recipe whose name says the other direction.
-  /// - Throws: `RecipeError` where an operation cannot be undone without a shape.
-  public func inverted() throws(RecipeError) -> Recipe {
+  /// - Throws: `TesseraError` where an operation cannot be undone without a shape.
+  public func inverted() throws(TesseraError) -> Recipe {
     var flipped: [RecipeRule.Definition] = []
     for definition in definitions {
       do {
@@ -84,7 +84,7 @@ public struct Recipe: Hashable, Sendable {
     counts: [String: [String]],
     keys: [RecipeKey],
     rotary: RecipeRotary? = nil
-  ) throws(RecipeError) {
+  ) throws(TesseraError) {
     self.name = name
     self.version = version
     self.title = title
@@ -100,7 +100,7 @@ public struct Recipe: Hashable, Sendable {
     self.counts = counts
     self.keys = keys
     self.rotary = rotary
-    do throws(RecipeError) {
+    do throws(TesseraError) {
       var rules: [RecipeRule] = []
       for definition in definitions { rules += try definition.rules() }
       self.rules =
@@ -111,16 +111,16 @@ public struct Recipe: Hashable, Sendable {
       }
       countTemplates = templates
     } catch {
-      throw RecipeError(error.cause, recipe: name, place: error.place, kind: error.kind)
+      throw error.inRecipe(name)
     }
     try check()
   }
 
   /// Refuses rules of which two would match one name, and placeholders that one side lacks.
-  private func check() throws(RecipeError) {
+  private func check() throws(TesseraError) {
     guard rules.count <= 2048 else {
       let cause = "has \(rules.count) rules, alternatives counted, and 2048 is the most"
-      throw RecipeError(cause, recipe: name)
+      throw TesseraError.malformed(cause).inRecipe(name)
     }
     for side in 0...1 {
       let templates = rules.filter { !$0.definition.isFallback }.flatMap { $0.sides[side] }
@@ -128,7 +128,7 @@ public struct Recipe: Hashable, Sendable {
         for other in templates[(index + 1)...]
         where template.match(other.example) != nil || other.match(template.example) != nil {
           let cause = "matches the same names as '\(other.text)'"
-          throw RecipeError(cause, recipe: name, place: template.text)
+          throw TesseraError.malformed(cause, place: template.text).inRecipe(name)
         }
       }
     }
@@ -140,11 +140,11 @@ public struct Recipe: Hashable, Sendable {
       }
       guard bound[0] == bound[1] else {
         let cause = "the two sides have different placeholders"
-        throw RecipeError(cause, recipe: name, place: rule.label)
+        throw TesseraError.malformed(cause, place: rule.label).inRecipe(name)
       }
     }
     guard left.name != right.name else {
-      throw RecipeError("both sides are named '\(left.name)'", recipe: name)
+      throw TesseraError.malformed("both sides are named '\(left.name)'").inRecipe(name)
     }
   }
 }

@@ -1,6 +1,6 @@
 import CRecipes
 public import TesseraCheckpoints
-import TesseraCore
+public import TesseraCore
 
 /// The recipes that are part of the program, and the ways from one layout to another.
 public struct RecipeCatalog: Sendable {
@@ -9,8 +9,8 @@ public struct RecipeCatalog: Sendable {
 
   /// The shipped recipes.
   ///
-  /// - Throws: `RecipeError`; never for a program whose tests have passed.
-  public init() throws(RecipeError) {
+  /// - Throws: `TesseraError`; never for a program whose tests have passed.
+  public init() throws(TesseraError) {
     var recipes: [Recipe] = []
     for index in 0..<tessera_recipe_count {
       let file = unsafe tessera_recipe(index)
@@ -26,8 +26,8 @@ public struct RecipeCatalog: Sendable {
 
   /// The recipe of a name, or its inverse's.
   ///
-  /// - Throws: `RecipeError` where there is none, with names that resemble it.
-  public func recipe(named name: String) throws(RecipeError) -> Recipe {
+  /// - Throws: `TesseraError` where there is none, with names that resemble it.
+  public func recipe(named name: String) throws(TesseraError) -> Recipe {
     if let recipe = recipes.first(where: { $0.name == name }) { return recipe }
     for recipe in recipes
     where RecipeName.inverted(recipe.name, recipe.left.name, recipe.right.name) == name {
@@ -36,12 +36,12 @@ public struct RecipeCatalog: Sendable {
     let family = name.prefix { $0 != "." }
     let similar = recipes.map(\.name).filter { $0.hasPrefix(family) }
     let list = similar.isEmpty ? "see `tessera recipes list`" : similar.joined(separator: ", ")
-    throw RecipeError("there is no recipe '\(name)': \(list)", kind: .mismatch)
+    throw TesseraError.mismatch("there is no recipe '\(name)': \(list)")
   }
 
   /// The recipe of a name, or in a file: a path ends in `.json` or has a slash.
   ///
-  /// - Throws: `RecipeError`, `FileError`, `TextFileError`.
+  /// - Throws: `TesseraError`.
   public func recipe(at name: String) throws -> Recipe {
     guard name.hasSuffix(".json") || name.contains("/") else { return try recipe(named: name) }
     let bytes = try FileDigest.bytes(of: name, maximumBytes: ReadLimit.description)
@@ -63,26 +63,26 @@ public struct RecipeCatalog: Sendable {
   ///   - layout: The name of a layout, such as `hf`, or with its family, `mamba.hf`.
   ///   - input: The tensors, whose names and settings say what layout they have.
   /// - Returns: At least one recipe.
-  /// - Throws: `RecipeError` where no family, or more than one, has such names and the layout.
-  public func way(to layout: String, from input: RecipeInput) throws(RecipeError) -> [Recipe] {
+  /// - Throws: `TesseraError` where no family, or more than one, has such names and the layout.
+  public func way(to layout: String, from input: RecipeInput) throws(TesseraError) -> [Recipe] {
     let ends = self.ends(named: layout)
     guard !ends.isEmpty else {
       let list = layouts.sorted().joined(separator: ", ")
-      throw RecipeError("there is no layout '\(layout)'; there are \(list)", kind: .mismatch)
+      throw TesseraError.mismatch("there is no layout '\(layout)'; there are \(list)")
     }
     let starts = self.starts(of: input, towards: ends)
     guard let start = starts.first else {
       let cause = "its names fit no layout from which a recipe leads to '\(layout)'"
-      throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
+      throw TesseraError.mismatch(cause, place: "the checkpoint")
     }
     guard starts.count == 1 else { throw ambiguity(starts) }
     if ends.contains(start) {
       let cause = "is in the layout '\(start.layout)' of \(start.family) already"
-      throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
+      throw TesseraError.mismatch(cause, place: "the checkpoint")
     }
     guard let way = try way(from: start, to: ends.first { $0.family == start.family }) else {
       let cause = "no recipes lead from '\(start.layout)' to '\(layout)' in \(start.family)"
-      throw RecipeError(cause, place: "the checkpoint", kind: .mismatch)
+      throw TesseraError.mismatch(cause, place: "the checkpoint")
     }
     return way
   }
@@ -94,11 +94,11 @@ public struct RecipeCatalog: Sendable {
   ///   - layout: The name of a layout, as for `way(to:from:)`.
   ///   - input: The tensors and settings.
   /// - Returns: The recipes in the order in which they apply.
-  /// - Throws: `RecipeError` where the names fit several layouts, whose recipes differ.
+  /// - Throws: `TesseraError` where the names fit several layouts, whose recipes differ.
   public func wayIfKnown(
     to layout: String,
     from input: RecipeInput
-  ) throws(RecipeError) -> [Recipe] {
+  ) throws(TesseraError) -> [Recipe] {
     let ends = self.ends(named: layout)
     let starts = self.starts(of: input, towards: ends)
     guard let start = starts.first, !starts.allSatisfy({ ends.contains($0) }) else { return [] }
@@ -118,10 +118,10 @@ public struct RecipeCatalog: Sendable {
     starts(of: input).filter { start in ends.contains { $0.family == start.family } }
   }
 
-  private func ambiguity(_ starts: [Node]) -> RecipeError {
+  private func ambiguity(_ starts: [Node]) -> TesseraError {
     let list = starts.map { "\($0.family).\($0.layout)" }.sorted().joined(separator: ", ")
     let cause = "its names fit several layouts (\(list)): name one with --recipe"
-    return RecipeError(cause, place: "the checkpoint", kind: .mismatch)
+    return TesseraError.mismatch(cause, place: "the checkpoint")
   }
 
   private func node(_ recipe: Recipe, _ side: Int) -> Node {
@@ -168,7 +168,7 @@ public struct RecipeCatalog: Sendable {
     return Double(found) / Double(needed.count)
   }
 
-  private func way(from start: Node, to end: Node?) throws(RecipeError) -> [Recipe]? {
+  private func way(from start: Node, to end: Node?) throws(TesseraError) -> [Recipe]? {
     guard let end else { return nil }
     var ways: [Node: [Recipe]] = [start: []]
     var border = [start]
@@ -196,7 +196,7 @@ extension ConversionPlan {
   ///   - checkpoint: The source.
   ///   - configuration: The text of the `config.json` beside it, or nil.
   ///   - settings: Sizes that the user states; each recipe takes those it knows.
-  /// - Throws: `RecipeError`, `PlanError`.
+  /// - Throws: `TesseraError`.
   public init(
     _ recipes: [Recipe],
     of checkpoint: any CheckpointReader,
@@ -206,7 +206,7 @@ extension ConversionPlan {
     let known = Set(recipes.flatMap { $0.sizes.map(\.name) })
     if let other = settings.keys.sorted().first(where: { !known.contains($0) }) {
       let list = known.sorted().joined(separator: ", ")
-      throw RecipeError("no size '\(other)'; there are: \(list)", kind: .mismatch)
+      throw TesseraError.mismatch("no size '\(other)'; there are: \(list)")
     }
     func given(_ recipe: Recipe) -> [String: Int] {
       settings.filter { setting in recipe.sizes.contains { $0.name == setting.key } }

@@ -10,59 +10,59 @@ struct RecipeFields {
     self.place = place
   }
 
-  func failure(_ cause: String) -> RecipeError { RecipeError(cause, place: place) }
+  func failure(_ cause: String) -> TesseraError { TesseraError.malformed(cause, place: place) }
 
   /// Refuses fields that nothing reads: a misspelled one would be a silent default.
-  func check(_ known: Set<String>) throws(RecipeError) {
+  func check(_ known: Set<String>) throws(TesseraError) {
     guard let object = json.object else { throw failure("is no object") }
     if let other = object.keys.sorted().first(where: { !known.contains($0) }) {
       throw failure("there is no field '\(other)'")
     }
   }
 
-  func text(_ key: String) throws(RecipeError) -> String {
+  func text(_ key: String) throws(TesseraError) -> String {
     guard let text = json[key]?.string else { throw failure("'\(key)' is missing or no text") }
     return text
   }
 
-  func integer(_ key: String) throws(RecipeError) -> Int {
+  func integer(_ key: String) throws(TesseraError) -> Int {
     guard let number = json[key]?.number.flatMap({ Int(exactly: $0) }) else {
       throw failure("'\(key)' is missing or no whole number")
     }
     return number
   }
 
-  func objects(_ key: String) throws(RecipeError) -> [RecipeFields] {
+  func objects(_ key: String) throws(TesseraError) -> [RecipeFields] {
     try list(key)?.enumerated().map { RecipeFields($1, place: "\(place): \(key)[\($0)]") } ?? []
   }
 
   /// The elements of a list; nil where the field is missing.
-  func list(_ key: String) throws(RecipeError) -> [JSONValue]? {
+  func list(_ key: String) throws(TesseraError) -> [JSONValue]? {
     guard let value = json[key] else { return nil }
     guard let array = value.array else { throw failure("'\(key)' is no list") }
     return array
   }
 
   /// The members of an object; none where the field is missing.
-  func members(_ key: String) throws(RecipeError) -> [String: JSONValue] {
+  func members(_ key: String) throws(TesseraError) -> [String: JSONValue] {
     guard let value = json[key] else { return [:] }
     guard let object = value.object else { throw failure("'\(key)' is no object") }
     return object
   }
 
   /// A text; nil where the field is missing.
-  func optionalText(_ key: String) throws(RecipeError) -> String? {
+  func optionalText(_ key: String) throws(TesseraError) -> String? {
     json[key] == nil ? nil : try text(key)
   }
 
   /// Whether a field is true; false where it is missing.
-  func flag(_ key: String) throws(RecipeError) -> Bool {
+  func flag(_ key: String) throws(TesseraError) -> Bool {
     guard let value = json[key] else { return false }
     guard let flag = value.bool else { throw failure("'\(key)' is neither true nor false") }
     return flag
   }
 
-  func layout(_ key: String) throws(RecipeError) -> RecipeLayout {
+  func layout(_ key: String) throws(TesseraError) -> RecipeLayout {
     if let name = json[key]?.string { return RecipeLayout(name: name, settings: .none, marks: [:]) }
     guard let value = json[key] else { throw failure("'\(key)' is missing") }
     let fields = RecipeFields(value, place: "\(place): \(key)")
@@ -77,7 +77,7 @@ struct RecipeFields {
     )
   }
 
-  func sizes() throws(RecipeError) -> [RecipeSize] {
+  func sizes() throws(TesseraError) -> [RecipeSize] {
     var sizes: [RecipeSize] = []
     for (name, value) in try members("sizes").sorted(by: { $0.key < $1.key }) {
       if let meaning = value.string {
@@ -91,7 +91,7 @@ struct RecipeFields {
           name: name,
           meaning: try fields.text("meaning"),
           keys: [try fields.texts("left"), try fields.texts("right")],
-          fallback: try value["default"].map { (json) throws(RecipeError) in
+          fallback: try value["default"].map { (json) throws(TesseraError) in
             try SizeExpression(json)
           }
         )
@@ -100,7 +100,7 @@ struct RecipeFields {
     return sizes
   }
 
-  func rotary() throws(RecipeError) -> RecipeRotary? {
+  func rotary() throws(TesseraError) -> RecipeRotary? {
     guard let value = json["rotary"] else { return nil }
     let fields = RecipeFields(value, place: "\(place): rotary")
     try fields.check(["architecture", "width"])
@@ -110,7 +110,7 @@ struct RecipeFields {
     )
   }
 
-  func counts() throws(RecipeError) -> [String: [String]] {
+  func counts() throws(TesseraError) -> [String: [String]] {
     var counts: [String: [String]] = [:]
     for (name, value) in try members("counts") {
       let texts = value.array?.compactMap(\.string) ?? []
@@ -121,7 +121,7 @@ struct RecipeFields {
   }
 
   /// One text or a list of texts; none where the field is missing.
-  func texts(_ key: String) throws(RecipeError) -> [String] {
+  func texts(_ key: String) throws(TesseraError) -> [String] {
     if let text = json[key]?.string { return [text] }
     let elements = try list(key) ?? []
     let texts = elements.compactMap(\.string)
@@ -129,7 +129,7 @@ struct RecipeFields {
     return texts
   }
 
-  func definition() throws(RecipeError) -> RecipeRule.Definition {
+  func definition() throws(TesseraError) -> RecipeRule.Definition {
     try check([
       "left", "right", "shape", "shapes", "operations", "optional", "group", "keep", "type", "note",
       "gather", "fallback",
@@ -155,7 +155,7 @@ struct RecipeFields {
   }
 
   /// The types that a rule fixes on the left and on the right.
-  private func types() throws(RecipeError) -> [ElementType?] {
+  private func types() throws(TesseraError) -> [ElementType?] {
     let fields = RecipeFields(.object(try members("type")), place: "\(place): type")
     try fields.check(["left", "right"])
     var types: [ElementType?] = []
@@ -173,7 +173,7 @@ struct RecipeFields {
   }
 
   /// The shapes on the left: one as `shape`, several as `shapes`.
-  private func shapes() throws(RecipeError) -> [[SizeExpression]]? {
+  private func shapes() throws(TesseraError) -> [[SizeExpression]]? {
     if let shape = try list("shape") { return [try RecipeFields.shape(shape)] }
     guard let lists = try list("shapes") else { return nil }
     var shapes: [[SizeExpression]] = []
@@ -184,13 +184,13 @@ struct RecipeFields {
     return shapes
   }
 
-  private static func shape(_ extents: [JSONValue]) throws(RecipeError) -> [SizeExpression] {
+  private static func shape(_ extents: [JSONValue]) throws(TesseraError) -> [SizeExpression] {
     var shape: [SizeExpression] = []
     for extent in extents { shape.append(try SizeExpression(extent)) }
     return shape
   }
 
-  private func side() throws(RecipeError) -> Int {
+  private func side() throws(TesseraError) -> Int {
     switch json["side"]?.string {
     case "left": return 0
     case "right": return 1
@@ -198,7 +198,7 @@ struct RecipeFields {
     }
   }
 
-  func drop() throws(RecipeError) -> RecipeDrop {
+  func drop() throws(TesseraError) -> RecipeDrop {
     try check(["side", "name", "reason"])
     let template = try NameTemplate(parsing: try text("name"))
     return RecipeDrop(side: try side(), template: template, reason: try text("reason"))
@@ -208,7 +208,7 @@ struct RecipeFields {
     .bool, .uint8, .int8, .uint16, .int16, .uint32, .int32, .uint64, .int64,
   ]
 
-  func constant() throws(RecipeError) -> RecipeConstant {
+  func constant() throws(TesseraError) -> RecipeConstant {
     try check(["side", "name", "shape", "type", "value", "reason"])
     guard let value = json["value"]?.number, value == 0 || value == 1 else {
       throw failure("'value' is 0 or 1")
@@ -226,7 +226,7 @@ struct RecipeFields {
     )
   }
 
-  func tie() throws(RecipeError) -> RecipeTie {
+  func tie() throws(TesseraError) -> RecipeTie {
     try check(["left", "right"])
     var sides: [RecipeTie.Side] = []
     for key in ["left", "right"] {
@@ -243,7 +243,7 @@ struct RecipeFields {
     return RecipeTie(sides: sides)
   }
 
-  func key() throws(RecipeError) -> RecipeKey {
+  func key() throws(TesseraError) -> RecipeKey {
     try check(["left", "right", "type", "size", "value", "tied", "holds", "layers"])
     guard let type = RecipeKeyType(rawValue: json["type"]?.string ?? "u32") else {
       throw failure("'type' is u32, i32, f32, bool, string or strings")
@@ -251,7 +251,7 @@ struct RecipeFields {
     return RecipeKey(
       names: [json["left"]?.string, json["right"]?.string],
       type: type,
-      size: try json["size"].map { (json) throws(RecipeError) in try SizeExpression(json) },
+      size: try json["size"].map { (json) throws(TesseraError) in try SizeExpression(json) },
       value: json["value"],
       isTied: try flag("tied"),
       holds: try holds(),
@@ -260,7 +260,7 @@ struct RecipeFields {
   }
 
   /// The tensors whose presence is a setting's value: one name for both sides, or one each.
-  private func holds() throws(RecipeError) -> [NameTemplate] {
+  private func holds() throws(TesseraError) -> [NameTemplate] {
     let names = try texts("holds")
     guard names.count <= 2 else { throw failure("'holds' is one template, or left and right") }
     var templates: [NameTemplate] = []
@@ -270,7 +270,7 @@ struct RecipeFields {
     return templates
   }
 
-  private func layers() throws(RecipeError) -> [NameTemplate: String] {
+  private func layers() throws(TesseraError) -> [NameTemplate: String] {
     var layers: [NameTemplate: String] = [:]
     for (name, value) in try members("layers") {
       let template = try NameTemplate(parsing: name)

@@ -42,8 +42,8 @@ struct RecipeMatching {
     try checkComplete()
   }
 
-  private func failure(_ tensor: String, _ cause: String) -> RecipeError {
-    RecipeError(cause, recipe: recipe.identifier, place: tensor, kind: .mismatch)
+  private func failure(_ tensor: String, _ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, place: tensor).inRecipe(recipe.identifier)
   }
 
   /// Leaves out tensors that repeat others, and plans those that the result repeats.
@@ -213,7 +213,7 @@ struct RecipeMatching {
     }
   }
 
-  private func missing(_ name: String) -> RecipeError {
+  private func missing(_ name: String) -> TesseraError {
     failure(name, "is missing; the layout '\(recipe.left.name)' has it")
   }
 }

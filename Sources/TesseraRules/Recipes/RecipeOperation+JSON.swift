@@ -2,13 +2,17 @@ import TesseraCore
 
 extension RecipeOperation {
   /// Reads an operation: a name, or an object of one name with its arguments.
-  init(_ json: JSONValue, depth: Int = 0) throws(RecipeError) {
+  init(_ json: JSONValue, depth: Int = 0) throws(TesseraError) {
     if let name = json.string {
       self = try RecipeOperation.named(name)
       return
     }
     guard let object = json.object, object.count == 1, let (name, value) = object.first, depth < 4
-    else { throw RecipeError("an operation is a name, or an object of one name and its arguments") }
+    else {
+      throw TesseraError.malformed(
+        "an operation is a name, or an object of one name and its arguments"
+      )
+    }
     let arguments = RecipeArguments(name: name, value: value)
     switch name {
     case "permute": self = .permute(try arguments.integers(value))
@@ -43,18 +47,18 @@ extension RecipeOperation {
     case "deduplicate":
       let (axis, count) = try arguments.axisAndCount
       self = .deduplicate(axis: axis, count: count)
-    default: throw RecipeError("there is no operation '\(name)'")
+    default: throw TesseraError.malformed("there is no operation '\(name)'")
     }
   }
 
-  private static func named(_ name: String) throws(RecipeError) -> RecipeOperation {
+  private static func named(_ name: String) throws(TesseraError) -> RecipeOperation {
     switch name {
     case "transpose": return .permute([1, 0])
     case "view_real": return .viewReal
     case "view_complex": return .viewComplex
     default:
       guard let map = ElementMap(rawValue: name) else {
-        throw RecipeError("there is no operation '\(name)'")
+        throw TesseraError.malformed("there is no operation '\(name)'")
       }
       return .map(map)
     }
@@ -108,13 +112,13 @@ extension SizeExpression {
   }
 
   /// Reads a number or an expression.
-  init(_ json: JSONValue?) throws(RecipeError) {
+  init(_ json: JSONValue?) throws(TesseraError) {
     if let number = json?.number.flatMap({ Int(exactly: $0) }), number >= 0 {
       self = .number(number)
     } else if let text = json?.string {
       try self.init(parsing: text)
     } else {
-      throw RecipeError("a size is a number or a text such as 'r+2*n'")
+      throw TesseraError.malformed("a size is a number or a text such as 'r+2*n'")
     }
   }
 }
@@ -124,43 +128,45 @@ private struct RecipeArguments {
   let name: String
   let value: JSONValue
 
-  var error: RecipeError { RecipeError("'\(name)' has other arguments: see recipe.schema.json") }
+  var error: TesseraError {
+    TesseraError.malformed("'\(name)' has other arguments: see recipe.schema.json")
+  }
 
-  func integer(_ json: JSONValue?) throws(RecipeError) -> Int {
+  func integer(_ json: JSONValue?) throws(TesseraError) -> Int {
     guard let number = json?.number.flatMap({ Int(exactly: $0) }), (0..<64).contains(number) else {
       throw error
     }
     return number
   }
 
-  func integer(_ key: String) throws(RecipeError) -> Int { try integer(value[key]) }
+  func integer(_ key: String) throws(TesseraError) -> Int { try integer(value[key]) }
 
   /// A number; nil where it is not given.
-  func number(_ key: String) throws(RecipeError) -> Double? {
+  func number(_ key: String) throws(TesseraError) -> Double? {
     guard let json = value[key] else { return nil }
     guard let number = json.number else { throw error }
     return number
   }
 
-  func list(_ json: JSONValue?) throws(RecipeError) -> [JSONValue] {
+  func list(_ json: JSONValue?) throws(TesseraError) -> [JSONValue] {
     guard let array = json?.array else { throw error }
     return array
   }
 
-  func integers(_ json: JSONValue?) throws(RecipeError) -> [Int] {
+  func integers(_ json: JSONValue?) throws(TesseraError) -> [Int] {
     var numbers: [Int] = []
     for element in try list(json) { numbers.append(try integer(element)) }
     return numbers
   }
 
-  func sizes(_ json: JSONValue?) throws(RecipeError) -> [SizeExpression] {
+  func sizes(_ json: JSONValue?) throws(TesseraError) -> [SizeExpression] {
     var sizes: [SizeExpression] = []
     for element in try list(json) { sizes.append(try SizeExpression(element)) }
     return sizes
   }
 
   var scaleAndOffset: (Double, Double) {
-    get throws(RecipeError) {
+    get throws(TesseraError) {
       let (scale, offset) = (try number("scale") ?? 1, try number("offset") ?? 0)
       guard scale != 0, scale.isFinite, offset.isFinite else { throw error }
       return (scale, offset)
@@ -168,11 +174,11 @@ private struct RecipeArguments {
   }
 
   var axisAndCount: (Int, SizeExpression) {
-    get throws(RecipeError) { (try integer("axis"), try SizeExpression(value["count"])) }
+    get throws(TesseraError) { (try integer("axis"), try SizeExpression(value["count"])) }
   }
 
   /// Chains of operations, which stand at a depth below the whole recipe's.
-  func chains(depth: Int) throws(RecipeError) -> [[RecipeOperation]] {
+  func chains(depth: Int) throws(TesseraError) -> [[RecipeOperation]] {
     var chains: [[RecipeOperation]] = []
     for chain in try list(value) {
       var steps: [RecipeOperation] = []

@@ -23,8 +23,8 @@ indirect enum RecipeOperation: Hashable, Sendable {
   func operation(
     _ forms: [TensorForm],
     _ sizes: [String: Int]
-  ) throws(RecipeError) -> TensorOperation {
-    func value(_ expression: SizeExpression) throws(RecipeError) -> Int {
+  ) throws(TesseraError) -> TensorOperation {
+    func value(_ expression: SizeExpression) throws(TesseraError) -> Int {
       guard let value = expression.value(sizes), value >= 0 else {
         let missing = expression.names.first { sizes[$0] == nil }
         let hint = missing.map {
@@ -32,11 +32,11 @@ indirect enum RecipeOperation: Hashable, Sendable {
             + "under 'sizes', and --set \($0)=N gives one of those"
         }
         let cause = "the size '\(expression)' is not known or not whole\(hint ?? "")"
-        throw RecipeError(cause, kind: .mismatch)
+        throw TesseraError.mismatch(cause)
       }
       return value
     }
-    func values(_ expressions: [SizeExpression]) throws(RecipeError) -> [Int] {
+    func values(_ expressions: [SizeExpression]) throws(TesseraError) -> [Int] {
       var values: [Int] = []
       for expression in expressions { values.append(try value(expression)) }
       return values
@@ -74,7 +74,7 @@ indirect enum RecipeOperation: Hashable, Sendable {
     _ chain: [RecipeOperation],
     on forms: [TensorForm],
     _ sizes: [String: Int]
-  ) throws(RecipeError) -> [TensorOperation] {
+  ) throws(TesseraError) -> [TensorOperation] {
     var forms = forms
     var result: [TensorOperation] = []
     for step in chain {
@@ -82,7 +82,7 @@ indirect enum RecipeOperation: Hashable, Sendable {
       do {
         forms = try operation.forms(after: forms)
       } catch {
-        throw RecipeError(error.description, kind: .mismatch)
+        throw TesseraError.mismatch(error.description)
       }
       result.append(operation)
     }
@@ -90,7 +90,7 @@ indirect enum RecipeOperation: Hashable, Sendable {
   }
 
   /// The operation that undoes this one on tensors of these shapes.
-  func inverse(of shapes: Shapes?) throws(RecipeError) -> RecipeOperation {
+  func inverse(of shapes: Shapes?) throws(TesseraError) -> RecipeOperation {
     switch self {
     case .permute(let axes): return .permute(RecipeOperation.inverted(axes))
     case .reshape: return .reshape(try known(shapes)[0])
@@ -99,7 +99,9 @@ indirect enum RecipeOperation: Hashable, Sendable {
     case .split(let axis, _): return .concatenate(axis: axis)
     case .concatenate(let axis):
       let shapes = try known(shapes)
-      guard shapes.allSatisfy({ axis < $0.count }) else { throw RecipeError("no axis \(axis)") }
+      guard shapes.allSatisfy({ axis < $0.count }) else {
+        throw TesseraError.malformed("no axis \(axis)")
+      }
       return .split(axis: axis, sizes: shapes.map { $0[axis] })
     case .regroup(let axis, let sizes, let from, let to):
       return .regroup(axis: axis, sizes: sizes, from: to, to: from)
@@ -125,19 +127,19 @@ indirect enum RecipeOperation: Hashable, Sendable {
   static func inverse(
     of chain: [RecipeOperation],
     on shapes: Shapes?
-  ) throws(RecipeError) -> (operations: [RecipeOperation], shapes: Shapes?) {
+  ) throws(TesseraError) -> (operations: [RecipeOperation], shapes: Shapes?) {
     var shapes = shapes
     var result: [RecipeOperation] = []
     for step in chain {
       result.insert(try step.inverse(of: shapes), at: 0)
-      shapes = try shapes.map { (given) throws(RecipeError) in try step.shapes(after: given) }
+      shapes = try shapes.map { (given) throws(TesseraError) in try step.shapes(after: given) }
     }
     return (result, shapes)
   }
 
-  private func known(_ shapes: Shapes?) throws(RecipeError) -> Shapes {
+  private func known(_ shapes: Shapes?) throws(TesseraError) -> Shapes {
     guard let shapes, !shapes.isEmpty else {
-      throw RecipeError("this operation can be undone only where the rule states shapes")
+      throw TesseraError.malformed("this operation can be undone only where the rule states shapes")
     }
     return shapes
   }
@@ -151,19 +153,23 @@ indirect enum RecipeOperation: Hashable, Sendable {
   }
 
   /// The shapes that the operation gives for others.
-  private func shapes(after shapes: Shapes) throws(RecipeError) -> Shapes {
-    guard let first = shapes.first else { throw RecipeError("no tensor is left for an operation") }
-    func resized(_ axis: Int, _ extent: SizeExpression) throws(RecipeError) -> Shapes {
+  private func shapes(after shapes: Shapes) throws(TesseraError) -> Shapes {
+    guard let first = shapes.first else {
+      throw TesseraError.malformed("no tensor is left for an operation")
+    }
+    func resized(_ axis: Int, _ extent: SizeExpression) throws(TesseraError) -> Shapes {
       [try RecipeOperation.resized(first, axis, extent)]
     }
-    func extent(_ axis: Int) throws(RecipeError) -> SizeExpression {
-      guard first.indices.contains(axis) else { throw RecipeError("there is no axis \(axis)") }
+    func extent(_ axis: Int) throws(TesseraError) -> SizeExpression {
+      guard first.indices.contains(axis) else {
+        throw TesseraError.malformed("there is no axis \(axis)")
+      }
       return first[axis]
     }
     switch self {
     case .permute(let axes):
       guard shapes.allSatisfy({ $0.indices.sorted() == axes.sorted() }) else {
-        throw RecipeError("permute \(axes) does not fit the rule's shape")
+        throw TesseraError.malformed("permute \(axes) does not fit the rule's shape")
       }
       return shapes.map { shape in axes.map { shape[$0] } }
     case .reshape(let extents): return shapes.map { _ in extents }
@@ -172,11 +178,13 @@ indirect enum RecipeOperation: Hashable, Sendable {
       return try RecipeOperation.parts(of: first, axis, sizes)
     case .concatenate(let axis):
       guard shapes.allSatisfy({ $0.indices.contains(axis) }) else {
-        throw RecipeError("there is no axis \(axis)")
+        throw TesseraError.malformed("there is no axis \(axis)")
       }
       return try resized(axis, RecipeOperation.sum(shapes.map { $0[axis] }))
     case .regroup(let axis, let sizes, _, let to):
-      guard to.reduce(0, +) == sizes.count else { throw RecipeError("regroup: not so many sizes") }
+      guard to.reduce(0, +) == sizes.count else {
+        throw TesseraError.malformed("regroup: not so many sizes")
+      }
       return try RecipeOperation.parts(of: first, axis, RecipeOperation.sums(of: sizes, in: to))
     case .each(let chains): return try RecipeOperation.shapes(after: shapes, chains)
     case .viewReal: return shapes.map { $0 + [.number(2)] }
@@ -194,8 +202,10 @@ indirect enum RecipeOperation: Hashable, Sendable {
   private static func shapes(
     after shapes: Shapes,
     _ chains: [[RecipeOperation]]
-  ) throws(RecipeError) -> Shapes {
-    guard chains.count == shapes.count else { throw RecipeError("each: not so many tensors") }
+  ) throws(TesseraError) -> Shapes {
+    guard chains.count == shapes.count else {
+      throw TesseraError.malformed("each: not so many tensors")
+    }
     var results: Shapes = []
     for (chain, shape) in zip(chains, shapes) {
       var current: Shapes = [shape]
@@ -209,8 +219,10 @@ indirect enum RecipeOperation: Hashable, Sendable {
     _ shape: [SizeExpression],
     _ axis: Int,
     _ extent: SizeExpression
-  ) throws(RecipeError) -> [SizeExpression] {
-    guard shape.indices.contains(axis) else { throw RecipeError("there is no axis \(axis)") }
+  ) throws(TesseraError) -> [SizeExpression] {
+    guard shape.indices.contains(axis) else {
+      throw TesseraError.malformed("there is no axis \(axis)")
+    }
     var shape = shape
     shape[axis] = extent
     return shape
@@ -220,7 +232,7 @@ indirect enum RecipeOperation: Hashable, Sendable {
     of shape: [SizeExpression],
     _ axis: Int,
     _ extents: [SizeExpression]
-  ) throws(RecipeError) -> Shapes {
+  ) throws(TesseraError) -> Shapes {
     var parts: Shapes = []
     for extent in extents { parts.append(try resized(shape, axis, extent)) }
     return parts

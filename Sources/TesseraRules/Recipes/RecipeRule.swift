@@ -24,7 +24,7 @@ struct RecipeRule: Hashable, Sendable {
     var types: [ElementType?] = [nil, nil]
 
     /// The rule from right to left.
-    func inverted() throws(RecipeError) -> Definition {
+    func inverted() throws(TesseraError) -> Definition {
       var inverted = self
       let isStacked = isGathering
       let stacked = isStacked ? shapes?.map { [.name(gather ?? "")] + $0 } : shapes
@@ -44,9 +44,9 @@ struct RecipeRule: Hashable, Sendable {
     }
 
     /// A rule for each combination of alternatives.
-    func rules() throws(RecipeError) -> [RecipeRule] {
+    func rules() throws(TesseraError) -> [RecipeRule] {
       var rules: [RecipeRule] = []
-      do throws(RecipeError) {
+      do throws(TesseraError) {
         for texts in try NameTemplate.alternatives(of: names) {
           var typed: [String: NameTemplate.Kind] = [:]
           for text in texts.joined() {
@@ -64,11 +64,14 @@ struct RecipeRule: Hashable, Sendable {
         throw error.at(names.joined().first ?? "")
       }
       guard gather == nil || names.allSatisfy({ $0.count == 1 }) else {
-        throw RecipeError("gather needs one name a side", place: names.joined().first ?? "")
+        throw TesseraError.malformed(
+          "gather needs one name a side",
+          place: names.joined().first ?? ""
+        )
       }
       if let shapes, shapes.count != names[0].count {
         let cause = "\(shapes.count) shapes for \(names[0].count) tensors"
-        throw RecipeError(cause, place: names.joined().first ?? "")
+        throw TesseraError.malformed(cause, place: names.joined().first ?? "")
       }
       return rules
     }

@@ -18,7 +18,7 @@ struct RecipeSizes {
   ///   - matching: The tensors, and the numbers of layers.
   ///   - input: The settings beside the tensors.
   ///   - settings: Sizes that the user states.
-  /// - Throws: `RecipeError` where shapes contradict each other or a size is not to be found.
+  /// - Throws: `TesseraError` where shapes contradict each other or a size is not to be found.
   init(
     _ recipe: Recipe,
     _ matching: RecipeMatching,
@@ -30,7 +30,7 @@ struct RecipeSizes {
     if let other = settings.keys.sorted().first(where: { !declared.contains($0) }) {
       let list = declared.sorted().joined(separator: ", ")
       let cause = list.isEmpty ? "has no sizes to set" : "has no size '\(other)'; it has \(list)"
-      throw RecipeError(cause, recipe: recipe.identifier, kind: .mismatch)
+      throw TesseraError.mismatch(cause).inRecipe(recipe.identifier)
     }
     known = settings
     for name in settings.keys { origins[name] = "--set" }
@@ -85,8 +85,8 @@ struct RecipeSizes {
 
   /// The sizes in one rule's shapes, its own ones included.
   ///
-  /// - Throws: `RecipeError` that names the tensor whose shape differs, and the one it differs from.
-  func sizes(of match: RecipeMatching.Match) throws(RecipeError) -> [String: Int] {
+  /// - Throws: `TesseraError` that names the tensor whose shape differs, and the one it differs from.
+  func sizes(of match: RecipeMatching.Match) throws(TesseraError) -> [String: Int] {
     guard let shapes = match.shapes else { return known }
     var sizes = known
     for (tensor, shape) in zip(match.sources, shapes) {
@@ -109,8 +109,8 @@ struct RecipeSizes {
     return sizes
   }
 
-  private func failure(_ tensor: TensorInfo, _ cause: String) -> RecipeError {
-    RecipeError(cause, recipe: recipe.identifier, place: tensor.name, kind: .mismatch)
+  private func failure(_ tensor: TensorInfo, _ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, place: tensor.name).inRecipe(recipe.identifier)
   }
 
   private func mismatch(_ axis: Int, _ extent: SizeExpression, _ value: Int) -> String {

@@ -26,10 +26,10 @@ enum RotaryScaling: Hashable, Sendable {
   ///
   /// - Parameter setting: A setting by its name.
   /// - Returns: The scaling; nil where there is none.
-  /// - Throws: `RecipeError` where the kind or one of its settings has no place in GGUF.
+  /// - Throws: `TesseraError` where the kind or one of its settings has no place in GGUF.
   static func stated(
     byConfiguration setting: (String) -> JSONValue?
-  ) throws(RecipeError) -> RotaryScaling? {
+  ) throws(TesseraError) -> RotaryScaling? {
     let names = ["rope_scaling", "rope_parameters"]
     guard let name = names.first(where: { setting($0)?.object?.isEmpty == false }),
       let object = setting(name)?.object
@@ -65,7 +65,7 @@ enum RotaryScaling: Hashable, Sendable {
   private static func context(
     _ fields: RotaryFields,
     _ setting: (String) -> JSONValue?
-  ) throws(RecipeError) -> Int {
+  ) throws(TesseraError) -> Int {
     let key = "original_max_position_embeddings"
     let stated = setting(key) ?? fields[key] ?? setting("max_position_embeddings")
     return try fields.context(stated, key)
@@ -77,11 +77,11 @@ enum RotaryScaling: Hashable, Sendable {
   ///   - architecture: What the keys begin with.
   ///   - key: A key's value as text.
   /// - Returns: The scaling; nil where no key states one.
-  /// - Throws: `RecipeError` where config.json has no place for what they state.
+  /// - Throws: `TesseraError` where config.json has no place for what they state.
   static func stated(
     byKeysOf architecture: String,
     _ key: @escaping (String) -> JSONValue?
-  ) throws(RecipeError) -> RotaryScaling? {
+  ) throws(TesseraError) -> RotaryScaling? {
     let place = "\(architecture).rope.scaling"
     let fields = RotaryFields(place: place) { key("\(place).\($0)") }
     for name in ["attn_factor", "yarn_ext_factor", "yarn_attn_factor", "yarn_log_multiplier"]
@@ -110,7 +110,7 @@ enum RotaryScaling: Hashable, Sendable {
   private static func yarn(
     _ fields: RotaryFields,
     context: Int
-  ) throws(RecipeError) -> RotaryScaling {
+  ) throws(TesseraError) -> RotaryScaling {
     var betas: [String: Double] = [:]
     for name in betaNames {
       if fields[name] != nil { betas[name] = try fields.positive(name) }
@@ -124,7 +124,7 @@ enum RotaryScaling: Hashable, Sendable {
   private static func checked(
     _ factors: RotaryFactors,
     _ fields: RotaryFields
-  ) throws(RecipeError) -> RotaryScaling {
+  ) throws(TesseraError) -> RotaryScaling {
     guard factors.lowFrequencyFactor < factors.highFrequencyFactor else {
       throw fields.failure("'low_freq_factor' is not below 'high_freq_factor'")
     }
@@ -190,11 +190,11 @@ private struct RotaryFields {
 
   subscript(name: String) -> JSONValue? { field(name) }
 
-  func failure(_ cause: String) -> RecipeError {
-    RecipeError(cause, place: place, kind: .mismatch)
+  func failure(_ cause: String) -> TesseraError {
+    TesseraError.mismatch(cause, place: place)
   }
 
-  func refusal(_ what: String, in target: String = "GGUF") -> RecipeError {
+  func refusal(_ what: String, in target: String = "GGUF") -> TesseraError {
     failure("\(what) of scaled rotary positions has no exact place in \(target)")
   }
 
@@ -203,16 +203,16 @@ private struct RotaryFields {
     value.number ?? value.string.flatMap { Double($0) }
   }
 
-  func positive(_ name: String) throws(RecipeError) -> Double {
+  func positive(_ name: String) throws(TesseraError) -> Double {
     guard let number = self[name].flatMap(RotaryFields.number), number > 0, number.isFinite else {
       throw failure("'\(name)' is missing or no number above 0")
     }
     return number
   }
 
-  func context(_ name: String) throws(RecipeError) -> Int { try context(self[name], name) }
+  func context(_ name: String) throws(TesseraError) -> Int { try context(self[name], name) }
 
-  func context(_ value: JSONValue?, _ name: String) throws(RecipeError) -> Int {
+  func context(_ value: JSONValue?, _ name: String) throws(TesseraError) -> Int {
     guard let count = value?.wholeNumber, count > 0, count <= Int(UInt32.max) else {
       throw failure("'\(name)' is missing or no whole number from 1 to 2³² - 1")
     }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// A size in a recipe: numbers and names with `+ - * /` and parentheses, such as `r+2*n`.
 indirect enum SizeExpression: Hashable, Sendable {
   case number(Int)
@@ -9,10 +11,10 @@ indirect enum SizeExpression: Hashable, Sendable {
 
   /// Parses a text.
   ///
-  /// - Throws: `RecipeError` where it is no expression.
-  init(parsing text: String) throws(RecipeError) {
+  /// - Throws: `TesseraError` where it is no expression.
+  init(parsing text: String) throws(TesseraError) {
     guard text.utf8.count <= SizeExpression.lengthLimit else {
-      throw RecipeError("a size of \(text.utf8.count) characters is too long")
+      throw TesseraError.malformed("a size of \(text.utf8.count) characters is too long")
     }
     var parser = SizeParser(text)
     self = try parser.sum()
@@ -107,21 +109,23 @@ private struct SizeParser {
   }
 
   var isAtEnd: Bool { rest.isEmpty }
-  var error: RecipeError { RecipeError("'\(text)' is no size: numbers, names, + - * / and ( )") }
+  var error: TesseraError {
+    TesseraError.malformed("'\(text)' is no size: numbers, names, + - * / and ( )")
+  }
 
-  mutating func sum() throws(RecipeError) -> SizeExpression {
+  mutating func sum() throws(TesseraError) -> SizeExpression {
     var result = try product()
     while let sign = take("+-") { result = .binary(sign, result, try product()) }
     return result
   }
 
-  private mutating func product() throws(RecipeError) -> SizeExpression {
+  private mutating func product() throws(TesseraError) -> SizeExpression {
     var result = try atom()
     while let sign = take("*/") { result = .binary(sign, result, try atom()) }
     return result
   }
 
-  private mutating func atom() throws(RecipeError) -> SizeExpression {
+  private mutating func atom() throws(TesseraError) -> SizeExpression {
     if take("(") != nil {
       depth += 1
       guard depth < 32 else { throw error }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The set of weights that `--pick ema` means: the one candidate of the highest score.
 struct AveragedWeights {
   /// The beginning of the names.
@@ -14,7 +16,7 @@ struct AveragedWeights {
     "decay", "num_updates", "initted", "step", "n_averaged", "optimization_step",
   ]
 
-  init(among names: [String]) throws(SelectionError) {
+  init(among names: [String]) throws(TesseraError) {
     let candidates = WeightCandidate.all(amongNames: names)
     let picked = try AveragedWeights.best(of: candidates, among: names)
     let prefix = AveragedWeights.innermost(picked.prefix, among: names)
@@ -23,7 +25,7 @@ struct AveragedWeights {
       let cause =
         "--pick ema: '\(prefix).\(list)' is one of a list in the order of the model's parameters, "
         + "without names; load it in the training code and save a state dict"
-      throw SelectionError(cause: cause, candidates: candidates.map(\.prefix))
+      throw TesseraError.selection(cause, among: candidates.map(\.prefix))
     }
     self.prefix = prefix
     self.names = try AveragedWeights.dotted(prefix, among: names)
@@ -80,11 +82,11 @@ struct AveragedWeights {
   private static func best(
     of candidates: [WeightCandidate],
     among names: [String]
-  ) throws(SelectionError) -> WeightCandidate {
+  ) throws(TesseraError) -> WeightCandidate {
     let score = candidates.map(\.role.score).max() ?? 0
     guard score > 0 else {
       let cause = "--pick ema: no name says that it is an average, a student or a generator"
-      throw SelectionError(cause: cause, candidates: WeightWrapper.candidates(among: names))
+      throw TesseraError.selection(cause, among: WeightWrapper.candidates(among: names))
     }
     let equal = candidates.filter { $0.role.score == score }
     let depth = { (candidate: WeightCandidate) in WeightWrapper.parts(of: candidate.prefix).count }
@@ -92,10 +94,10 @@ struct AveragedWeights {
     let found = equal.filter { depth($0) == shallowest }
     guard found.count == 1, let only = found.first else {
       let role = found.first?.role.rawValue ?? ""
-      throw SelectionError(
-        cause: "--pick ema is ambiguous: \(found.count) sets of weights have the score \(score) "
+      throw TesseraError.selection(
+        "--pick ema is ambiguous: \(found.count) sets of weights have the score \(score) "
           + "(\(role)); name one with --pick KEY",
-        candidates: found.map(\.prefix).sorted()
+        among: found.map(\.prefix).sorted()
       )
     }
     return only
@@ -105,7 +107,7 @@ struct AveragedWeights {
   private static func dotted(
     _ prefix: String,
     among names: [String]
-  ) throws(SelectionError) -> [String: String] {
+  ) throws(TesseraError) -> [String: String] {
     let inside = names.compactMap { name in
       WeightWrapper.rest(of: name, under: prefix).map { (name: name, rest: $0) }
     }.filter { !counters.contains($0.rest) }
@@ -138,7 +140,7 @@ struct AveragedWeights {
       let cause =
         "--pick ema: the names of '\(prefix)' have lost their dots, and '\(first)' is the average of no "
         + "one tensor beside it"
-      throw SelectionError(cause: cause, candidates: WeightWrapper.candidates(among: names))
+      throw TesseraError.selection(cause, among: WeightWrapper.candidates(among: names))
     }
     return result
   }

@@ -5,9 +5,9 @@ extension CheckpointReader {
   /// Refuses a checkpoint whose conversion would lose weights, or would hold none.
   ///
   /// - Parameter path: How errors call it.
-  /// - Throws: `CheckpointError`, which names the first tensor that is not read, or what was found where
+  /// - Throws: `TesseraError`, which names the first tensor that is not read, or what was found where
   ///   there is no tensor at all: a mismatch, or malformed input where reading would be unsafe.
-  public func checkCompleteness(path: String) throws(CheckpointError) {
+  public func checkCompleteness(path: String) throws(TesseraError) {
     let refusals = refusals + placeholders
     let isUnsafe = refusals.contains(where: \.isUnsafe)
     if let first = refusals.first(where: \.isUnsafe) ?? refusals.first {
@@ -16,21 +16,17 @@ extension CheckpointReader {
       // A name that is prefix or pattern itself would leave out more.
       let isNamed = !first.name.isEmpty && !first.name.contains { "*?[".contains($0) }
       let advice = isNamed ? "; --strip '\(first.name)*' converts the rest without it" : ""
-      throw CheckpointError(
-        path: path,
-        cause: first.description + advice + more,
-        kind: isUnsafe ? .malformedInput : .mismatch
+      throw TesseraError(
+        isUnsafe ? .malformedInput : .mismatch,
+        first.description + advice + more,
+        file: path
       )
     }
     guard tensors.isEmpty else { return }
     let passed = notes.prefix(3).joined(separator: "; ")
     let more = notes.count > 3 ? " (and \(notes.count - 3) more notes: see `tessera inspect`)" : ""
     let found = passed.isEmpty ? "" : "; \(passed)\(more)"
-    throw CheckpointError(
-      path: path,
-      cause: "holds no tensor that is read (\(format))\(found)",
-      kind: .mismatch
-    )
+    throw TesseraError.mismatch("holds no tensor that is read (\(format))\(found)", file: path)
   }
 
   /// Parameters without elements: what DeepSpeed's ZeRO-3 and FSDP leave of a weight that lies on other

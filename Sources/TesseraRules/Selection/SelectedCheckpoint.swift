@@ -1,4 +1,5 @@
 public import TesseraCheckpoints
+import TesseraCore
 
 /// A part of a checkpoint under other names, as if it were one of its own.
 public struct SelectedCheckpoint: CheckpointReader {
@@ -15,7 +16,7 @@ public struct SelectedCheckpoint: CheckpointReader {
 
   /// Selects from a checkpoint.
   ///
-  /// - Throws: `SelectionError` where the choice is ambiguous or fits nothing; `PlanError` where two
+  /// - Throws: `TesseraError` where the choice is ambiguous or fits nothing; `TesseraError` where two
   ///   tensors would have one name.
   public init(_ selection: TensorSelection, of checkpoint: any CheckpointReader) throws {
     let rules = try selection.rules(for: checkpoint.tensors, unreadable: checkpoint.refusals)
@@ -25,7 +26,10 @@ public struct SelectedCheckpoint: CheckpointReader {
       guard let source = rule.sources.first, let name = rule.targets.first else { continue }
       names[source.name] = name
       guard stored.updateValue(source, forKey: name) == nil else {
-        throw PlanError(tensor: name, cause: "two tensors have this name after --pick and --strip")
+        throw TesseraError.mismatch(
+          "two tensors have this name after --pick and --strip",
+          place: name
+        )
       }
     }
     var firsts: [String: String] = [:]

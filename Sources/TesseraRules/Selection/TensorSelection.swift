@@ -46,11 +46,11 @@ public struct TensorSelection: Sendable, Hashable {
   ///   - tensors: All tensors of a checkpoint.
   ///   - refusals: Those that cannot be read: they can be left out, and are never selected.
   /// - Returns: A rule for each selected tensor.
-  /// - Throws: `SelectionError` where the choice is ambiguous or a prefix or pattern fits no name.
+  /// - Throws: `TesseraError` where the choice is ambiguous or a prefix or pattern fits no name.
   public func rules(
     for tensors: [TensorInfo],
     unreadable refusals: [TensorRefusal] = []
-  ) throws(SelectionError) -> ConversionRules {
+  ) throws(TesseraError) -> ConversionRules {
     var rules = ConversionRules(recipe: isEverything ? "identity/1" : "select/1")
     let readable = Set(tensors.map(\.name))
     let others = Set(refusals.map(\.name)).subtracting(readable).subtracting([""])
@@ -68,7 +68,7 @@ public struct TensorSelection: Sendable, Hashable {
     _ choice: Choice,
     _ names: inout [String?],
     _ rules: inout ConversionRules
-  ) throws(SelectionError) {
+  ) throws(TesseraError) {
     let all = names.compactMap { $0 }
     let picked = choice == .average ? try AveragedWeights(among: all) : nil
     let prefix: String
@@ -96,7 +96,7 @@ public struct TensorSelection: Sendable, Hashable {
     _ text: String,
     _ names: inout [String?],
     _ rules: inout ConversionRules
-  ) throws(SelectionError) {
+  ) throws(TesseraError) {
     let isPattern = text.contains { "*?[".contains($0) }
     var found = false
     for (index, name) in names.enumerated() {
@@ -113,31 +113,6 @@ public struct TensorSelection: Sendable, Hashable {
     guard !found else { return }
     let what = isPattern ? "fits no name" : "begins no name"
     let present = WeightWrapper.candidates(among: names.compactMap { $0 })
-    throw SelectionError(cause: "--strip '\(text)' \(what)", candidates: present)
-  }
-}
-
-/// A selection that fits nothing, or more than one thing.
-public struct SelectionError: ClassifiedError, Hashable {
-  /// What does not fit.
-  public let cause: String
-  /// What could be meant.
-  public let candidates: [String]
-
-  /// Creates an error from what does not fit and what could be meant.
-  public init(cause: String, candidates: [String]) {
-    self.cause = cause
-    self.candidates = candidates
-  }
-
-  /// Always a mismatch.
-  public var kind: FailureKind { .mismatch }
-
-  /// Cause and candidates on one line.
-  public var description: String {
-    let shown = candidates.prefix(8).map { "'\($0)'" }.joined(separator: ", ")
-    let more = candidates.count > 8 ? " and \(candidates.count - 8) more" : ""
-    return candidates.isEmpty
-      ? "\(cause); no name has a wrapper" : "\(cause); there is \(shown)\(more)"
+    throw TesseraError.selection("--strip '\(text)' \(what)", among: present)
   }
 }

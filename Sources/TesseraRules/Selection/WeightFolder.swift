@@ -1,5 +1,6 @@
 import Foundation
 import TesseraCheckpoints
+public import TesseraCore
 
 /// A folder of a training run in which every file, or every folder, is a set of weights.
 ///
@@ -10,8 +11,8 @@ public enum WeightFolder {
   ///
   /// - Parameter folder: A folder.
   /// - Returns: A path in the folder.
-  /// - Throws: `SelectionError` where several are averages of the same kind.
-  public static func average(in folder: String) throws(SelectionError) -> String? {
+  /// - Throws: `TesseraError` where several are averages of the same kind.
+  public static func average(in folder: String) throws(TesseraError) -> String? {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     let candidates = names.sorted().filter { isWeights($0, in: folder) }.compactMap { name in
       WeightCandidate.all(amongNames: ["\(stem(of: name)).weight"]).first.map {
@@ -22,11 +23,10 @@ public enum WeightFolder {
     guard score >= WeightCandidate.Role.average.score else { return nil }
     let found = candidates.filter { $0.role.score == score }
     guard found.count == 1, let only = found.first else {
-      throw SelectionError(
-        cause:
-          "--pick ema is ambiguous: \(found.count) files or folders in '\(folder)' have the score "
+      throw TesseraError.selection(
+        "--pick ema is ambiguous: \(found.count) files or folders in '\(folder)' have the score "
           + "\(score) (\(found[0].role.rawValue)); name one as the input",
-        candidates: found.map(\.name)
+        among: found.map(\.name)
       )
     }
     return "\(folder)/\(only.name)"

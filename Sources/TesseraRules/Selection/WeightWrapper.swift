@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The keys under which training scripts keep weights, as the beginnings of names.
 enum WeightWrapper {
   /// What the trained weights are called, apart from averages.
@@ -10,12 +12,12 @@ enum WeightWrapper {
   static func prefix(
     for choice: TensorSelection.Choice,
     among names: [String]
-  ) throws(SelectionError) -> String {
+  ) throws(TesseraError) -> String {
     if case .key(let key) = choice {
       let trimmed = key.last == "." || key.last == "/" ? String(key.dropLast()) : key
       guard names.contains(where: { rest(of: $0, under: trimmed) != nil }) else {
         let cause = "--pick \(key): nothing stands under this name"
-        throw SelectionError(cause: cause, candidates: candidates(among: names))
+        throw TesseraError.selection(cause, among: candidates(among: names))
       }
       return trimmed
     }
@@ -30,11 +32,11 @@ enum WeightWrapper {
     if prefixes.count == 1 { return prefixes[0] }
     if prefixes.isEmpty {
       let cause = "--pick model: no name says so"
-      throw SelectionError(cause: cause, candidates: candidates(among: names))
+      throw TesseraError.selection(cause, among: candidates(among: names))
     }
-    throw SelectionError(
-      cause: "--pick model is ambiguous: name one with --pick KEY",
-      candidates: prefixes
+    throw TesseraError.selection(
+      "--pick model is ambiguous: name one with --pick KEY",
+      among: prefixes
     )
   }
 

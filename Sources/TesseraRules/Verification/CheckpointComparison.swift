@@ -67,7 +67,7 @@ public struct CheckpointComparison: Sendable {
   ///   - isHashing: Whether to take the SHA-256 of each of the other's tensors.
   ///   - progress: Is told how many bytes of the results have been compared.
   /// - Returns: What was found.
-  /// - Throws: The readers' errors, `ConversionRangeError`.
+  /// - Throws: The readers' errors, `TesseraError`.
   @concurrent public static func compare(
     _ plan: ConversionPlan,
     of source: any CheckpointReader,
@@ -192,7 +192,7 @@ extension ConversionPlan {
   ///
   /// - Parameter other: A checkpoint with tensors of these names.
   /// - Returns: The plan; results without a counterpart keep their types.
-  /// - Throws: `OperationError` where a type is none of F64, F32, F16 and BF16.
+  /// - Throws: `TesseraError` where a type is none of F64, F32, F16 and BF16.
   public func matchingTypes(of other: any CheckpointReader) throws -> ConversionPlan {
     let types = Dictionary(other.tensors.map { ($0.name, $0.elementType) }) { first, _ in first }
     var plan = self

@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// What holds of the ids of some documents: computed with exact fractions, so that a finding is a
 /// proof for these documents.
 public struct PositionCheck: Sendable {
@@ -44,8 +46,8 @@ public struct PositionCheck: Sendable {
   /// - Parameters:
   ///   - scheme: The rule.
   ///   - documents: Documents, each counted from the origin.
-  /// - Throws: `PositionError` where the scheme does not define them.
-  public init(_ scheme: PositionScheme, documents: [[Segment]]) throws(PositionError) {
+  /// - Throws: `TesseraError` where the scheme does not define them.
+  public init(_ scheme: PositionScheme, documents: [[Segment]]) throws(TesseraError) {
     let hasVideo = documents.joined().contains(where: \.isVideo)
     axes = scheme.axes(withVideo: hasVideo)
     self.documents = documents.count

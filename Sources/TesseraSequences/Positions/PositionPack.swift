@@ -30,7 +30,7 @@ struct PositionPack {
   }
 
   /// Appends a document's ids; returns its number of tokens.
-  mutating func append(_ walk: PositionWalk) throws(PositionError) -> Int {
+  mutating func append(_ walk: PositionWalk) throws(TesseraError) -> Int {
     var tokens = 0
     let first = withTextAxis ? 1 : 0
     for run in walk.runs {
@@ -61,7 +61,7 @@ struct PositionPack {
     return tokens
   }
 
-  private mutating func append(_ id: Double, to axis: Int) throws(PositionError) {
+  private mutating func append(_ id: Double, to axis: Int) throws(TesseraError) {
     if isFractional {
       // Below 2^23 float32 holds every half.
       guard abs(id) < 0x1p23 else {
@@ -76,14 +76,14 @@ struct PositionPack {
     }
   }
 
-  private func check(next: Int) throws(PositionError) {
+  private func check(next: Int) throws(TesseraError) {
     guard isFractional ? abs(next) < 1 << 23 : Int32(exactly: next) != nil else {
       throw .limit("the next position is beyond the type of the ids; split the document")
     }
   }
 
   /// Packs the ids, axis by axis.
-  consuming func finish(next: Int, delta: Int) throws(PositionError) -> PositionIds {
+  consuming func finish(next: Int, delta: Int) throws(TesseraError) -> PositionIds {
     let shape = Shape([axes.count, documents.reduce(0, +)])
     let tensor =
       isFractional

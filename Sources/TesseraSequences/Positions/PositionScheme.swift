@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// A rule that gives every token of a document its position ids, one an axis.
 ///
 /// A document is a list of segments. Text of n tokens takes n positions, the same on every axis but
@@ -75,13 +77,13 @@ public struct PositionScheme: Hashable, Sendable {
   ///   - origin: The first position, in int32; nil for the rule's own.
   ///   - tokensPerSecond: Above 0; for `mrope-time`.
   ///   - stride: 1 to 65536; for `v2pe`, which has no common value and needs one.
-  /// - Throws: `PositionError` for options out of range or of another scheme.
+  /// - Throws: `TesseraError` for options out of range or of another scheme.
   public init(
     _ name: Name,
     origin: Int? = nil,
     tokensPerSecond: Double = 2,
     stride: Int? = nil
-  ) throws(PositionError) {
+  ) throws(TesseraError) {
     guard tokensPerSecond.isFinite, tokensPerSecond > 0 else {
       throw .mismatch("tokens per second: \(tokensPerSecond) is not above 0")
     }
@@ -114,9 +116,9 @@ public struct PositionScheme: Hashable, Sendable {
   ///
   /// - Parameter segments: The document in order.
   /// - Returns: Ids for every token.
-  /// - Throws: `PositionError` for a segment that the scheme does not define, for more than
+  /// - Throws: `TesseraError` for a segment that the scheme does not define, for more than
   ///   ``maximumTokens`` tokens, and for ids out of range.
-  public func positions(of segments: [Segment]) throws(PositionError) -> PositionIds {
+  public func positions(of segments: [Segment]) throws(TesseraError) -> PositionIds {
     try positions(ofPack: [segments])
   }
 
@@ -129,11 +131,11 @@ public struct PositionScheme: Hashable, Sendable {
   ///   - withTextAxis: Whether a first axis counts the tokens of each document from 0: the [4, L]
   ///     form of M-RoPE, in which transformers finds the documents of a pack.
   /// - Returns: Ids for every token.
-  /// - Throws: `PositionError` as ``positions(of:)``.
+  /// - Throws: `TesseraError` as ``positions(of:)``.
   public func positions(
     ofPack documents: [[Segment]],
     withTextAxis: Bool = false
-  ) throws(PositionError) -> PositionIds {
+  ) throws(TesseraError) -> PositionIds {
     let tokens = try tokenCounts(of: documents)
     let hasVideo = documents.joined().contains(where: \.isVideo)
     var pack = PositionPack(
@@ -153,7 +155,7 @@ public struct PositionScheme: Hashable, Sendable {
   }
 
   /// The number of tokens of each document.
-  func tokenCounts(of documents: [[Segment]]) throws(PositionError) -> [Int] {
+  func tokenCounts(of documents: [[Segment]]) throws(TesseraError) -> [Int] {
     var total = 0
     var counts: [Int] = []
     for document in documents {
@@ -176,11 +178,11 @@ public struct PositionScheme: Hashable, Sendable {
   ///   - height: The rows of codes, from 1.
   ///   - width: The columns of codes, from 1.
   /// - Returns: Ids for `height * width` tokens in raster order.
-  /// - Throws: `PositionError` where the grid is too large.
+  /// - Throws: `TesseraError` where the grid is too large.
   public func positions(
     forImageHeight height: Int,
     width: Int
-  ) throws(PositionError) -> PositionIds {
+  ) throws(TesseraError) -> PositionIds {
     try positions(of: [.image(height: height, width: width)])
   }
 }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The extents of a grid of codes, each from 1; an image has one frame.
 struct Grid {
   let frames: Int
@@ -63,7 +65,7 @@ struct PositionWalk {
     next = scheme.name == .rope2d ? 0 : scheme.origin
   }
 
-  mutating func append(_ document: [Segment]) throws(PositionError) {
+  mutating func append(_ document: [Segment]) throws(TesseraError) {
     for segment in document {
       switch segment {
       case .text(let count): appendText(count)
@@ -81,7 +83,7 @@ struct PositionWalk {
     if !isFixed { next += count }
   }
 
-  private mutating func appendVideo(_ grid: Grid, seconds: Double?) throws(PositionError) {
+  private mutating func appendVideo(_ grid: Grid, seconds: Double?) throws(TesseraError) {
     switch scheme.name {
     case .rope2d, .v2pe, .glmImage:
       throw .mismatch(
@@ -97,7 +99,7 @@ struct PositionWalk {
     }
   }
 
-  private mutating func appendGrid(_ grid: Grid, seconds: Double?) throws(PositionError) {
+  private mutating func appendGrid(_ grid: Grid, seconds: Double?) throws(TesseraError) {
     let (rulers, next) =
       switch scheme.name {
       case .rope1d: flat(grid)
@@ -151,7 +153,7 @@ struct PositionWalk {
   private func multimodal(
     _ grid: Grid,
     seconds: Double?
-  ) throws(PositionError) -> ([PositionRuler], Int) {
+  ) throws(TesseraError) -> ([PositionRuler], Int) {
     var interval: Float = 1
     if scheme.name == .mropeTime, let seconds {
       // The model multiplies in float32 and truncates.

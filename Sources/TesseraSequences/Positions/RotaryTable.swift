@@ -39,14 +39,14 @@ public struct RotaryTable: Hashable, Sendable {
   ///   - sections: How many frequencies each axis has; nil for equal shares, which chunked and
   ///     interleaved layouts do not know.
   ///   - axes: The number of axes where there are no sections.
-  /// - Throws: `PositionError` for numbers that do not go together.
+  /// - Throws: `TesseraError` for numbers that do not go together.
   public init(
     _ layout: Layout,
     headDimension: Int,
     base: Double,
     sections: [Int]?,
     axes: Int = 2
-  ) throws(PositionError) {
+  ) throws(TesseraError) {
     guard headDimension > 0, headDimension.isMultiple(of: 2), headDimension / 2 <= Self.mostPairs
     else { throw .mismatch("head dimension: \(headDimension) is not even and from 2 to 131072") }
     guard base.isFinite, base > 0 else { throw .mismatch("base: \(base) is not above 0") }
@@ -71,7 +71,7 @@ public struct RotaryTable: Hashable, Sendable {
     pairs: Int,
     sections: [Int]?,
     axes: Int
-  ) throws(PositionError) -> [Int] {
+  ) throws(TesseraError) -> [Int] {
     guard let sections else {
       guard layout == .alternating || layout == .split else {
         throw .mismatch(
@@ -131,9 +131,8 @@ public struct RotaryTable: Hashable, Sendable {
   /// As models compute them: ids and frequencies in float32, their product rounded to float32, the
   /// cosine and sine of that rounded once.
   ///
-  /// - Throws: `PositionError` where the ids have fewer axes, or for more than 2^26 angles.
-  public func angles(of positions: PositionIds) throws(PositionError) -> (cos: Tensor, sin: Tensor)
-  {
+  /// - Throws: `TesseraError` where the ids have fewer axes, or for more than 2^26 angles.
+  public func angles(of positions: PositionIds) throws(TesseraError) -> (cos: Tensor, sin: Tensor) {
     guard positions.axes.count >= axisCount else {
       throw .mismatch("the ids have \(positions.axes.count) axes, and the table \(axisCount)")
     }

@@ -1,4 +1,5 @@
 import Foundation
+public import TesseraCore
 
 /// A run of tokens of one kind, as a line of a segments file names it (`schemas/segments.schema.json`).
 public enum Segment: Hashable, Sendable, Codable {
@@ -43,21 +44,21 @@ public enum Segment: Hashable, Sendable, Codable {
     let names = try decoder.container(keyedBy: AnyName.self).allKeys.map(\.stringValue)
     let known = Field.allCases.map(\.rawValue)
     if let unknown = names.filter({ !known.contains($0) }).min() {
-      throw PositionError.mismatch("field '\(unknown)' is not known")
+      throw TesseraError.mismatch("field '\(unknown)' is not known")
     }
     let kinds = names.filter { $0 != Field.secondsPerGrid.rawValue }
     guard kinds.count == 1, let kind = kinds.first.flatMap(Field.init(rawValue:)) else {
-      throw PositionError.mismatch("a segment has one of text, image and video")
+      throw TesseraError.mismatch("a segment has one of text, image and video")
     }
     guard kind == .video || names.count == 1 else {
-      throw PositionError.mismatch("seconds_per_grid belongs to a video")
+      throw TesseraError.mismatch("seconds_per_grid belongs to a video")
     }
     let fields = try decoder.container(keyedBy: Field.self)
     switch kind {
     case .text:
       let count = try? fields.decode(Int.self, forKey: .text)
       guard let count, count >= 0 else {
-        throw PositionError.mismatch("text is not a number of tokens")
+        throw TesseraError.mismatch("text is not a number of tokens")
       }
       self = .text(count)
     case .image:
@@ -94,7 +95,7 @@ public enum Segment: Hashable, Sendable, Codable {
   ) throws -> [Int] {
     let extents = try? fields.decode([Int].self, forKey: field)
     guard let extents, extents.count == count, extents.allSatisfy({ $0 >= 1 }) else {
-      throw PositionError.mismatch("\(field.rawValue) is not \(form), whole numbers from 1")
+      throw TesseraError.mismatch("\(field.rawValue) is not \(form), whole numbers from 1")
     }
     return extents
   }
@@ -103,7 +104,7 @@ public enum Segment: Hashable, Sendable, Codable {
     guard fields.contains(.secondsPerGrid) else { return nil }
     let seconds = try? fields.decode(Double.self, forKey: .secondsPerGrid)
     guard let seconds, seconds.isFinite, seconds > 0 else {
-      throw PositionError.mismatch("seconds_per_grid is not a number above 0")
+      throw TesseraError.mismatch("seconds_per_grid is not a number above 0")
     }
     return seconds
   }
@@ -126,8 +127,8 @@ public enum SegmentFile {
   ///
   /// - Parameter lines: The file.
   /// - Returns: The documents, at least one.
-  /// - Throws: `PositionError.segment` with the line's number.
-  public static func documents(parsing lines: [UInt8]) throws(PositionError) -> [[Segment]] {
+  /// - Throws: `TesseraError` with the line's number.
+  public static func documents(parsing lines: [UInt8]) throws(TesseraError) -> [[Segment]] {
     var documents: [[Segment]] = []
     var isPack: Bool?
     let decoder = JSONDecoder()
@@ -136,26 +137,29 @@ public enum SegmentFile {
       guard let first = line.first(where: { ![0x20, 0x09, 0x0D].contains($0) }) else { continue }
       let isList = first == UInt8(ascii: "[")
       guard isPack ?? isList == isList else {
-        throw .segment(line: index + 1, reason: "segments and lists of segments in one file")
+        throw .malformed("segments and lists of segments in one file", place: "line \(index + 1)")
       }
       isPack = isList
       do {
         if isList {
           let document = try decoder.decode([Segment].self, from: Data(line))
-          guard !document.isEmpty else { throw PositionError.mismatch("a document without tokens") }
+          guard !document.isEmpty else { throw TesseraError.mismatch("a document without tokens") }
           documents.append(document)
         } else {
           if documents.isEmpty { documents.append([]) }
           documents[0].append(try decoder.decode(Segment.self, from: Data(line)))
         }
-      } catch let error as PositionError {
-        throw .segment(line: index + 1, reason: error.description)
+      } catch let error as TesseraError {
+        throw .malformed(error.description, place: "line \(index + 1)")
       } catch {
-        throw .segment(line: index + 1, reason: "not a JSON object such as {\"image\": [16, 16]}")
+        throw .malformed(
+          "not a JSON object such as {\"image\": [16, 16]}",
+          place: "line \(index + 1)"
+        )
       }
     }
     guard !documents.isEmpty else {
-      throw .segment(line: 1, reason: "the file holds no segment")
+      throw .malformed("the file holds no segment", place: "line 1")
     }
     return documents
   }
@@ -165,11 +169,11 @@ extension [Segment] {
   /// The segments of a JSON Lines file with one document, a segment a line.
   ///
   /// - Parameter lines: The file.
-  /// - Throws: `PositionError.segment` with the line's number.
-  public init(parsing lines: [UInt8]) throws(PositionError) {
+  /// - Throws: `TesseraError` with the line's number.
+  public init(parsing lines: [UInt8]) throws(TesseraError) {
     let documents = try SegmentFile.documents(parsing: lines)
     guard documents.count == 1 else {
-      throw .segment(line: 2, reason: "a second document, where one is expected")
+      throw .malformed("a second document, where one is expected", place: "line 2")
     }
     self = documents[0]
   }

@@ -7,7 +7,7 @@ struct CodeMap: Sendable {
   private let table: [Int32]?
   private let offset: Int32
 
-  init(_ codes: SequenceLayout.Codes, count: Int, look: TokenLookup) throws(SequenceError) {
+  init(_ codes: SequenceLayout.Codes, count: Int, look: TokenLookup) throws(TesseraError) {
     var table: [Int32]?
     var offset: Int32 = 0
     var isSeparate = false
@@ -15,16 +15,15 @@ struct CodeMap: Sendable {
     case .offset(let start):
       let (last, overflow) = start.addingReportingOverflow(max(0, count - 1))
       guard start >= 0, !overflow, Int32(exactly: last) != nil else {
-        throw SequenceError(
-          "\(look.layout): an offset of \(start) and \(count) codes are beyond int32",
-          kind: .numericLimit
+        throw TesseraError.limit(
+          "\(look.layout): an offset of \(start) and \(count) codes are beyond int32"
         )
       }
       offset = Int32(start)
       greatest = Int32(last)
     case .table(let ids):
       guard ids.count >= count else {
-        throw SequenceError(
+        throw TesseraError.mismatch(
           "\(look.layout): a table of \(ids.count) ids for a tokenizer of \(count) codes"
         )
       }
@@ -49,12 +48,12 @@ struct CodeMap: Sendable {
     _ name: String,
     _ count: Int,
     _ layout: String
-  ) throws(SequenceError) -> [Int32] {
+  ) throws(TesseraError) -> [Int32] {
     var table: [Int32] = []
     table.reserveCapacity(count)
     for code in 0..<count {
       guard let id = found[code] else {
-        throw SequenceError(
+        throw TesseraError.mismatch(
           "\(layout): the vocabulary has no token '\(name)' of code \(code); it has \(found.count) of the "
             + "\(count) codes"
         )

@@ -1,4 +1,4 @@
-import TesseraCore
+public import TesseraCore
 
 /// A part of a document.
 public enum DocumentPart: Sendable {
@@ -34,14 +34,14 @@ public struct SequenceBuilder: Sendable {
   ///   - codeCount: How many codes the image tokenizer has.
   ///   - scheme: The scheme of the position ids, or nil for none.
   ///   - vocabulary: Ids of a model's configuration, which count before the text tokenizer's.
-  /// - Throws: `SequenceError` for a name that is not there, or ids beyond int32.
+  /// - Throws: `TesseraError` for a name that is not there, or ids beyond int32.
   public init(
     _ layout: SequenceLayout,
     tokenizer: TextTokenizer?,
     codeCount: Int,
     scheme: PositionScheme?,
     vocabulary: VocabularyMap? = nil
-  ) throws(SequenceError) {
+  ) throws(TesseraError) {
     self.layout = layout
     self.codeCount = codeCount
     self.scheme = scheme
@@ -54,11 +54,11 @@ public struct SequenceBuilder: Sendable {
     beginOfCodes = try look.ids(layout.beginOfCodes)
     endOfFrame = try look.ids(layout.endOfFrame)
     endOfImage = try look.ids(layout.endOfImage)
-    endOfLine = try layout.endOfLine.map { line throws(SequenceError) in try look.id(line.token) }
+    endOfLine = try layout.endOfLine.map { line throws(TesseraError) in try look.id(line.token) }
     // Only rows of a fixed length need it: a name that is not there is an error then.
     pad = layout.pad.flatMap { try? look.id($0) }
     if layout.size?.text != nil, tokenizer == nil {
-      throw SequenceError("\(layout.name) writes sizes as text: name a --text-tokenizer")
+      throw TesseraError.mismatch("\(layout.name) writes sizes as text: name a --text-tokenizer")
     }
     map = try CodeMap(layout.codes, count: codeCount, look: look)
     let marks = [
@@ -68,7 +68,7 @@ public struct SequenceBuilder: Sendable {
     let named = Int(vocabulary?.ids.values.max() ?? -1) + 1
     let needed = max(tokenizer?.vocabularySize ?? 0, named, Int(all.max() ?? 0) + 1)
     if let size = layout.vocabularySize, needed > size {
-      throw SequenceError(
+      throw TesseraError.mismatch(
         "\(layout.name): an id of \(needed - 1) is beyond its vocabulary of \(size); its codes or "
           + "the text tokenizer are another model's"
       )
@@ -78,8 +78,8 @@ public struct SequenceBuilder: Sendable {
 
   /// The sequence of a document.
   ///
-  /// - Throws: `SequenceError`; where only the document is at fault it says so.
-  public mutating func sequence(of parts: [DocumentPart]) throws(SequenceError) -> TokenSequence {
+  /// - Throws: `TesseraError`; where only the document is at fault it says so.
+  public mutating func sequence(of parts: [DocumentPart]) throws(TesseraError) -> TokenSequence {
     var sequence = TokenSequence()
     append(beginOfDocument, isLearned: [.all, .text].contains(layout.loss), to: &sequence)
     for (index, part) in parts.enumerated() {
@@ -96,7 +96,7 @@ public struct SequenceBuilder: Sendable {
       to: &sequence
     )
     guard !sequence.ids.isEmpty else {
-      throw SequenceError("the document has no token", isDocumentFault: true)
+      throw TesseraError(.mismatch, "the document has no token", detail: .document)
     }
     sequence.documentEnds = [sequence.ids.count]
     sequence.textPositions = sequence.ids.indices.map { Int32($0) }
@@ -120,7 +120,7 @@ public struct SequenceBuilder: Sendable {
     _ text: String,
     isLast: Bool,
     to sequence: inout TokenSequence
-  ) throws(SequenceError) {
+  ) throws(TesseraError) {
     guard !text.isEmpty, layout.caption != .none else { return }
     let isLearned =
       switch layout.loss {
@@ -131,14 +131,14 @@ public struct SequenceBuilder: Sendable {
     append(try encode(text), isLearned: isLearned, to: &sequence)
   }
 
-  private mutating func encode(_ text: String) throws(SequenceError) -> [Int32] {
+  private mutating func encode(_ text: String) throws(TesseraError) -> [Int32] {
     guard encoder != nil else {
-      throw SequenceError("\(layout.name) has captions to write: name a --text-tokenizer")
+      throw TesseraError.mismatch("\(layout.name) has captions to write: name a --text-tokenizer")
     }
     do {
       return try encoder?.encode(text) ?? []
     } catch {
-      throw SequenceError(error.reason, kind: error.kind, isDocumentFault: true)
+      throw error.ofDocument
     }
   }
 
@@ -148,12 +148,12 @@ public struct SequenceBuilder: Sendable {
     _ width: Int,
     isLast: Bool,
     to sequence: inout TokenSequence
-  ) throws(SequenceError) {
+  ) throws(TesseraError) {
     guard codes.count == height * width, !codes.isEmpty else {
-      throw SequenceError(
+      throw TesseraError(
+        .malformedInput,
         "\(codes.count) codes are no grid of \(height) x \(width)",
-        kind: .malformedInput,
-        isDocumentFault: true
+        detail: .document
       )
     }
     let (learnsCodes, learnsMarks) =
@@ -188,13 +188,10 @@ public struct SequenceBuilder: Sendable {
     _ codes: ArraySlice<Int>,
     isLearned: Bool,
     to sequence: inout TokenSequence
-  ) throws(SequenceError) {
+  ) throws(TesseraError) {
     for code in codes {
       guard (0..<codeCount).contains(code) else {
-        throw SequenceError(
-          "a code of \(code) is beyond the tokenizer's \(codeCount)",
-          kind: .malformedInput
-        )
+        throw TesseraError.malformed("a code of \(code) is beyond the tokenizer's \(codeCount)")
       }
       sequence.ids.append(map.id(of: code))
       sequence.isLearned.append(isLearned)
@@ -224,7 +221,7 @@ public struct SequenceBuilder: Sendable {
     }
   }
 
-  private mutating func size(_ height: Int, _ width: Int) throws(SequenceError) -> [Int32] {
+  private mutating func size(_ height: Int, _ width: Int) throws(TesseraError) -> [Int32] {
     guard let size = layout.size else { return [] }
     guard let token = size.token else {
       let text = size.text ?? ""
@@ -236,10 +233,11 @@ public struct SequenceBuilder: Sendable {
     for side in [height, width] {
       let divisor = size.divisor ?? 1
       guard side.isMultiple(of: divisor) else {
-        throw SequenceError(
+        throw TesseraError(
+          .mismatch,
           "a side of \(side) codes is no multiple of \(divisor), which the size tokens of "
             + "\(layout.name) count",
-          isDocumentFault: true
+          detail: .document
         )
       }
       let number = String((size.base ?? 0) + side / divisor)
@@ -249,7 +247,7 @@ public struct SequenceBuilder: Sendable {
     return ids
   }
 
-  private func addPositions(to sequence: inout TokenSequence) throws(SequenceError) {
+  private func addPositions(to sequence: inout TokenSequence) throws(TesseraError) {
     guard let scheme else { return }
     do {
       let ids = try scheme.positions(of: sequence.segments)
@@ -260,14 +258,14 @@ public struct SequenceBuilder: Sendable {
         return values.enumerated().filter { !gaps.contains($0.offset) }.map { Float($0.element) }
       }
     } catch {
-      throw SequenceError(error.description, kind: error.kind, isDocumentFault: true)
+      throw error.ofDocument
     }
     // Float32 holds the numbers of every sequence that a row can have.
     guard sequence.positions.joined().allSatisfy({ abs($0) < 0x1p24 }) else {
-      throw SequenceError(
+      throw TesseraError(
+        .numericLimit,
         "a position id is beyond 2^24; split the document",
-        kind: .numericLimit,
-        isDocumentFault: true
+        detail: .document
       )
     }
   }

@@ -1,5 +1,5 @@
 import Foundation
-internal import TesseraCore
+public import TesseraCore
 
 extension SequenceLayout {
   /// The layouts of published models, as data.
@@ -9,24 +9,24 @@ extension SequenceLayout {
 
   /// Finds a layout: the name of a model, or a JSON file.
   ///
-  /// - Throws: `SequenceError` where it is neither, or the file is damaged.
-  public init(naming name: String) throws(SequenceError) {
+  /// - Throws: `TesseraError` where it is neither, or the file is damaged.
+  public init(naming name: String) throws(TesseraError) {
     if let model = Self.models.first(where: { $0.name == name }) {
       self = model
       return
     }
     guard let data = FileManager.default.contents(atPath: name), data.count <= 1 << 26 else {
-      throw SequenceError(
+      throw TesseraError(
+        .inputOutput,
         "\(name): no layout of this name (\(Self.models.map(\.name).joined(separator: ", "))) and no "
-          + "JSON file that can be read",
-        kind: .inputOutput
+          + "JSON file that can be read"
       )
     }
     do {
       self = try JSONDecoder().decode(SequenceLayout.self, from: data)
     } catch {
       let cause = (error as? DecodingError).map { ManifestFile.cause(of: $0) } ?? "\(error)"
-      throw SequenceError("\(name): not a layout: \(cause)", kind: .malformedInput)
+      throw TesseraError.malformed("\(name): not a layout: \(cause)")
     }
   }
 

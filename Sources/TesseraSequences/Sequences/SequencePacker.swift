@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// How documents share rows.
 public enum SequencePacking: String, CaseIterable, Codable, Sendable {
   /// A row a document.
@@ -34,17 +36,17 @@ public struct SequencePacker {
   ///   - packing: How documents share rows.
   ///   - length: The most tokens of a row; nil only where documents share none.
   ///   - pad: What fills rows of a fixed length.
-  /// - Throws: `SequenceError` where length or pad are missing.
+  /// - Throws: `TesseraError` where length or pad are missing.
   public init(
     _ packing: SequencePacking,
     length: Int?,
     pad: Int32?
-  ) throws(SequenceError) {
+  ) throws(TesseraError) {
     guard packing == .none || length != nil else {
-      throw SequenceError("--pack \(packing.rawValue) needs a --length")
+      throw TesseraError.mismatch("--pack \(packing.rawValue) needs a --length")
     }
     if packing == .fixed, pad == nil {
-      throw SequenceError(
+      throw TesseraError.mismatch(
         "--pack fixed needs a pad token, and the layout has none in this tokenizer"
       )
     }
@@ -55,7 +57,7 @@ public struct SequencePacker {
 
   /// Adds a document; hands over the rows that are full.
   ///
-  /// - Throws: `SequenceError` for a document that is longer than a row and may not be cut, and what
+  /// - Throws: `TesseraError` for a document that is longer than a row and may not be cut, and what
   ///   `emit` throws.
   public mutating func add(
     _ document: TokenSequence,
@@ -63,10 +65,11 @@ public struct SequencePacker {
     emit: (Row) throws -> Void
   ) throws {
     if packing != .concatenate, document.ids.count > length {
-      throw SequenceError(
+      throw TesseraError(
+        .mismatch,
         "\(document.ids.count) tokens are more than the --length of \(length), and a document is "
           + "not cut",
-        isDocumentFault: true
+        detail: .document
       )
     }
     switch packing {

@@ -1,5 +1,5 @@
 import Foundation
-internal import TesseraCore
+public import TesseraCore
 
 /// Names of tokens with their ids, as `vocabulary_map` of a model's `config.json` has them: Chameleon
 /// keeps those of its codes there.
@@ -21,30 +21,26 @@ public struct VocabularyMap: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `SequenceError` where it holds no such map.
-  public init(path: String) throws(SequenceError) {
+  /// - Throws: `TesseraError` where it holds no such map.
+  public init(path: String) throws(TesseraError) {
     let bytes: [UInt8]
     do {
       bytes = try FileDigest.bytes(of: path, maximumBytes: Self.largest)
     } catch {
-      throw SequenceError(error.description, kind: .inputOutput)
+      throw TesseraError(.inputOutput, error.description)
     }
     guard let map = try? JSONDecoder().decode(Configuration.self, from: Data(bytes)).map else {
-      throw SequenceError(
-        "\(path): no 'vocabulary_map' of names and whole numbers; take the model's config.json",
-        kind: .malformedInput
+      throw TesseraError.malformed(
+        "\(path): no 'vocabulary_map' of names and whole numbers; take the model's config.json"
       )
     }
     guard !map.isEmpty, Set(map.values).count == map.count else {
-      throw SequenceError(
-        "\(path): its 'vocabulary_map' is empty or gives an id twice",
-        kind: .malformedInput
-      )
+      throw TesseraError.malformed("\(path): its 'vocabulary_map' is empty or gives an id twice")
     }
     var ids: [String: Int32] = [:]
     for (name, id) in map {
       guard id >= 0, let id = Int32(exactly: id) else {
-        throw SequenceError("\(path): the id \(id) of '\(name)' is no int32", kind: .numericLimit)
+        throw TesseraError.limit("\(path): the id \(id) of '\(name)' is no int32")
       }
       ids[name] = id
     }

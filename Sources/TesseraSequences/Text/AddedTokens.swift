@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// Tokens that are cut out of a text before its model sees the rest.
 ///
 /// Special ones are left in the text: what a caption says never becomes a control token.
@@ -25,12 +27,12 @@ struct AddedTokens: Sendable {
 
   /// Adds an entry of `added_tokens`.
   ///
-  /// - Throws: ``TextTokenizerError`` where it is too long.
+  /// - Throws: ``TesseraError`` where it is too long.
   mutating func add(
     _ json: TokenizerJSON,
     content: [UInt8],
     id: Int32
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     guard let first = content.first else { return }
     byteCount += content.count
     guard content.count <= Self.limits.one, byteCount <= Self.limits.all else {

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// SentencePiece's compiled rules: a double-array trie and the texts that replace its keys.
 struct CompiledCharacters: Sendable {
   private let units: [UInt32]
@@ -10,8 +12,8 @@ struct CompiledCharacters: Sendable {
 
   /// Reads a table.
   ///
-  /// - Throws: ``TextTokenizerError`` where a walk through the trie could leave it or the texts.
-  init(_ data: [UInt8]) throws(TextTokenizerError) {
+  /// - Throws: ``TesseraError`` where a walk through the trie could leave it or the texts.
+  init(_ data: [UInt8]) throws(TesseraError) {
     func unit(_ offset: Int) -> UInt32 {
       (0..<4).reduce(0) { $0 | UInt32(data[offset + $1]) << (8 * UInt32($1)) }
     }

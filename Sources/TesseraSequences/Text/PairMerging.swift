@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// Byte-pair encoding: neighbours are merged by rank, the leftmost first among equals.
 struct PairMerging: Sendable {
   /// Ids by what they stand for: bytes under ByteLevel, the name itself otherwise.
@@ -23,7 +25,7 @@ struct PairMerging: Sendable {
     _ json: TokenizerJSON,
     vocabulary: TextVocabulary,
     isByteLevel: Bool
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     guard (json["dropout"]?.number ?? 0) == 0 else { throw .unsupported("BPE with dropout") }
     guard json["continuing_subword_prefix"]?.bytes?.isEmpty ?? true else {
       throw .unsupported("BPE with a continuing_subword_prefix")
@@ -56,7 +58,7 @@ struct PairMerging: Sendable {
     _ pair: TokenizerJSON,
     rank: Int32,
     _ vocabulary: TextVocabulary
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     var parts: [[UInt8]] = []
     if let text = pair.bytes {
       parts = text.split(separator: 0x20, omittingEmptySubsequences: false).map(Array.init)

@@ -21,7 +21,7 @@ final class SentencePieceModel: Sendable {
   private static let longestPiece = 512
 
   /// Reads a model.
-  init(_ bytes: [UInt8]) throws(TextTokenizerError) {
+  init(_ bytes: [UInt8]) throws(TesseraError) {
     try Self.check(bytes)
     var error = [CChar](repeating: 0, count: 256)
     let pointer = unsafe bytes.withUnsafeBufferPointer { buffer in
@@ -29,10 +29,7 @@ final class SentencePieceModel: Sendable {
     }
     guard let pointer = unsafe pointer else {
       let text = error.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-      throw TextTokenizerError(
-        source: "",
-        reason: Self.neither + String(decoding: text, as: UTF8.self)
-      )
+      throw TesseraError.malformed(Self.neither + String(decoding: text, as: UTF8.self))
     }
     size = unsafe Int(csp_size(pointer))
     handle = unsafe Handle(pointer: pointer)
@@ -40,27 +37,27 @@ final class SentencePieceModel: Sendable {
 
   /// Refuses what the library reads without a check of its own: tables whose tries lead out of them,
   /// and pieces beyond its stack.
-  private static func check(_ bytes: [UInt8]) throws(TextTokenizerError) {
+  private static func check(_ bytes: [UInt8]) throws(TesseraError) {
     var tables: [[UInt8]] = []
     do {
-      var model = ProtobufFields(bytes[...], place: "")
+      var model = ProtobufFields(bytes[...], place: "model")
       while let field = try model.next() {
         // pieces, normalizer_spec, denormalizer_spec
         guard [1, 3, 5].contains(field.number) else { continue }
-        var parts = ProtobufFields(field.bytes, place: "")
+        var parts = ProtobufFields(field.bytes, place: "model")
         while let part = try parts.next() {
           if field.number == 1, part.number == 1, part.bytes.count > longestPiece {
-            throw TextTokenizerError.field("piece", "at most \(longestPiece) bytes")
+            throw TesseraError.field("piece", "at most \(longestPiece) bytes")
           }
           if field.number != 1, part.number == 2, !part.bytes.isEmpty {
             tables.append(Array(part.bytes))
           }
         }
       }
-    } catch let error as TextTokenizerError {
+    } catch let error as TesseraError where error.file.isEmpty {
       throw error
     } catch {
-      throw TextTokenizerError(source: "", reason: "\(Self.neither)its fields are damaged")
+      throw TesseraError.malformed("\(Self.neither)its fields are damaged")
     }
     for table in tables { _ = try CompiledCharacters(table) }
   }
@@ -77,7 +74,7 @@ final class SentencePieceModel: Sendable {
   }
 
   /// The ids of a text.
-  func encode(_ text: [UInt8]) throws(TextTokenizerError) -> [Int32] {
+  func encode(_ text: [UInt8]) throws(TesseraError) -> [Int32] {
     var ids: [Int32] = []
     let isEncoded = unsafe text.withUnsafeBytes { buffer in
       unsafe withUnsafeMutablePointer(to: &ids) { sink in
@@ -95,7 +92,7 @@ final class SentencePieceModel: Sendable {
       }
     }
     guard isEncoded else {
-      throw TextTokenizerError(source: "", reason: "SentencePiece could not encode a text")
+      throw TesseraError.malformed("SentencePiece could not encode a text")
     }
     return ids
   }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The model of a tokenizer: pieces of text to ids.
 enum TextModel: Sendable {
   case pairs(PairMerging)
@@ -6,12 +8,12 @@ enum TextModel: Sendable {
 
   /// Reads the `model` of a tokenizer file.
   ///
-  /// - Throws: ``TextTokenizerError`` that names what is not supported.
+  /// - Throws: ``TesseraError`` that names what is not supported.
   init(
     _ json: TokenizerJSON,
     vocabulary: TextVocabulary,
     isByteLevel: Bool
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     switch Self.type(of: json) {
     case "BPE":
       self = .pairs(try PairMerging(json, vocabulary: vocabulary, isByteLevel: isByteLevel))
@@ -55,7 +57,7 @@ struct UnigramModel: Sendable {
   /// The longest piece: a text is compared with the pieces at each place.
   private static let longestPiece = 512
 
-  init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
+  init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TesseraError) {
     guard let entries = json["vocab"]?.array, let unknown = json["unk_id"]?.integer,
       entries.indices.contains(unknown)
     else { throw .field("model", "Unigram with vocab and unk_id") }
@@ -167,7 +169,7 @@ struct WordPieces: Sendable {
   /// The longest words that a file may ask for: the time for one grows with the square of its length.
   private static let mostCharacters = 1000
 
-  init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TextTokenizerError) {
+  init(_ json: TokenizerJSON, vocabulary: TextVocabulary) throws(TesseraError) {
     guard let unknown = json["unk_token"]?.bytes.flatMap(vocabulary.id) else {
       throw .field("unk_token", "a token of the vocabulary")
     }

@@ -1,4 +1,5 @@
 import Foundation
+import TesseraCore
 
 /// One step of a tokenizer's normalization: text in UTF-8 to text in UTF-8.
 indirect enum TextNormalizer: Sendable {
@@ -15,8 +16,8 @@ indirect enum TextNormalizer: Sendable {
 
   /// Reads the `normalizer` of a tokenizer file.
   ///
-  /// - Throws: ``TextTokenizerError`` that names what is not supported.
-  init(_ json: TokenizerJSON) throws(TextTokenizerError) {
+  /// - Throws: ``TesseraError`` that names what is not supported.
+  init(_ json: TokenizerJSON) throws(TesseraError) {
     guard let type = json["type"]?.text else {
       throw .field("normalizer.type", "a name")
     }
@@ -66,7 +67,7 @@ indirect enum TextNormalizer: Sendable {
   }
 
   /// Reads a Replace of a text or of what matches a pattern.
-  private static func replacement(_ json: TokenizerJSON) throws(TextTokenizerError) -> Self {
+  private static func replacement(_ json: TokenizerJSON) throws(TesseraError) -> Self {
     guard let content = json["content"]?.bytes else { throw .field("content", "a text") }
     if let text = json["pattern"]?["String"]?.bytes { return .replace(text, with: content) }
     guard let pattern = json["pattern"]?["Regex"]?.text else {
@@ -82,24 +83,23 @@ indirect enum TextNormalizer: Sendable {
   }
 
   /// Applies the step.
-  func apply(to text: [UInt8]) throws(TextTokenizerError) -> [UInt8] {
+  func apply(to text: [UInt8]) throws(TesseraError) -> [UInt8] {
     try apply(to: text, most: Self.mostGrowth * text.count + (1 << 16))
   }
 
   /// Applies the step where no text between becomes longer than a number of bytes.
-  private func apply(to text: [UInt8], most: Int) throws(TextTokenizerError) -> [UInt8] {
+  private func apply(to text: [UInt8], most: Int) throws(TesseraError) -> [UInt8] {
     let result = try changed(text, most: most)
     guard result.count <= most else {
-      throw TextTokenizerError(
-        source: "",
-        reason: "the normalizer makes a text more than \(Self.mostGrowth) times as long"
+      throw TesseraError.malformed(
+        "the normalizer makes a text more than \(Self.mostGrowth) times as long"
       )
     }
     return result
   }
 
   /// The text behind the step; where it is longer than `most`, the end may be missing.
-  private func changed(_ text: [UInt8], most: Int) throws(TextTokenizerError) -> [UInt8] {
+  private func changed(_ text: [UInt8], most: Int) throws(TesseraError) -> [UInt8] {
     switch self {
     case .sequence(let steps):
       var text = text

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// A regular expression of the kind that tokenizers split text by.
 ///
 /// It has alternatives in order, classes of Unicode categories, greedy repetition and lookahead; what
@@ -91,8 +93,8 @@ struct TextPattern: Sendable {
 
   /// Reads a pattern.
   ///
-  /// - Throws: ``TextTokenizerError`` that quotes what is not known.
-  init(_ pattern: String) throws(TextTokenizerError) {
+  /// - Throws: ``TesseraError`` that quotes what is not known.
+  init(_ pattern: String) throws(TesseraError) {
     guard pattern.utf8.count <= Self.mostParts else {
       throw .unsupported("a pattern of \(pattern.utf8.count) bytes")
     }
@@ -204,7 +206,7 @@ struct TextPatternMatcher: Sendable {
   init(_ pattern: TextPattern) { self.pattern = pattern }
 
   /// The matches in a text, in order; empty ones are none.
-  mutating func matches(in text: [UInt8]) throws(TextTokenizerError) -> [Range<Int>] {
+  mutating func matches(in text: [UInt8]) throws(TesseraError) -> [Range<Int>] {
     work = 0
     mostWork = Self.leastWork + Self.workPerByte * text.count
     var found: [Range<Int>] = []
@@ -221,10 +223,10 @@ struct TextPatternMatcher: Sendable {
   }
 
   /// Whether a text without any scalar is a match.
-  mutating func matchesNothing() throws(TextTokenizerError) -> Bool { try match([], at: 0) != nil }
+  mutating func matchesNothing() throws(TesseraError) -> Bool { try match([], at: 0) != nil }
 
   /// The end of the match that starts at a place; nil where there is none.
-  private mutating func match(_ text: [UInt8], at start: Int) throws(TextTokenizerError) -> Int? {
+  private mutating func match(_ text: [UInt8], at start: Int) throws(TesseraError) -> Int? {
     stack.removeAll(keepingCapacity: true)
     return try run(text, step: 0, position: start)
   }
@@ -233,7 +235,7 @@ struct TextPatternMatcher: Sendable {
     _ text: [UInt8],
     step: Int,
     position: Int
-  ) throws(TextTokenizerError) -> Int? {
+  ) throws(TesseraError) -> Int? {
     let floor = stack.count
     var (step, position) = (step, position)
     while true {
@@ -249,7 +251,7 @@ struct TextPatternMatcher: Sendable {
         isAlive = take(text, &step, &position)
       }
       guard work < mostWork, stack.count < Self.mostChoices else {
-        throw TextTokenizerError(source: "", reason: "a pattern that backtracks without end")
+        throw TesseraError.malformed("a pattern that backtracks without end")
       }
       guard isAlive || backOff(text, to: floor, &step, &position) else { return nil }
     }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// Reads the spelling of a pattern.
 struct TextPatternParser {
   indirect enum Node {
@@ -20,13 +22,13 @@ struct TextPatternParser {
     scalars = Array(pattern.unicodeScalars)
   }
 
-  mutating func parse() throws(TextTokenizerError) -> Node {
+  mutating func parse() throws(TesseraError) -> Node {
     let node = try choice()
     guard position == scalars.count else { throw unknown("')'") }
     return node
   }
 
-  private func unknown(_ part: String) -> TextTokenizerError {
+  private func unknown(_ part: String) -> TesseraError {
     .unsupported("\(part) in the pattern \(pattern)")
   }
 
@@ -39,7 +41,7 @@ struct TextPatternParser {
     return true
   }
 
-  private mutating func choice() throws(TextTokenizerError) -> Node {
+  private mutating func choice() throws(TesseraError) -> Node {
     depth += 1
     defer { depth -= 1 }
     guard depth < 50 else { throw unknown("so deep a nesting") }
@@ -48,7 +50,7 @@ struct TextPatternParser {
     return nodes.count == 1 ? nodes[0] : .choice(nodes)
   }
 
-  private mutating func sequence() throws(TextTokenizerError) -> Node {
+  private mutating func sequence() throws(TesseraError) -> Node {
     var nodes: [Node] = []
     while let scalar = next, scalar != "|", scalar != ")" {
       nodes.append(try quantified(try atom()))
@@ -56,7 +58,7 @@ struct TextPatternParser {
     return .sequence(nodes)
   }
 
-  private mutating func quantified(_ node: Node) throws(TextTokenizerError) -> Node {
+  private mutating func quantified(_ node: Node) throws(TesseraError) -> Node {
     var (least, most): (Int, Int)
     if take("*") {
       (least, most) = (0, .max)
@@ -81,7 +83,7 @@ struct TextPatternParser {
     return .repeated(node, least: least, most: most, isPossessive: isPossessive)
   }
 
-  private mutating func counts() throws(TextTokenizerError) -> (Int, Int) {
+  private mutating func counts() throws(TesseraError) -> (Int, Int) {
     guard let close = scalars[position...].firstIndex(of: "}") else { throw unknown("'{'") }
     let text = String(String.UnicodeScalarView(scalars[position + 1..<close]))
     let parts = text.split(separator: ",", omittingEmptySubsequences: false)
@@ -94,7 +96,7 @@ struct TextPatternParser {
     return (least, most)
   }
 
-  private mutating func atom() throws(TextTokenizerError) -> Node {
+  private mutating func atom() throws(TesseraError) -> Node {
     guard let scalar = next else { throw unknown("an early end") }
     switch scalar {
     case "(": return try group()
@@ -128,7 +130,7 @@ struct TextPatternParser {
     }
   }
 
-  private mutating func group() throws(TextTokenizerError) -> Node {
+  private mutating func group() throws(TesseraError) -> Node {
     let outer = ignoresCase
     defer { ignoresCase = outer }
     var look: Bool?
@@ -149,7 +151,7 @@ struct TextPatternParser {
     return look.map { .look(isNegative: $0, node) } ?? node
   }
 
-  private mutating func bracket() throws(TextTokenizerError) -> TextPattern.Scalars {
+  private mutating func bracket() throws(TesseraError) -> TextPattern.Scalars {
     var set = TextPattern.Scalars()
     position += 1
     set.isNegated = take("^")
@@ -184,7 +186,7 @@ struct TextPatternParser {
   }
 
   /// One scalar of a class, which may be written as an escape.
-  private mutating func single() throws(TextTokenizerError) -> UInt32 {
+  private mutating func single() throws(TesseraError) -> UInt32 {
     guard let scalar = next else { throw unknown("a class without end") }
     position += 1
     guard scalar == "\\" else { return scalar.value }
@@ -205,7 +207,7 @@ struct TextPatternParser {
     }
   }
 
-  private mutating func hexadecimal(_ digits: Int) throws(TextTokenizerError) -> UInt32 {
+  private mutating func hexadecimal(_ digits: Int) throws(TesseraError) -> UInt32 {
     var text = ""
     if take("{") {
       while let scalar = next, scalar != "}" {
@@ -223,7 +225,7 @@ struct TextPatternParser {
     return value
   }
 
-  private mutating func escape(into set: inout TextPattern.Scalars) throws(TextTokenizerError) {
+  private mutating func escape(into set: inout TextPattern.Scalars) throws(TesseraError) {
     guard position + 1 < scalars.count else { throw unknown("'\\' at the end") }
     let kind = scalars[position + 1]
     var inner = TextPattern.Scalars()
@@ -249,7 +251,7 @@ struct TextPatternParser {
     }
   }
 
-  private mutating func categories() throws(TextTokenizerError) -> UInt32 {
+  private mutating func categories() throws(TesseraError) -> UInt32 {
     var name = ""
     if take("{") {
       while let scalar = next, scalar != "}" {
@@ -266,7 +268,7 @@ struct TextPatternParser {
   }
 
   /// Refuses pairs of letters that match one letter, such as `ß`, where case is ignored.
-  private func checkFolding(_ scalar: Unicode.Scalar) throws(TextTokenizerError) {
+  private func checkFolding(_ scalar: Unicode.Scalar) throws(TesseraError) {
     guard ignoresCase, position + 1 < scalars.count else { return }
     let pair = "\(scalar)\(scalars[position + 1])".lowercased()
     if ["ff", "fi", "fl", "ss", "st"].contains(pair) { throw unknown("'\(pair)' in any case") }
@@ -276,7 +278,7 @@ struct TextPatternParser {
   private func add(
     _ range: ClosedRange<UInt32>,
     to set: inout TextPattern.Scalars
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     set.ranges.append(range)
     guard ignoresCase else { return }
     guard range.upperBound < 0x80 else { throw unknown("a letter beyond ASCII in any case") }

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// One step of a tokenizer's splitting before its model.
 enum TextSplitter: Sendable {
   case pattern(TextPattern, SplitBehavior, isInverted: Bool)
@@ -18,7 +20,7 @@ enum TextSplitter: Sendable {
   private static let words = #"\w+|[^\w\s]+"#
 
   /// Reads the `pre_tokenizer` of a tokenizer file: its steps in order.
-  static func steps(_ json: TokenizerJSON) throws(TextTokenizerError) -> [TextSplitter] {
+  static func steps(_ json: TokenizerJSON) throws(TesseraError) -> [TextSplitter] {
     guard let type = json["type"]?.text else { throw .field("pre_tokenizer.type", "a name") }
     switch type {
     case "Sequence": return try sequence(json)
@@ -39,7 +41,7 @@ enum TextSplitter: Sendable {
   /// The most steps: each walks through every text.
   private static let mostSteps = 64
 
-  private static func sequence(_ json: TokenizerJSON) throws(TextTokenizerError) -> [TextSplitter] {
+  private static func sequence(_ json: TokenizerJSON) throws(TesseraError) -> [TextSplitter] {
     var steps: [TextSplitter] = []
     for part in json["pretokenizers"]?.array ?? [] {
       // It would see the letters that ByteLevel writes bytes with.
@@ -54,7 +56,7 @@ enum TextSplitter: Sendable {
     return steps
   }
 
-  private static func behavior(_ json: TokenizerJSON) throws(TextTokenizerError) -> SplitBehavior {
+  private static func behavior(_ json: TokenizerJSON) throws(TesseraError) -> SplitBehavior {
     guard let name = json["behavior"]?.text else { return .isolated }
     guard let behavior = SplitBehavior(rawValue: name) else {
       throw .unsupported("the behavior '\(name)'")
@@ -62,7 +64,7 @@ enum TextSplitter: Sendable {
     return behavior
   }
 
-  private static func split(_ json: TokenizerJSON) throws(TextTokenizerError) -> TextSplitter {
+  private static func split(_ json: TokenizerJSON) throws(TesseraError) -> TextSplitter {
     let isInverted = json["invert"]?.bool ?? false
     if let pattern = json["pattern"]?["Regex"]?.text {
       return .pattern(try TextPattern(pattern), try behavior(json), isInverted: isInverted)
@@ -73,7 +75,7 @@ enum TextSplitter: Sendable {
     return .literal(text, try behavior(json), isInverted: isInverted)
   }
 
-  private static func metaspace(_ json: TokenizerJSON) throws(TextTokenizerError) -> TextSplitter {
+  private static func metaspace(_ json: TokenizerJSON) throws(TesseraError) -> TextSplitter {
     guard let text = json["replacement"]?.text, text.unicodeScalars.count == 1 else {
       throw .field("replacement", "one character")
     }
@@ -117,14 +119,14 @@ struct SplitterRun: Sendable {
   }
 
   /// Applies every step.
-  mutating func apply(to split: inout SplitText) throws(TextTokenizerError) {
+  mutating func apply(to split: inout SplitText) throws(TesseraError) {
     for index in steps.indices { try apply(index, to: &split) }
   }
 
   private mutating func apply(
     _ index: Int,
     to split: inout SplitText
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     var pieces: [Range<Int>] = []
     switch steps[index] {
     case .pattern(_, let behavior, let isInverted):
@@ -167,7 +169,7 @@ struct SplitterRun: Sendable {
     _ index: Int,
     in text: [UInt8],
     _ piece: Range<Int>
-  ) throws(TextTokenizerError) -> [Range<Int>] {
+  ) throws(TesseraError) -> [Range<Int>] {
     // A pattern looks ahead: it must not see what is behind its piece.
     guard piece != text.indices else { return try matchers[index]?.matches(in: text) ?? [] }
     let start = piece.lowerBound

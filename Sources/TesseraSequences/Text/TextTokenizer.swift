@@ -1,5 +1,5 @@
 import Foundation
-internal import TesseraCore
+public import TesseraCore
 
 /// A user's own text tokenizer: a `tokenizer.json` or a SentencePiece model, captions to ids.
 ///
@@ -25,14 +25,14 @@ public struct TextTokenizer: Sendable {
   /// Opens a file; what it is, its first byte says.
   ///
   /// - Parameter path: A `tokenizer.json`, a folder that holds one, or a SentencePiece `.model`.
-  /// - Throws: ``TextTokenizerError`` that names what is damaged or not supported, `FileError`.
+  /// - Throws: ``TesseraError`` that names what is damaged or not supported, `TesseraError`.
   public init(opening path: String) throws {
     var isFolder: ObjCBool = false
     _ = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
     let file = isFolder.boolValue ? path + "/tokenizer.json" : path
     let whole = try FileDigest.bytes(of: file, maximumBytes: Self.largestFile)
     if let words = FailedDownload.words(for: whole.prefix(256)) {
-      throw CheckpointError(path: file, cause: words)
+      throw TesseraError.malformed(words, file: file)
     }
     sha256 = FileDigest.sha256(of: whole)
     let bytes = try TextFile.unmarked(whole, from: file)
@@ -48,7 +48,7 @@ public struct TextTokenizer: Sendable {
         vocabularySize = model.size
       }
     } catch {
-      throw error.from(file)
+      throw error.in(file)
     }
   }
 
@@ -96,8 +96,8 @@ public struct TextEncoder: Sendable {
 
   /// The ids of a text.
   ///
-  /// - Throws: ``TextTokenizerError`` where a pattern of the file does not come to an end.
-  public mutating func encode(_ text: String) throws(TextTokenizerError) -> [Int32] {
+  /// - Throws: ``TesseraError`` where a pattern of the file does not come to an end.
+  public mutating func encode(_ text: String) throws(TesseraError) -> [Int32] {
     if let model { return try model.encode(Array(text.utf8)) }
     var ids: [Int32] = []
     try file?.encode(Array(text.utf8), into: &ids)
@@ -115,16 +115,16 @@ struct TokenizerFile: Sendable {
   let raw: AddedTokens
   let normalized: AddedTokens
 
-  init(_ json: TokenizerJSON) throws(TextTokenizerError) {
+  init(_ json: TokenizerJSON) throws(TesseraError) {
     guard let model = json["model"] else { throw .field("model", "there") }
     let members = model["vocab"]?.members ?? UnigramModel.members(model)
     guard !members.isEmpty else { throw .field("model.vocab", "a vocabulary") }
     var vocabulary = try TextVocabulary(members)
-    normalizer = try json["normalizer"].map { json throws(TextTokenizerError) in
+    normalizer = try json["normalizer"].map { json throws(TesseraError) in
       try TextNormalizer(json)
     }
     splitters =
-      try json["pre_tokenizer"].map { json throws(TextTokenizerError) in
+      try json["pre_tokenizer"].map { json throws(TesseraError) in
         try TextSplitter.steps(json)
       } ?? []
     var (raw, normalized) = (AddedTokens(), AddedTokens())
@@ -152,7 +152,7 @@ struct TokenizerFile: Sendable {
   /// Refuses a post-processor that is not known.
   ///
   /// What the known ones put around a text is left out: begin and end are a layout's business.
-  private static func check(postProcessor json: TokenizerJSON?) throws(TextTokenizerError) {
+  private static func check(postProcessor json: TokenizerJSON?) throws(TesseraError) {
     guard let json, let type = json["type"]?.text else { return }
     switch type {
     case "ByteLevel", "BertProcessing", "RobertaProcessing", "TemplateProcessing": return
@@ -180,7 +180,7 @@ struct FileEncoder: Sendable {
     splitter = SplitterRun(file.splitters)
   }
 
-  mutating func encode(_ text: [UInt8], into ids: inout [Int32]) throws(TextTokenizerError) {
+  mutating func encode(_ text: [UInt8], into ids: inout [Int32]) throws(TesseraError) {
     if file.raw.isEmpty { return try encodeText(text, isBeginning: true, into: &ids) }
     for (range, id) in file.raw.cut(text) {
       if let id {
@@ -196,7 +196,7 @@ struct FileEncoder: Sendable {
     _ text: [UInt8],
     isBeginning: Bool,
     into ids: inout [Int32]
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     let text = try file.normalizer?.apply(to: text) ?? text
     if file.normalized.isEmpty { return try encodePieces(text, isBeginning, into: &ids) }
     for (range, id) in file.normalized.cut(text) {
@@ -213,7 +213,7 @@ struct FileEncoder: Sendable {
     _ text: [UInt8],
     _ isBeginning: Bool,
     into ids: inout [Int32]
-  ) throws(TextTokenizerError) {
+  ) throws(TesseraError) {
     guard !text.isEmpty else { return }
     var split = SplitText(text: text, pieces: [text.indices], isBeginning: isBeginning)
     try splitter.apply(to: &split)

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The tokens of a tokenizer file: ids by name, and which of them text may never become.
 struct TextVocabulary: Sendable {
   /// Ids by the names in the file.
@@ -7,7 +9,7 @@ struct TextVocabulary: Sendable {
   /// Ids that only a layout may write: special tokens.
   var special: Set<Int32> = []
 
-  init(_ members: [(key: [UInt8], value: TokenizerJSON)]) throws(TextTokenizerError) {
+  init(_ members: [(key: [UInt8], value: TokenizerJSON)]) throws(TesseraError) {
     names = ByteStringTable(minimumCapacity: members.count)
     for (name, value) in members {
       guard let id = value.integer else { throw .field("vocab", "a map of names to ids") }
@@ -15,7 +17,7 @@ struct TextVocabulary: Sendable {
     }
   }
 
-  mutating func add(_ name: [UInt8], _ id: Int) throws(TextTokenizerError) {
+  mutating func add(_ name: [UInt8], _ id: Int) throws(TesseraError) {
     guard (0..<1 << 30).contains(id) else { throw .field("vocab", "a map of names to ids") }
     names.insert(name, Int32(id))
     size = max(size, id + 1)

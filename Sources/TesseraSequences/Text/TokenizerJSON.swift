@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// A value of a tokenizer file, with strings as UTF-8: the vocabulary holds strings that are equal by
 /// Unicode's rules and different tokens all the same.
 indirect enum TokenizerJSON {
@@ -28,7 +30,7 @@ indirect enum TokenizerJSON {
   }
 
   /// Reads a whole text.
-  init(parsing bytes: [UInt8]) throws(TextTokenizerError) {
+  init(parsing bytes: [UInt8]) throws(TesseraError) {
     var parser = TokenizerJSONParser(bytes: bytes)
     self = try parser.value(depth: 0)
     try parser.end()
@@ -41,8 +43,8 @@ private struct TokenizerJSONParser {
 
   private static let deepest = 64
 
-  func failure(_ cause: String) -> TextTokenizerError {
-    TextTokenizerError(source: "", reason: "byte \(position): \(cause)")
+  func failure(_ cause: String) -> TesseraError {
+    TesseraError.malformed("byte \(position): \(cause)")
   }
 
   mutating func skipSpace() {
@@ -51,12 +53,12 @@ private struct TokenizerJSONParser {
     }
   }
 
-  mutating func end() throws(TextTokenizerError) {
+  mutating func end() throws(TesseraError) {
     skipSpace()
     guard position == bytes.count else { throw failure("text after the end") }
   }
 
-  mutating func value(depth: Int) throws(TextTokenizerError) -> TokenizerJSON {
+  mutating func value(depth: Int) throws(TesseraError) -> TokenizerJSON {
     guard depth < Self.deepest else { throw failure("nested too deeply") }
     skipSpace()
     guard position < bytes.count else { throw failure("the text ends early") }
@@ -74,13 +76,13 @@ private struct TokenizerJSONParser {
   private mutating func word(
     _ text: String,
     _ value: TokenizerJSON
-  ) throws(TextTokenizerError) -> TokenizerJSON {
+  ) throws(TesseraError) -> TokenizerJSON {
     guard bytes[position...].starts(with: text.utf8) else { throw failure("not JSON") }
     position += text.utf8.count
     return value
   }
 
-  private mutating func number() throws(TextTokenizerError) -> TokenizerJSON {
+  private mutating func number() throws(TesseraError) -> TokenizerJSON {
     let start = position
     while position < bytes.count,
       (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[position])
@@ -94,7 +96,7 @@ private struct TokenizerJSONParser {
     return .number(value)
   }
 
-  private mutating func array(depth: Int) throws(TextTokenizerError) -> TokenizerJSON {
+  private mutating func array(depth: Int) throws(TesseraError) -> TokenizerJSON {
     var elements: [TokenizerJSON] = []
     position += 1
     skipSpace()
@@ -107,7 +109,7 @@ private struct TokenizerJSONParser {
     return .array(elements)
   }
 
-  private mutating func object(depth: Int) throws(TextTokenizerError) -> TokenizerJSON {
+  private mutating func object(depth: Int) throws(TesseraError) -> TokenizerJSON {
     var members: [(key: [UInt8], value: TokenizerJSON)] = []
     position += 1
     skipSpace()
@@ -133,7 +135,7 @@ private struct TokenizerJSONParser {
     return true
   }
 
-  private mutating func string() throws(TextTokenizerError) -> [UInt8] {
+  private mutating func string() throws(TesseraError) -> [UInt8] {
     position += 1
     var text: [UInt8] = []
     while position < bytes.count {
@@ -150,7 +152,7 @@ private struct TokenizerJSONParser {
     throw failure("a string without end")
   }
 
-  private mutating func escape(into text: inout [UInt8]) throws(TextTokenizerError) {
+  private mutating func escape(into text: inout [UInt8]) throws(TesseraError) {
     guard position < bytes.count else { throw failure("a string without end") }
     let byte = bytes[position]
     position += 1
@@ -174,7 +176,7 @@ private struct TokenizerJSONParser {
     }
   }
 
-  private mutating func unit() throws(TextTokenizerError) -> UInt32 {
+  private mutating func unit() throws(TesseraError) -> UInt32 {
     guard position + 4 <= bytes.count,
       let code = UInt32(
         String(decoding: bytes[position..<position + 4], as: UTF8.self),

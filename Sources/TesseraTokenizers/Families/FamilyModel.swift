@@ -1,4 +1,5 @@
 import TesseraCheckpoints
+import TesseraCore
 
 /// A family's networks and quantizer, found in a checkpoint: what is there, before any weight is read.
 struct FamilyModel: Sendable {
@@ -22,15 +23,15 @@ struct FamilyModel: Sendable {
 
   /// Finds a family in the tensors of a checkpoint.
   ///
-  /// - Throws: ``NetworkError`` with the first tensor that is missing, misshapen or left over, by its name in
-  ///   the checkpoint; ``QuantizerError`` where levels are not known.
+  /// - Throws: ``TesseraError`` with the first tensor that is missing, misshapen or left over, by its name in
+  ///   the checkpoint; ``TesseraError`` where levels are not known.
   init(_ tensors: FamilyTensors, of family: FamilyEntry, choices: Choices) throws {
     self.tensors = tensors
     // Whatever else does not fit, a quantizer that nobody reads is named before it.
     if let first = (Self.strangers(tensors, family, choices) + tensors.conflicts).first {
       throw first
     }
-    let disagreements: [NetworkError]
+    let disagreements: [TesseraError]
     do {
       let hasLogits = Self.hasLogits(tensors, family)
       var graphs = try family.architecture.graphs(tensors.shapes, hasLogits: hasLogits)
@@ -45,11 +46,11 @@ struct FamilyModel: Sendable {
   }
 
   /// Everything that does not fit, by the names in the checkpoint.
-  private func mismatches(_ family: FamilyEntry) -> [NetworkError] {
+  private func mismatches(_ family: FamilyEntry) -> [TesseraError] {
     let shapes = tensors.shapes
     let names = quantizer.tensorNames
     let missing = names.filter { shapes[$0] == nil }.map {
-      NetworkError.incomplete(name: $0, reason: "the quantizer takes it")
+      TesseraError.incomplete(name: $0, reason: "the quantizer takes it")
     }
     let graphs = [encoder, decoder].compactMap(\.self)
     let orphans = Self.orphans(family, hasEncoder: encoder != nil, hasDecoder: decoder != nil)
@@ -84,7 +85,7 @@ struct FamilyModel: Sendable {
     _ tensors: FamilyTensors,
     _ family: FamilyEntry,
     _ choices: Choices
-  ) -> [NetworkError] {
+  ) -> [TesseraError] {
     let quantizer = try? Self.quantizer(family, choices, nil, nil, tensors)
     var known = Set(choices.quantizer?.tensorNames ?? quantizer?.tensorNames ?? [])
     if hasLogits(tensors, family) {
@@ -117,7 +118,7 @@ struct FamilyModel: Sendable {
       return .binary(try BinaryQuantizer(kind: .lfq, order: order, dimensions: channels))
     case .finiteScalar(let variant, let known):
       guard let levels = choices.levels ?? known[channels] else {
-        throw QuantizerError.setting(
+        throw TesseraError.mismatch(
           "levels of \(channels) latents are not known; name them: "
             + "\(family.family.rawValue)@levels=8.5.5.5:FILE"
         )
@@ -169,23 +170,6 @@ extension QuantizerSpecification {
     case .multiScale(let scales):
       (scales.vector.codebook.map { [$0] } ?? [])
         + (scales.refinement?.convolutions ?? []).flatMap { ["\($0).weight", "\($0).bias"] }
-    }
-  }
-}
-
-extension NetworkError {
-  /// The same error with the tensor's name as the checkpoint has it.
-  func renamed(_ name: (String) -> String) -> NetworkError {
-    switch self {
-    case .missingParameter(let old, let expected):
-      .missingParameter(name: name(old), expected: expected)
-    case .unusedParameter(let old, let shape): .unusedParameter(name: name(old), shape: shape)
-    case .misshapenParameter(let old, let shape, let expected):
-      .misshapenParameter(name: name(old), shape: shape, expected: expected)
-    case .unrecognized(let old, let reason): .unrecognized(name: name(old), reason: reason)
-    case .incomplete(let old, let reason): .incomplete(name: name(old), reason: reason)
-    case .contradictory(let old, let reason): .contradictory(name: name(old), reason: reason)
-    case .wrongCount, .invalidGraph, .ambiguous, .extents, .memory, .inputCount: self
     }
   }
 }

@@ -31,7 +31,7 @@ struct FamilyTensors: Sendable {
   var entries: [String: Entry] = [:]
   /// What does not fit before any network is looked at, by the checkpoint's names: two tensors of one name,
   /// parts of a tensor or averages that are missing, quantizers beside the tokenizer.
-  var conflicts: [NetworkError] = []
+  var conflicts: [TesseraError] = []
   /// Tensors of fixed values, which no network takes and which must hold what is computed.
   private(set) var constants: [Constant] = []
   /// Whether the tensors are moving averages.
@@ -54,7 +54,7 @@ struct FamilyTensors: Sendable {
     of family: FamilyEntry,
     weights: Weights?,
     named: [String] = []
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     let wanted = weights ?? (family.prefersAveraged ? .averaged : .raw)
     let found = try TensorPlace.find(
       family.spellings,
@@ -137,7 +137,7 @@ struct FamilyTensors: Sendable {
     _ weights: Weights?,
     isAveraged: Bool,
     prefix: String
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     if weights == .averaged, !isAveraged {
       throw .unrecognized(
         name: "\(prefix)model_ema.*",

@@ -14,7 +14,7 @@ struct FamilyWeights: Sendable {
     func floats(_ name: String) throws -> (shape: Shape, values: [Float]) {
       guard let info = tensors[name], let count = info.shape.elementCount,
         let size = info.elementType.byteCount(elements: count)
-      else { throw NetworkError.unrecognized(name: name, reason: "gone, or of an impossible size") }
+      else { throw TesseraError.unrecognized(name: name, reason: "gone, or of an impossible size") }
       var bytes = [UInt8](repeating: 0, count: size)
       try unsafe bytes.withUnsafeMutableBytes { buffer in
         try unsafe checkpoint.read(0..<count, of: info, into: buffer)
@@ -56,7 +56,7 @@ extension FamilyWeights {
       // Half precision keeps 8 bits of what is stored.
       guard let expected, zip(found.values, expected).allSatisfy({ abs($0 - $1) <= abs($1) / 128 })
       else {
-        throw NetworkError.contradictory(
+        throw TesseraError.contradictory(
           name: constant.name,
           reason:
             "its values are not those of the tokenizer that is computed; name levels, order or "

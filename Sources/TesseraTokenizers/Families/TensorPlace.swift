@@ -33,7 +33,7 @@ struct TensorPlace: Sendable {
     _ spellings: [Spelling],
     in shapes: [String: Shape],
     averaged: Bool
-  ) throws(NetworkError) -> TensorPlace? {
+  ) throws(TesseraError) -> TensorPlace? {
     func rank(_ place: TensorPlace) -> (Int, Int, String) {
       (place.isAveraged == averaged ? 0 : 1, place.prefix.count, place.prefix)
     }

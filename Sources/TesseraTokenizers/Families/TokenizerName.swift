@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// A tokenizer as a user names it: `FAMILY:FILE`, with options `FAMILY@OPTION,OPTION:FILE`.
 ///
 /// Options are a profile of the family (`hf`), the weights that are taken (`raw`, `ema`), the levels of a finite
@@ -16,8 +18,8 @@ struct TokenizerName {
 
   /// Reads a name; nil where it does not begin with a family.
   ///
-  /// - Throws: ``TokenizerError`` for an option that the family has not.
-  init?(_ text: String) throws(TokenizerError) {
+  /// - Throws: ``TesseraError`` for an option that the family has not.
+  init?(_ text: String) throws(TesseraError) {
     guard let colon = text.firstIndex(of: ":") else { return nil }
     let parts = text[..<colon].split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
     guard let family = TokenizerFamily(rawValue: String(parts[0])) else { return nil }
@@ -31,7 +33,7 @@ struct TokenizerName {
     }
   }
 
-  private mutating func apply(_ option: String, in text: String) throws(TokenizerError) {
+  private mutating func apply(_ option: String, in text: String) throws(TesseraError) {
     if let found = family.profiles.first(where: { $0.name == option }) {
       profile = found
     } else if let found = FamilyTensors.Weights(rawValue: option) {
@@ -47,10 +49,10 @@ struct TokenizerName {
       if case .finiteScalar = family.quantizer { known.append("levels=8.5.5.5") }
       if case .multiScale = family.quantizer { known.append("scales=1.2.3.4") }
       if family.family == .ldm { known.append("tanh-out") }
-      throw TokenizerError(
-        tokenizer: text,
-        reason: "'\(option)' is no option of \(family.family.rawValue); it has "
-          + known.joined(separator: ", ")
+      throw TesseraError.mismatch(
+        "'\(option)' is no option of \(family.family.rawValue); it has "
+          + known.joined(separator: ", "),
+        file: text
       )
     }
   }

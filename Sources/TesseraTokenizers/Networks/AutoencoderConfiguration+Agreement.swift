@@ -1,3 +1,5 @@
+public import TesseraCore
+
 extension AutoencoderConfiguration {
   /// What the levels and the halves say against each other, or against what all networks of the kind have.
   ///
@@ -5,7 +7,7 @@ extension AutoencoderConfiguration {
   /// tensors are all there. What the rest says of the lost part is compared here: each level with its
   /// neighbours, each half with the other.
   /// - Returns: The tensors that are missing, by the graphs' names; none where all agrees.
-  public func disagreements() -> [NetworkError] {
+  public func disagreements() -> [TesseraError] {
     let halves = Sides(encoder: encoder, decoder: decoder, traits: traits)
     return halves.codeConvolutions() + halves.levelCounts() + halves.resampling()
       + halves.depths() + halves.attention() + halves.patches()
@@ -24,11 +26,11 @@ private struct Sides {
     func level(_ index: Int) -> String { "\(name).\(levels).\(index)" }
 
     /// The error for a residual block that others of its kind say must be there.
-    func missingBlock(_ level: Int, _ block: Int, _ reason: String) -> NetworkError {
+    func missingBlock(_ level: Int, _ block: Int, _ reason: String) -> TesseraError {
       .incomplete(name: "\(self.level(level)).block.\(block).conv1.weight", reason: reason)
     }
 
-    func missingResampling(_ level: Int, _ reason: String) -> NetworkError {
+    func missingResampling(_ level: Int, _ reason: String) -> TesseraError {
       .incomplete(name: "\(self.level(level)).\(resampling).conv.weight", reason: reason)
     }
   }
@@ -53,7 +55,7 @@ private struct Sides {
 
   var sides: [Side] { [encoder, decoder].compactMap(\.self) }
 
-  func codeConvolutions() -> [NetworkError] {
+  func codeConvolutions() -> [TesseraError] {
     guard traits.hasCodeConvolutions else { return [] }
     return zip([encoder, decoder], ["quant_conv", "post_quant_conv"]).compactMap { side, name in
       guard let side, side.half.codeChannels == nil else { return nil }
@@ -62,7 +64,7 @@ private struct Sides {
     }
   }
 
-  func levelCounts() -> [NetworkError] {
+  func levelCounts() -> [TesseraError] {
     guard let encoder, let decoder else {
       guard let encoder, traits.downsampling == .average else { return [] }
       // Means of 2x2 positions leave no trace in the encoder: the decoder alone counts its levels.
@@ -76,14 +78,14 @@ private struct Sides {
     return [less.missingBlock(min(own, other), 0, reason)]
   }
 
-  func resampling() -> [NetworkError] {
+  func resampling() -> [TesseraError] {
     switch traits.resampling {
     case .allButOne: (encoder.map(encoderLevels) ?? []) + (decoder.map(decoderLevels) ?? [])
     case .first: sides.flatMap(runs) + counts()
     }
   }
 
-  private func encoderLevels(_ side: Side) -> [NetworkError] {
+  private func encoderLevels(_ side: Side) -> [TesseraError] {
     let levels = side.half.levels
     let reason =
       "each level but the last halves the extents by a convolution (networks of the option "
@@ -99,7 +101,7 @@ private struct Sides {
     return errors
   }
 
-  private func decoderLevels(_ side: Side) -> [NetworkError] {
+  private func decoderLevels(_ side: Side) -> [TesseraError] {
     let levels = side.half.levels
     let reason =
       "each level but the finest doubles the extents by a convolution (networks of the option "
@@ -119,7 +121,7 @@ private struct Sides {
   }
 
   /// Cosmos: the levels that resample follow each other, from the encoder's first and to the decoder's last.
-  private func runs(_ side: Side) -> [NetworkError] {
+  private func runs(_ side: Side) -> [TesseraError] {
     let order = Array(side.half.levels.enumerated())
     let ordered = side.name == "encoder" ? order : order.reversed()
     let count = order.count { $0.element.resamples }
@@ -128,7 +130,7 @@ private struct Sides {
     }
   }
 
-  private func counts() -> [NetworkError] {
+  private func counts() -> [TesseraError] {
     guard let encoder, let decoder else { return [] }
     let own = encoder.half.levels.count(where: \.resamples)
     let other = decoder.half.levels.count(where: \.resamples)
@@ -140,7 +142,7 @@ private struct Sides {
       : [decoder.missingResampling(decoder.half.levels.count - 1 - other, reason)]
   }
 
-  func depths() -> [NetworkError] {
+  func depths() -> [TesseraError] {
     switch traits.depth {
     case .equal(let more):
       let own = encoder?.half.levels.map(\.blocks).max() ?? 0
@@ -159,7 +161,7 @@ private struct Sides {
     }
   }
 
-  private func shallow(_ side: Side, _ wanted: [Int]) -> [NetworkError] {
+  private func shallow(_ side: Side, _ wanted: [Int]) -> [TesseraError] {
     zip(side.half.levels, wanted).enumerated().compactMap { index, pair in
       let (level, wanted) = pair
       guard level.blocks < wanted else { return nil }
@@ -168,7 +170,7 @@ private struct Sides {
     }
   }
 
-  private func middle(_ side: Side, _ depth: Int) -> [NetworkError] {
+  private func middle(_ side: Side, _ depth: Int) -> [TesseraError] {
     guard traits.middle == .blocks, let count = side.half.middleBlocks, count < depth else {
       return []
     }
@@ -177,14 +179,14 @@ private struct Sides {
     return [.incomplete(name: name, reason: reason)]
   }
 
-  private func time(_ side: Side, _ depth: Int) -> [NetworkError] {
+  private func time(_ side: Side, _ depth: Int) -> [TesseraError] {
     guard let count = side.half.timeBlocks, count < depth else { return [] }
     let name = "\(side.name).time_res.\(count).conv1.weight"
     let reason = "there are as many residual blocks over time as a level has, \(depth)"
     return [.incomplete(name: name, reason: reason)]
   }
 
-  func attention() -> [NetworkError] {
+  func attention() -> [TesseraError] {
     if let encoder, let decoder {
       let mirrored = mirroredAttention(encoder, decoder)
       if !mirrored.isEmpty { return mirrored }
@@ -192,12 +194,12 @@ private struct Sides {
     return sides.flatMap(placedAttention)
   }
 
-  private func missingAttention(_ name: String, _ reason: String) -> NetworkError {
+  private func missingAttention(_ name: String, _ reason: String) -> TesseraError {
     .incomplete(name: "\(name).q.weight", reason: reason)
   }
 
-  private func mirroredAttention(_ encoder: Side, _ decoder: Side) -> [NetworkError] {
-    var errors: [NetworkError] = []
+  private func mirroredAttention(_ encoder: Side, _ decoder: Side) -> [TesseraError] {
+    var errors: [TesseraError] = []
     let reason = "the other half has attention there"
     for (index, pair) in zip(encoder.half.levels, decoder.half.levels).enumerated()
     where pair.0.attends != pair.1.attends {
@@ -211,12 +213,12 @@ private struct Sides {
     return errors
   }
 
-  private func placedAttention(_ side: Side) -> [NetworkError] {
+  private func placedAttention(_ side: Side) -> [TesseraError] {
     let levels = side.half.levels
     let last = levels.count - 1
     let attends = side.half.middleAttends || levels.contains(where: \.attends)
     guard attends else { return [] }
-    var errors: [NetworkError] = []
+    var errors: [TesseraError] = []
     // Of two halves that agree, diffusers' middle may be without where a level is not.
     let isAlone = encoder == nil || decoder == nil
     if !side.half.middleAttends, isAlone || traits.attention == .coarsest {
@@ -229,7 +231,7 @@ private struct Sides {
     return errors
   }
 
-  func patches() -> [NetworkError] {
+  func patches() -> [TesseraError] {
     guard let encoder, let decoder, encoder.half.patch != decoder.half.patch else { return [] }
     let reason =
       "\(decoder.half.imageChannels) channels, and the encoder takes \(encoder.half.imageChannels): "

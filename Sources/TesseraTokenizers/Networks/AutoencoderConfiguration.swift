@@ -109,7 +109,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   public init(
     shapes: [String: Shape],
     traits: Traits = Traits()
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     let inventory = Inventory(shapes: shapes, traits: traits)
     self.traits = traits
     encoder = try inventory.half("encoder", side: "down", code: "quant_conv")
@@ -140,7 +140,7 @@ private struct Inventory {
     _ prefix: String,
     side: String,
     code: String
-  ) throws(NetworkError) -> AutoencoderConfiguration.Half? {
+  ) throws(TesseraError) -> AutoencoderConfiguration.Half? {
     guard names.has(prefix) else { return nil }
     let first = try kernel("\(prefix).conv_in.weight")
     let last = try kernel("\(prefix).conv_out.weight")
@@ -172,7 +172,7 @@ private struct Inventory {
   private func levels(
     _ prefix: String,
     resampling: String
-  ) throws(NetworkError) -> [AutoencoderConfiguration.Level] {
+  ) throws(TesseraError) -> [AutoencoderConfiguration.Level] {
     var levels: [AutoencoderConfiguration.Level] = []
     let count = max(names.count(prefix), 1)
     for index in 0..<count {
@@ -198,7 +198,7 @@ private struct Inventory {
   /// What a convolution's weight says: [out, in, extent, extent].
   private func kernel(
     _ name: String
-  ) throws(NetworkError) -> (output: Int, input: Int, extent: Int) {
+  ) throws(TesseraError) -> (output: Int, input: Int, extent: Int) {
     guard let shape = shapes[name] else {
       throw .incomplete(name: name, reason: "its shape is what says the network's channels")
     }

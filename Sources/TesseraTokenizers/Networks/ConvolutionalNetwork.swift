@@ -62,7 +62,7 @@ extension NetworkParameter {
   /// The values of a tensor, if it is the one that is wanted.
   fileprivate func values(
     of tensor: (shape: Shape, values: [Float])?
-  ) throws(NetworkError) -> [Float] {
+  ) throws(TesseraError) -> [Float] {
     guard let tensor else { throw .missingParameter(name: name, expected: shape) }
     guard tensor.shape == shape else {
       throw .misshapenParameter(name: name, shape: tensor.shape, expected: shape)

@@ -12,9 +12,9 @@ extension NetworkGraph {
     of graphs: [NetworkGraph],
     with shapes: [String: Shape],
     except others: Set<String> = []
-  ) -> [NetworkError] {
+  ) -> [TesseraError] {
     var left = shapes
-    var errors: [NetworkError] = []
+    var errors: [TesseraError] = []
     for parameter in graphs.flatMap(\.parameters) {
       // A tensor may serve two layers.
       left[parameter.name] = nil
@@ -45,7 +45,7 @@ extension AutoencoderConfiguration {
   public func check(
     shapes: [String: Shape],
     except others: Set<String> = []
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     let graphs = [try encoderGraph(), try decoderGraph()].compactMap(\.self)
     if let first = NetworkGraph.mismatches(of: graphs, with: shapes, except: others).first {
       throw first

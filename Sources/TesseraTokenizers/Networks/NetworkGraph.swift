@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// A convolutional network as a value: layers in the order in which they run.
 ///
 /// Input and output are channels last, [height, width, channels] in float32. A Haar transform may stand in
@@ -24,7 +26,7 @@ public struct NetworkGraph: Hashable, Sendable {
     inputPatch: Int = 1,
     layers: [NetworkLayer],
     outputPatch: Int = 1
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     for patch in [inputPatch, outputPatch] where ![1, 2, 4, 8].contains(patch) {
       throw .invalidGraph(layer: "patch of \(patch)", reason: "only 1, 2, 4 and 8 are Haar patches")
     }
@@ -55,7 +57,7 @@ public struct NetworkGraph: Hashable, Sendable {
   }
 
   /// The same graph with a function of each value after its layers.
-  func followed(by activation: Activation) throws(NetworkError) -> NetworkGraph {
+  func followed(by activation: Activation) throws(TesseraError) -> NetworkGraph {
     try NetworkGraph(
       inputChannels: inputChannels,
       inputPatch: inputPatch,
@@ -84,7 +86,7 @@ public struct NetworkGraph: Hashable, Sendable {
   public func outputExtents(
     height: Int,
     width: Int
-  ) throws(NetworkError) -> (height: Int, width: Int) {
+  ) throws(TesseraError) -> (height: Int, width: Int) {
     let multiple = inputMultiple
     for extent in [height, width]
     where extent < 1 || extent > Self.largestExtent || !extent.isMultiple(of: multiple) {
@@ -111,7 +113,7 @@ extension NetworkLayer {
   ///   - condition: The channels of the condition, where there is one.
   /// - Returns: The channels that it gives.
   /// - Throws: `invalidGraph`.
-  fileprivate func check(_ channels: Int, condition: inout Int?) throws(NetworkError) -> Int {
+  fileprivate func check(_ channels: Int, condition: inout Int?) throws(TesseraError) -> Int {
     switch self {
     case .convolution(let convolution):
       try convolution.check(channels)
@@ -149,7 +151,7 @@ extension NetworkLayer {
     _ taken: Int,
     _ given: Int,
     _ name: String
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     guard taken == given else {
       throw .invalidGraph(layer: name, reason: "takes \(taken) channels, but \(given) arrive")
     }
@@ -157,7 +159,7 @@ extension NetworkLayer {
 }
 
 extension ResidualBlock {
-  fileprivate func check(_ channels: Int, condition: inout Int?) throws(NetworkError) {
+  fileprivate func check(_ channels: Int, condition: inout Int?) throws(TesseraError) {
     var result = channels
     let name = body.lazy.flatMap(\.convolutions).first?.name ?? "residual block"
     for layer in body {
@@ -184,7 +186,7 @@ extension ResidualBlock {
 }
 
 extension Convolution {
-  fileprivate func check(_ channels: Int) throws(NetworkError) {
+  fileprivate func check(_ channels: Int) throws(TesseraError) {
     try NetworkLayer.compare(inputChannels, channels, name)
     guard inputChannels > 0, outputChannels > 0, max(inputChannels, outputChannels) <= 1 << 16
     else { throw .invalidGraph(layer: name, reason: "channels must be 1 ... 65536") }
@@ -192,7 +194,7 @@ extension Convolution {
 }
 
 extension GroupNormalization {
-  fileprivate func check(_ channels: Int, condition: Int?) throws(NetworkError) {
+  fileprivate func check(_ channels: Int, condition: Int?) throws(TesseraError) {
     try NetworkLayer.compare(self.channels, channels, name)
     guard groups > 0, channels.isMultiple(of: groups) else {
       throw .invalidGraph(

@@ -39,7 +39,7 @@ extension NetworkWorkspace {
   public func timings(
     of input: [Float],
     into output: inout [Float]
-  ) throws(NetworkError) -> [KernelTiming] {
+  ) throws(TesseraError) -> [KernelTiming] {
     var timings: [KernelTiming] = []
     try run(input, into: &output) { step, work in
       let begin = processorTime()

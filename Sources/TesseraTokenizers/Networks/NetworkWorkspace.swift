@@ -37,7 +37,7 @@ public final class NetworkWorkspace: Sendable {
     width: Int,
     instructions: InstructionSet = .best,
     memoryLimit: Int = 16 << 30
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     precondition(instructions.isSupported, "this processor has no \(instructions.rawValue)")
     let graph = network.graph
     (outputHeight, outputWidth) = try graph.outputExtents(height: height, width: width)
@@ -69,7 +69,7 @@ public final class NetworkWorkspace: Sendable {
   ///   - output: Becomes [outputHeight, outputWidth, channels], channels last; reallocated only where it
   ///     has another size.
   /// - Throws: `inputCount` where the input has another size.
-  public func run(_ input: [Float], into output: inout [Float]) throws(NetworkError) {
+  public func run(_ input: [Float], into output: inout [Float]) throws(TesseraError) {
     try run(input, into: &output) { _, work in work() }
   }
 
@@ -78,7 +78,7 @@ public final class NetworkWorkspace: Sendable {
     _ input: [Float],
     into output: inout [Float],
     observe: (PreparedStep?, () -> Void) -> Void
-  ) throws(NetworkError) {
+  ) throws(TesseraError) {
     guard input.count == inputCount else {
       throw .inputCount(count: input.count, expected: inputCount)
     }

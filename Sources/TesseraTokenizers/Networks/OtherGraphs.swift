@@ -22,7 +22,7 @@ enum NetworkArchitecture: Hashable, Sendable {
   func graphs(
     _ shapes: [String: Shape],
     hasLogits: Bool
-  ) throws(NetworkError) -> ArchitectureGraphs {
+  ) throws(TesseraError) -> ArchitectureGraphs {
     switch self {
     case .autoencoder(let traits):
       let configuration = try AutoencoderConfiguration(shapes: shapes, traits: traits)
@@ -45,7 +45,7 @@ struct ArchitectureGraphs: Sendable {
   var encoder: NetworkGraph?
   var decoder: NetworkGraph?
   /// The tensors that are missing by what the others say, though each half alone is a network.
-  var disagreements: [NetworkError] = []
+  var disagreements: [TesseraError] = []
 }
 
 extension NetworkArchitecture {
@@ -53,7 +53,7 @@ extension NetworkArchitecture {
   private static func logits(
     after graph: NetworkGraph,
     _ shapes: [String: Shape]
-  ) throws(NetworkError) -> NetworkGraph {
+  ) throws(TesseraError) -> NetworkGraph {
     let projection = try ConvolutionShapes(shapes: shapes).convolution("quantize.proj", .pointwise)
     return try NetworkGraph(
       inputChannels: graph.inputChannels,
@@ -68,7 +68,7 @@ private struct ConvolutionShapes {
   let shapes: [String: Shape]
 
   /// [out, in, extent, extent].
-  func kernel(_ name: String) throws(NetworkError) -> (output: Int, input: Int) {
+  func kernel(_ name: String) throws(TesseraError) -> (output: Int, input: Int) {
     guard let shape = shapes["\(name).weight"] else {
       throw .incomplete(name: "\(name).weight", reason: "every network of the family has it")
     }
@@ -82,7 +82,7 @@ private struct ConvolutionShapes {
     _ name: String,
     _ geometry: Convolution.Geometry,
     hasBias: Bool = true
-  ) throws(NetworkError) -> NetworkLayer {
+  ) throws(TesseraError) -> NetworkLayer {
     let (first, second) = try kernel(name)
     let isTransposed = geometry == .doublingTransposed
     return .convolution(
@@ -110,11 +110,11 @@ private struct VQVAEGraphs {
     names = TensorNames(shapes.keys)
   }
 
-  func graphs() throws(NetworkError) -> ArchitectureGraphs {
+  func graphs() throws(TesseraError) -> ArchitectureGraphs {
     let counts = ["_encoder", "_decoder"].map { (half: $0, count: names.count(layers(of: $0))) }
     let most = counts.map(\.count).max() ?? 0
     let fewer = counts.filter { $0.count < most }.map { half, count in
-      NetworkError.incomplete(
+      TesseraError.incomplete(
         name: "\(layers(of: half)).\(count)._block.1.weight",
         reason: "the other half has \(most) residual layers"
       )
@@ -128,7 +128,7 @@ private struct VQVAEGraphs {
 
   private func layers(of half: String) -> String { "\(half)._residual_stack._layers" }
 
-  private func encoder() throws(NetworkError) -> NetworkGraph {
+  private func encoder() throws(TesseraError) -> NetworkGraph {
     let net = ConvolutionShapes(shapes: shapes)
     return try NetworkGraph(
       inputChannels: 3,
@@ -142,7 +142,7 @@ private struct VQVAEGraphs {
     )
   }
 
-  private func decoder() throws(NetworkError) -> NetworkGraph {
+  private func decoder() throws(TesseraError) -> NetworkGraph {
     let net = ConvolutionShapes(shapes: shapes)
     return try NetworkGraph(
       inputChannels: try net.kernel("_decoder._conv_1").input,
@@ -153,7 +153,7 @@ private struct VQVAEGraphs {
     )
   }
 
-  private func residuals(_ half: String) throws(NetworkError) -> [NetworkLayer] {
+  private func residuals(_ half: String) throws(TesseraError) -> [NetworkLayer] {
     let net = ConvolutionShapes(shapes: shapes)
     var layers: [NetworkLayer] = []
     for index in 0..<names.count(self.layers(of: half)) {
@@ -187,7 +187,7 @@ private struct DiscreteVAEGraph {
     names = TensorNames(shapes.keys)
   }
 
-  func graphs() throws(NetworkError) -> ArchitectureGraphs {
+  func graphs() throws(TesseraError) -> ArchitectureGraphs {
     let net = ConvolutionShapes(shapes: shapes)
     var layers = [try net.convolution("blocks.input", .sameSeven)]
     let blocks =
@@ -205,7 +205,7 @@ private struct DiscreteVAEGraph {
     "blocks.group_\(group).group.block_\(block)"
   }
 
-  private func block(_ name: String) throws(NetworkError) -> NetworkLayer {
+  private func block(_ name: String) throws(TesseraError) -> NetworkLayer {
     let net = ConvolutionShapes(shapes: shapes)
     var body: [NetworkLayer] = []
     for index in 1...4 {
@@ -241,11 +241,11 @@ private struct FiniteScalarGraphs {
     names = TensorNames(shapes.keys)
   }
 
-  func graphs() throws(NetworkError) -> ArchitectureGraphs {
+  func graphs() throws(TesseraError) -> ArchitectureGraphs {
     ArchitectureGraphs(encoder: try encoder(), decoder: try decoder())
   }
 
-  private func encoder() throws(NetworkError) -> NetworkGraph? {
+  private func encoder() throws(TesseraError) -> NetworkGraph? {
     guard names.has("encoder") else { return nil }
     let layers = try layers("encoder") { block in
       block < Self.halvings ? [.pooling(.average)] : []
@@ -253,7 +253,7 @@ private struct FiniteScalarGraphs {
     return try NetworkGraph(inputChannels: 3, layers: layers)
   }
 
-  private func decoder() throws(NetworkError) -> NetworkGraph? {
+  private func decoder() throws(TesseraError) -> NetworkGraph? {
     guard names.has("decoder") else { return nil }
     let channels = try ConvolutionShapes(shapes: shapes).kernel("decoder.conv.0").input
     let layers = try layers("decoder") { _ in [] }
@@ -264,7 +264,7 @@ private struct FiniteScalarGraphs {
   private func layers(
     _ half: String,
     after: (_ block: Int) -> [NetworkLayer]
-  ) throws(NetworkError) -> [NetworkLayer] {
+  ) throws(TesseraError) -> [NetworkLayer] {
     let net = ConvolutionShapes(shapes: shapes)
     let (blocks, count) = (Self.blocks, 2 * Self.blocks + 2)
     let found = names.count("\(half).conv")
@@ -291,7 +291,7 @@ private struct FiniteScalarGraphs {
     _ half: String,
     _ index: Int,
     doubles: Bool
-  ) throws(NetworkError) -> [NetworkLayer] {
+  ) throws(TesseraError) -> [NetworkLayer] {
     let net = ConvolutionShapes(shapes: shapes)
     let first = "\(half).conv.\(2 * index + 1)"
     let channels = try net.kernel(first).input

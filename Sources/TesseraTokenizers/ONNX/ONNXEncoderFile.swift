@@ -19,7 +19,7 @@ public enum ONNXEncoderFile {
   ///   - toolVersion: Stands in the file.
   ///   - inputs: Files that must not be written over.
   /// - Returns: What was left out, a line each, and the number of nodes and bytes.
-  /// - Throws: `TokenizerError` where the graph cannot be said in ONNX, and what reading and writing throw.
+  /// - Throws: `TesseraError` where the graph cannot be said in ONNX, and what reading and writing throw.
   public static func write(
     _ parts: TokenizerParts,
     to path: String,
@@ -27,12 +27,12 @@ public enum ONNXEncoderFile {
     reading inputs: [String] = []
   ) throws -> Summary {
     var graph = ONNXGraph()
-    do throws(ONNXRefusal) {
+    do throws(TesseraError) {
       let latents = try Self.latents(of: parts, &graph)
       let codes = try graph.codes(of: latents, parts.quantizer)
       _ = graph.node("Identity", [codes], output: "codes")
     } catch {
-      throw TokenizerError(tokenizer: parts.description.name, reason: error.reason)
+      throw error.in(parts.description.name)
     }
     var head = try head(of: parts, toolVersion: toolVersion)
     let body = try body(of: graph, parts)
@@ -41,9 +41,9 @@ public enum ONNXEncoderFile {
       $0 + $1.1.bytes.count + $1.0.byteCount
     }
     guard size <= largestMessage - head.bytes.count - 16 else {
-      throw TokenizerError(
-        tokenizer: parts.description.name,
-        reason: "\(size) bytes of weights, and an ONNX file has at most 2 GiB"
+      throw TesseraError.mismatch(
+        "\(size) bytes of weights, and an ONNX file has at most 2 GiB",
+        file: parts.description.name
       )
     }
     head.begin(7, count: size)
@@ -101,7 +101,7 @@ public enum ONNXEncoderFile {
   private static func latents(
     of parts: TokenizerParts,
     _ graph: inout ONNXGraph
-  ) throws(ONNXRefusal) -> String {
+  ) throws(TesseraError) -> String {
     let encoder = parts.encoder
     // One table of 256 values a channel, one after the other.
     let table = (0..<3).flatMap { parts.pixelTable(channel: $0) }
@@ -199,10 +199,10 @@ public enum ONNXEncoderFile {
     case .bytes(let bytes): return bytes
     case .parameter(let name):
       guard let found = try parts.parameter(name) else {
-        throw NetworkError.missingParameter(name: name, expected: Shape(constant.shape))
+        throw TesseraError.missingParameter(name: name, expected: Shape(constant.shape))
       }
       guard found.shape.dimensions == constant.shape else {
-        throw NetworkError.misshapenParameter(
+        throw TesseraError.misshapenParameter(
           name: name,
           shape: found.shape,
           expected: Shape(constant.shape)

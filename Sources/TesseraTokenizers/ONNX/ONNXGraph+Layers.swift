@@ -1,20 +1,15 @@
 import TesseraCore
 
-/// What ONNX, or this writer of it, cannot say of a tokenizer.
-struct ONNXRefusal: Error {
-  let reason: String
-}
-
 /// Layers of a network as nodes, channels first: [batch, channels, height, width].
 extension ONNXGraph {
   /// The layers one after the other.
-  mutating func append(_ layers: [NetworkLayer], to input: Value) throws(ONNXRefusal) -> Value {
+  mutating func append(_ layers: [NetworkLayer], to input: Value) throws(TesseraError) -> Value {
     var value = input
     for layer in layers { value = try append(layer, to: value) }
     return value
   }
 
-  private mutating func append(_ layer: NetworkLayer, to input: Value) throws(ONNXRefusal) -> Value
+  private mutating func append(_ layer: NetworkLayer, to input: Value) throws(TesseraError) -> Value
   {
     switch layer {
     case .convolution(let convolution): return append(convolution, to: input)
@@ -43,7 +38,9 @@ extension ONNXGraph {
       return node("Add", [shortcut, result])
     case .attention(let block): return try append(block, to: input)
     case .condition:
-      throw ONNXRefusal(reason: "normalizations that depend on a condition are not written as ONNX")
+      throw TesseraError.mismatch(
+        "normalizations that depend on a condition are not written as ONNX"
+      )
     }
   }
 
@@ -107,9 +104,11 @@ extension ONNXGraph {
   private mutating func append(
     _ normalization: GroupNormalization,
     to input: Value
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     guard case .none = normalization.modulation else {
-      throw ONNXRefusal(reason: "normalizations that depend on a condition are not written as ONNX")
+      throw TesseraError.mismatch(
+        "normalizations that depend on a condition are not written as ONNX"
+      )
     }
     let (channels, groups) = (normalization.channels, normalization.groups)
     let shape = node("Shape", [input])
@@ -145,7 +144,7 @@ extension ONNXGraph {
   private mutating func append(
     _ block: AttentionBlock,
     to input: Value
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     let normalized = try append(block.normalization, to: input)
     let channels = block.query.outputChannels
     let shape = node("Shape", [normalized])

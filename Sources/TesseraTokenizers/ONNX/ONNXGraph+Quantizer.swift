@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// A quantizer as nodes: from latents [..., d] to codes int64 [...], or [..., n] where there are several.
 extension ONNXGraph {
   /// The codes of latents.
@@ -5,7 +7,7 @@ extension ONNXGraph {
     of latents: Value,
     _ quantizer: Quantizer,
     prefix: String = "quantizer"
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     switch quantizer {
     case .finiteScalar(let quantizer): return codes(of: latents, quantizer, prefix)
     case .binary(let quantizer):
@@ -58,7 +60,7 @@ extension ONNXGraph {
     of latents: Value,
     _ quantizer: VectorQuantizer,
     _ prefix: String
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     let (count, dimensions) = (quantizer.vocabularySize, quantizer.dimensions)
     let best: [(String, Attribute)] = [("axis", .integer(-1)), ("keepdims", .integer(0))]
     if quantizer.rule == .logits { return node("ArgMax", [latents], best) }
@@ -99,11 +101,11 @@ extension ONNXGraph {
   }
 
   /// The rows of a codebook as decoders take them.
-  static func rows(of quantizer: VectorQuantizer) throws(ONNXRefusal) -> [Float] {
+  static func rows(of quantizer: VectorQuantizer) throws(TesseraError) -> [Float] {
     do {
       return try quantizer.values(of: (0..<UInt32(quantizer.vocabularySize)).map { $0 })
     } catch {
-      throw ONNXRefusal(reason: "\(error)")
+      throw TesseraError.mismatch("\(error)")
     }
   }
 
@@ -122,7 +124,7 @@ extension ONNXGraph {
     of latents: Value,
     _ quantizer: GroupedQuantizer,
     _ prefix: String
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     let sizes = integers("\(prefix).sizes", quantizer.groups.map(\.dimensions))
     let names = quantizer.groups.indices.map { "\(prefix).group.\($0)" }
     let parts = node("Split", [latents, sizes], [("axis", .integer(-1))], outputs: names)

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// Quantizers whose stages take what those before them left over.
 extension ONNXGraph {
   /// The codes of a residual quantizer: one column a stage.
@@ -5,7 +7,7 @@ extension ONNXGraph {
     of latents: Value,
     _ quantizer: ResidualQuantizer,
     _ prefix: String
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     var rest = latents
     if let softClamp = quantizer.softClamp {
       let clamp = floats("\(prefix).clamp", softClamp, shape: [softClamp.count])
@@ -31,7 +33,7 @@ extension ONNXGraph {
     of latents: Value,
     _ quantizer: MultiScaleQuantizer,
     _ prefix: String
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     let last: [(String, Attribute)] = [("perm", .integers([0, 2, 3, 1]))]
     let first: [(String, Attribute)] = [("perm", .integers([0, 3, 1, 2]))]
     let vector = Quantizer.vector(quantizer.quantizer)

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The way back as nodes: from codes to the values that a later stage subtracts.
 extension ONNXGraph {
   /// The values of codes: int64 [...], or [..., n] where there are several, to float32 [..., d].
@@ -5,7 +7,7 @@ extension ONNXGraph {
     of codes: Value,
     _ quantizer: Quantizer,
     _ prefix: String
-  ) throws(ONNXRefusal) -> Value {
+  ) throws(TesseraError) -> Value {
     switch quantizer {
     case .finiteScalar(let scalars):
       let tables = try Self.tables(of: scalars)
@@ -34,12 +36,13 @@ extension ONNXGraph {
         sum = sum.map { node("Add", [$0, scaled]) } ?? scaled
       }
       return sum ?? codes
-    case .multiScale: throw ONNXRefusal(reason: "a multi-scale quantizer is no stage of another")
+    case .multiScale: throw TesseraError.mismatch("a multi-scale quantizer is no stage of another")
     }
   }
 
   /// The values of each digit of each dimension.
-  private static func tables(of quantizer: FiniteScalarQuantizer) throws(ONNXRefusal) -> [[Float]] {
+  private static func tables(of quantizer: FiniteScalarQuantizer) throws(TesseraError) -> [[Float]]
+  {
     var tables: [[Float]] = []
     for (dimension, worth) in basis(quantizer.levels).enumerated() {
       do {
@@ -47,7 +50,7 @@ extension ONNXGraph {
         let values = try quantizer.values(of: codes)
         tables.append(codes.indices.map { values[$0 * quantizer.dimensions + dimension] })
       } catch {
-        throw ONNXRefusal(reason: "\(error)")
+        throw TesseraError.mismatch("\(error)")
       }
     }
     return tables

@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// Quantization to signs: bit k of a code says whether dimension k of the latent is above 0.
 public struct BinaryQuantizer: Hashable, Sendable {
   /// What the signs are taken of.
@@ -26,13 +28,13 @@ public struct BinaryQuantizer: Hashable, Sendable {
 
   /// Creates a quantizer.
   ///
-  /// - Throws: `QuantizerError.setting` where codes would not fit 32 bits.
-  public init(kind: Kind, order: Order, dimensions: Int) throws(QuantizerError) {
+  /// - Throws: `TesseraError` where codes would not fit 32 bits.
+  public init(kind: Kind, order: Order, dimensions: Int) throws(TesseraError) {
     guard (1...32).contains(dimensions) else {
       let reason = "dimensions: \(dimensions) bits, and a code has 1 to 32"
-      guard dimensions > 32 else { throw .setting(reason) }
+      guard dimensions > 32 else { throw .mismatch(reason) }
       // Groups of bsq would divide each group by its own norm: other values, another quantizer.
-      throw .setting(
+      throw .mismatch(
         kind == .lfq
           ? "\(reason); name more as kind grouped, several codes a position"
           : "\(reason); one norm over more dimensions has no codes here, and groups of bsq are another quantizer"
@@ -51,11 +53,13 @@ public struct BinaryQuantizer: Hashable, Sendable {
   /// - Parameter latents: `dimensions` values a position, flat, channels last.
   /// - Returns: One code and one margin a position: the smallest distance of a dimension to 0, with `bsq`
   ///   after the division by the norm.
-  /// - Throws: `QuantizerError.notFinite`, or `.shape` where the last position is incomplete.
-  public func quantize(_ latents: [Float]) throws(QuantizerError) -> QuantizedLatents {
+  /// - Throws: `TesseraError`, or `.shape` where the last position is incomplete.
+  public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
     let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
-      throw .shape("\(latents.count) latents are not whole positions of \(dimensions) dimensions")
+      throw .mismatch(
+        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
+      )
     }
     if let index = latents.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)
@@ -76,12 +80,12 @@ public struct BinaryQuantizer: Hashable, Sendable {
 
   /// The bits of codes by dimension: `dimensions` a code, 0 or 1 each.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`.
-  public func digits(of codes: [UInt32]) throws(QuantizerError) -> [UInt32] {
+  /// - Throws: `TesseraError`.
+  public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
     var digits: [UInt32] = []
     digits.reserveCapacity(codes.count * dimensions)
     for (index, code) in codes.enumerated() {
-      try QuantizerError.check(code, at: index, vocabularySize: vocabularySize)
+      try TesseraError.check(code, at: index, vocabularySize: vocabularySize)
       for dimension in 0..<dimensions { digits.append(code >> UInt32(bit(of: dimension)) & 1) }
     }
     return digits
@@ -89,11 +93,11 @@ public struct BinaryQuantizer: Hashable, Sendable {
 
   /// Puts bits together into codes, the inverse of ``digits(of:)``.
   ///
-  /// - Throws: `QuantizerError.digitOutOfRange`, or `.shape` where the last position is incomplete.
-  public func codes(ofDigits digits: [UInt32]) throws(QuantizerError) -> [UInt32] {
+  /// - Throws: `TesseraError`, or `.shape` where the last position is incomplete.
+  public func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
     let (count, rest) = digits.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
-      throw .shape("\(digits.count) digits are not whole positions of \(dimensions) dimensions")
+      throw .mismatch("\(digits.count) digits are not whole positions of \(dimensions) dimensions")
     }
     var codes = [UInt32](repeating: 0, count: count)
     for (index, digit) in digits.enumerated() {
@@ -107,8 +111,8 @@ public struct BinaryQuantizer: Hashable, Sendable {
 
   /// The values that a decoder takes: `dimensions` float32 a code.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`.
-  public func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+  /// - Throws: `TesseraError`.
+  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     let one: Float = kind == .lfq ? 1 : 1 / Float(dimensions).squareRoot()
     return try digits(of: codes).map { $0 == 1 ? one : -one }
   }

@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// Codes under other numbers: the same choices, counted otherwise.
 ///
 /// Nothing is decided anew.
@@ -20,8 +22,8 @@ public struct CodeReindexing: Sendable {
 
   /// Plans steps.
   ///
-  /// - Throws: `QuantizerError.setting` where an offset leaves nothing.
-  public init(_ steps: [Step], vocabularySize: Int) throws(QuantizerError) {
+  /// - Throws: `TesseraError` where an offset leaves nothing.
+  public init(_ steps: [Step], vocabularySize: Int) throws(TesseraError) {
     var size = vocabularySize
     for step in steps {
       switch step {
@@ -29,7 +31,7 @@ public struct CodeReindexing: Sendable {
       case .offset(let offset):
         let (sum, overflow) = size.addingReportingOverflow(offset)
         guard !overflow, sum > 0, sum <= 1 << 53 else {
-          throw .setting("offset:\(offset) leaves nothing between 0 and 2^53 of \(size) codes")
+          throw .mismatch("offset:\(offset) leaves nothing between 0 and 2^53 of \(size) codes")
         }
         size = sum
       case .compact(let map): size = map.codes.count
@@ -41,8 +43,8 @@ public struct CodeReindexing: Sendable {
 
   /// The codes under their new numbers.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange` with the first code that has none.
-  public func apply(_ codes: [UInt64]) throws(QuantizerError) -> [UInt64] {
+  /// - Throws: `TesseraError` with the first code that has none.
+  public func apply(_ codes: [UInt64]) throws(TesseraError) -> [UInt64] {
     var codes = codes
     try check(codes, below: vocabularies.before)
     for step in steps {
@@ -58,8 +60,8 @@ public struct CodeReindexing: Sendable {
 
   /// The codes that ``apply(_:)`` gives these numbers.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange` with the first number that is no code's.
-  public func undo(_ numbers: [UInt64]) throws(QuantizerError) -> [UInt64] {
+  /// - Throws: `TesseraError` with the first number that is no code's.
+  public func undo(_ numbers: [UInt64]) throws(TesseraError) -> [UInt64] {
     var numbers = numbers
     try check(numbers, below: vocabularies.after)
     for step in steps.reversed() {
@@ -74,16 +76,16 @@ public struct CodeReindexing: Sendable {
     return numbers
   }
 
-  private func check(_ codes: [UInt64], below size: UInt64) throws(QuantizerError) {
+  private func check(_ codes: [UInt64], below size: UInt64) throws(TesseraError) {
     guard let index = codes.firstIndex(where: { $0 >= size }) else { return }
     throw .codeOutOfRange(code: codes[index], index: index, vocabularySize: size)
   }
 
-  private static func add(_ offset: Int, to codes: inout [UInt64]) throws(QuantizerError) {
+  private static func add(_ offset: Int, to codes: inout [UInt64]) throws(TesseraError) {
     for index in codes.indices {
       let (sum, overflow) = Int(codes[index]).addingReportingOverflow(offset)
       guard !overflow, sum >= 0 else {
-        throw .shape(
+        throw .mismatch(
           "the code at position \(index) is \(codes[index]), and the offset is \(-offset)"
         )
       }
@@ -115,27 +117,27 @@ public struct CompactMap: Hashable, Sendable {
 
   /// Creates a list.
   ///
-  /// - Throws: `QuantizerError.setting` where it is empty, too long or names a code twice.
-  public init(_ codes: [UInt64]) throws(QuantizerError) {
+  /// - Throws: `TesseraError` where it is empty, too long or names a code twice.
+  public init(_ codes: [UInt64]) throws(TesseraError) {
     guard (1...Self.largestCount).contains(codes.count) else {
-      throw .setting("a list of \(codes.count) codes, and 1 to 2^24 are possible")
+      throw .mismatch("a list of \(codes.count) codes, and 1 to 2^24 are possible")
     }
     var places: [UInt64: UInt64] = [:]
     places.reserveCapacity(codes.count)
     for (place, code) in codes.enumerated()
     where places.updateValue(UInt64(place), forKey: code) != nil {
-      throw .setting("the list of codes names \(code) twice")
+      throw .mismatch("the list of codes names \(code) twice")
     }
     self.codes = codes
     placeOfCode = places
   }
 
-  func places(of codes: [UInt64]) throws(QuantizerError) -> [UInt64] {
+  func places(of codes: [UInt64]) throws(TesseraError) -> [UInt64] {
     var places: [UInt64] = []
     places.reserveCapacity(codes.count)
     for (index, code) in codes.enumerated() {
       guard let place = placeOfCode[code] else {
-        throw .shape(
+        throw .mismatch(
           "the code at position \(index) is \(code), which the list of codes does not hold"
         )
       }
@@ -144,7 +146,7 @@ public struct CompactMap: Hashable, Sendable {
     return places
   }
 
-  func codes(at places: [UInt64]) throws(QuantizerError) -> [UInt64] {
+  func codes(at places: [UInt64]) throws(TesseraError) -> [UInt64] {
     var result: [UInt64] = []
     result.reserveCapacity(places.count)
     for (index, place) in places.enumerated() {
@@ -160,8 +162,8 @@ public struct CompactMap: Hashable, Sendable {
 extension QuantizerSpecification {
   /// The step that brings codes of this quantizer into an order of digits; nil where they are in it.
   ///
-  /// - Throws: `QuantizerError.setting` where codes are no numbers of digits.
-  public func step(to order: BinaryQuantizer.Order) throws(QuantizerError) -> CodeReindexing.Step? {
+  /// - Throws: `TesseraError` where codes are no numbers of digits.
+  public func step(to order: BinaryQuantizer.Order) throws(TesseraError) -> CodeReindexing.Step? {
     switch self {
     case .finiteScalar(let quantizer):
       return order == .little ? nil : .reversal(levels: quantizer.levels, isLittle: true)
@@ -170,23 +172,22 @@ extension QuantizerSpecification {
       let isLittle = quantizer.order == .little
       return order == quantizer.order ? nil : .reversal(levels: levels, isLittle: isLittle)
     case .vector, .grouped, .residual, .multiScale:
-      throw .setting("order: codes of this quantizer are no numbers of digits of one order")
+      throw .mismatch("order: codes of this quantizer are no numbers of digits of one order")
     }
   }
 
   /// The step that makes codes of this quantizer those of another; nil where they are the same.
   ///
-  /// - Throws: `QuantizerError.setting` where the two differ in more than the order of digits: a code says
+  /// - Throws: `TesseraError` where the two differ in more than the order of digits: a code says
   ///   which cell a latent fell into, and the other's cells are other ones.
-  public func step(to other: QuantizerSpecification) throws(QuantizerError) -> CodeReindexing.Step?
-  {
+  public func step(to other: QuantizerSpecification) throws(TesseraError) -> CodeReindexing.Step? {
     if self == other { return nil }
     if case .binary(let one) = self, case .binary(let two) = other, one.kind == two.kind,
       one.dimensions == two.dimensions
     {
       return try step(to: two.order)
     }
-    throw .setting(
+    throw .mismatch(
       "codes of one quantizer cannot become those of the other: a code says into which cell a latent fell, "
         + "and the cells of the two differ in more than the order of digits; quantize the latents with the "
         + "other one (tokenize --latents keeps them)"

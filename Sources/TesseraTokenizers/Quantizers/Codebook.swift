@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// The vectors that codes stand for: `count` rows of `dimensions` values.
 public struct Codebook: Hashable, Sendable {
   /// The number of codes.
@@ -12,19 +14,19 @@ public struct Codebook: Hashable, Sendable {
 
   /// Creates a codebook.
   ///
-  /// - Throws: `QuantizerError.setting` where it is empty or incomplete, or a value is not finite.
-  public init(count: Int, dimensions: Int, values: [Float]) throws(QuantizerError) {
+  /// - Throws: `TesseraError` where it is empty or incomplete, or a value is not finite.
+  public init(count: Int, dimensions: Int, values: [Float]) throws(TesseraError) {
     guard count > 0, dimensions > 0, count <= Codebook.largestCount, dimensions <= 1 << 16 else {
-      throw .setting(
+      throw .mismatch(
         "a codebook of [\(count), \(dimensions)], and [codes, dimensions] are 1 to 2^30 and 1 to 65536"
       )
     }
     let (expected, overflow) = count.multipliedReportingOverflow(by: dimensions)
     guard !overflow, values.count == expected else {
-      throw .setting("a codebook of [\(count), \(dimensions)] with \(values.count) values")
+      throw .mismatch("a codebook of [\(count), \(dimensions)] with \(values.count) values")
     }
     if let index = values.firstIndexNotFinite {
-      throw .setting("row \(index / dimensions) of the codebook holds an infinity or not-a-number")
+      throw .mismatch("row \(index / dimensions) of the codebook holds an infinity or not-a-number")
     }
     self.count = count
     self.dimensions = dimensions

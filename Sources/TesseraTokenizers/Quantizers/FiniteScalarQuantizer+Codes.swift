@@ -1,5 +1,5 @@
 import Foundation
-import TesseraCore
+public import TesseraCore
 
 extension FiniteScalarQuantizer {
   /// The float32 constants of one dimension, computed as the variant's reference computes them.
@@ -44,12 +44,14 @@ extension FiniteScalarQuantizer {
   ///
   /// - Parameter latents: `dimensions` values a position, flat, channels last.
   /// - Returns: One code and one margin a position.
-  /// - Throws: `QuantizerError.notFinite` with the index of the first latent that has no code, and
+  /// - Throws: `TesseraError` with the index of the first latent that has no code, and
   ///   `.shape` where the last position is incomplete.
-  public func quantize(_ latents: [Float]) throws(QuantizerError) -> QuantizedLatents {
+  public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
     let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
-      throw .shape("\(latents.count) latents are not whole positions of \(dimensions) dimensions")
+      throw .mismatch(
+        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
+      )
     }
     if let index = latents.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)
@@ -127,12 +129,12 @@ extension FiniteScalarQuantizer {
 
   /// Takes codes apart into digits: `dimensions` a position, each below its levels.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`.
-  public func digits(of codes: [UInt32]) throws(QuantizerError) -> [UInt32] {
+  /// - Throws: `TesseraError`.
+  public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
     var digits: [UInt32] = []
     digits.reserveCapacity(codes.count * dimensions)
     for (index, code) in codes.enumerated() {
-      try QuantizerError.check(code, at: index, vocabularySize: vocabularySize)
+      try TesseraError.check(code, at: index, vocabularySize: vocabularySize)
       var rest = code
       for level in levels {
         let (quotient, digit) = rest.quotientAndRemainder(dividingBy: UInt32(level))
@@ -145,11 +147,11 @@ extension FiniteScalarQuantizer {
 
   /// Puts digits together into codes, the inverse of ``digits(of:)``.
   ///
-  /// - Throws: `QuantizerError.digitOutOfRange`, or `.shape` where the last position is incomplete.
-  public func codes(ofDigits digits: [UInt32]) throws(QuantizerError) -> [UInt32] {
+  /// - Throws: `TesseraError`, or `.shape` where the last position is incomplete.
+  public func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
     let (count, rest) = digits.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
-      throw .shape("\(digits.count) digits are not whole positions of \(dimensions) dimensions")
+      throw .mismatch("\(digits.count) digits are not whole positions of \(dimensions) dimensions")
     }
     var codes: [UInt32] = []
     codes.reserveCapacity(count)
@@ -173,10 +175,10 @@ extension FiniteScalarQuantizer {
 
   /// The values that a decoder takes: `dimensions` float32 a position, as `Variant` defines them.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`; `.setting` for `s3`, whose codes have no values.
-  public func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+  /// - Throws: `TesseraError`; `.setting` for `s3`, whose codes have no values.
+  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard variant != .s3 else {
-      throw .setting("variant s3 defines no values: its decoders embed the code itself")
+      throw .mismatch("variant s3 defines no values: its decoders embed the code itself")
     }
     var values: [Float] = []
     values.reserveCapacity(codes.count * dimensions)

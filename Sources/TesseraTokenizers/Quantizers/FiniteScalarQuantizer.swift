@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// Finite scalar quantization (FSQ, arXiv 2309.15505): each latent dimension is bounded by a smooth
 /// function and rounded to one of a few levels; the code is the mixed-radix number of the levels.
 ///
@@ -43,17 +45,17 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
 
   /// Creates a quantizer.
   ///
-  /// - Throws: A `QuantizerError.setting` for levels that the variant does not have.
-  public init(variant: Variant, levels: [Int]) throws(QuantizerError) {
+  /// - Throws: A `TesseraError` for levels that the variant does not have.
+  public init(variant: Variant, levels: [Int]) throws(TesseraError) {
     guard (1...64).contains(levels.count) else {
-      throw .setting("levels: \(levels.count) dimensions, and 1 to 64 are possible")
+      throw .mismatch("levels: \(levels.count) dimensions, and 1 to 64 are possible")
     }
     var size = 1
     for level in levels {
       try FiniteScalarQuantizer.check(level, variant: variant)
       size *= level
       guard size <= 1 << 32 else {
-        throw .setting("levels: the product is more than 2^32, and codes have 32 bits")
+        throw .mismatch("levels: the product is more than 2^32, and codes have 32 bits")
       }
     }
     self.variant = variant
@@ -65,7 +67,7 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
   /// The latent dimensions of one position.
   public var dimensions: Int { levels.count }
 
-  private static func check(_ level: Int, variant: Variant) throws(QuantizerError) {
+  private static func check(_ level: Int, variant: Variant) throws(TesseraError) {
     let problem: String? =
       switch variant {
       case _ where level < 2: "a dimension has 2 levels or more"
@@ -76,7 +78,7 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
       case .ifsq where level % 2 == 0: "variant ifsq has odd levels only"
       default: nil
       }
-    if let problem { throw .setting("levels: \(level) is refused: \(problem)") }
+    if let problem { throw .mismatch("levels: \(level) is refused: \(problem)") }
   }
 }
 

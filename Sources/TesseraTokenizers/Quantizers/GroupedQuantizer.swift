@@ -1,4 +1,4 @@
-import TesseraCore
+public import TesseraCore
 
 /// Several quantizers side by side: each takes its share of a position's dimensions and gives its own code.
 ///
@@ -9,18 +9,18 @@ public struct GroupedQuantizer: Sendable {
 
   /// Creates a quantizer of groups.
   ///
-  /// - Throws: `QuantizerError.setting` for no group, or one that takes whole images.
-  public init(groups: [Quantizer]) throws(QuantizerError) {
+  /// - Throws: `TesseraError` for no group, or one that takes whole images.
+  public init(groups: [Quantizer]) throws(TesseraError) {
     guard (1...1024).contains(groups.count) else {
-      throw .setting("groups: \(groups.count) of them, and 1 to 1024 are possible")
+      throw .mismatch("groups: \(groups.count) of them, and 1 to 1024 are possible")
     }
     guard groups.allSatisfy(\.takesPositions) else {
-      throw .setting("groups: a quantizer of whole images is no group")
+      throw .mismatch("groups: a quantizer of whole images is no group")
     }
     self.groups = groups
   }
 
-  func quantize(_ latents: [Float], count: Int) throws(QuantizerError) -> QuantizedLatents {
+  func quantize(_ latents: [Float], count: Int) throws(TesseraError) -> QuantizedLatents {
     let dimensions = groups.reduce(0) { $0 + $1.dimensions }
     var parts: [QuantizedLatents] = []
     var first = 0
@@ -37,7 +37,7 @@ public struct GroupedQuantizer: Sendable {
     return QuantizedLatents(joining: parts, widths: groups.map(\.codesPerPosition), count: count)
   }
 
-  func values(of codes: [UInt32], count: Int) throws(QuantizerError) -> [Float] {
+  func values(of codes: [UInt32], count: Int) throws(TesseraError) -> [Float] {
     let width = groups.reduce(0) { $0 + $1.codesPerPosition }
     var parts: [[Float]] = []
     var first = 0
@@ -67,20 +67,20 @@ public struct ResidualQuantizer: Sendable {
 
   /// Creates a quantizer of stages.
   ///
-  /// - Throws: `QuantizerError.setting` where the stages do not fit together.
+  /// - Throws: `TesseraError` where the stages do not fit together.
   public init(
     stages: [Quantizer],
     scales: [[Float]]? = nil,
     softClamp: [Float]? = nil
-  ) throws(QuantizerError) {
+  ) throws(TesseraError) {
     guard let first = stages.first, stages.count <= 1024 else {
-      throw .setting("stages: \(stages.count) of them, and 1 to 1024 are possible")
+      throw .mismatch("stages: \(stages.count) of them, and 1 to 1024 are possible")
     }
     for (index, stage) in stages.enumerated() {
       guard stage.takesPositions, stage.dimensions == first.dimensions,
         stage.valueDimensions == first.dimensions
       else {
-        throw .setting(
+        throw .mismatch(
           "stage \(index) takes \(stage.dimensions) dimensions and gives "
             + "\(stage.valueDimensions) values, and the first stage takes \(first.dimensions)"
         )
@@ -91,18 +91,18 @@ public struct ResidualQuantizer: Sendable {
       scales.allSatisfy({ [1, first.dimensions].contains($0.count) }),
       scales.joined().allSatisfy({ $0.isFinite && $0 > 0 })
     else {
-      throw .setting("scales: one a stage, each a positive number or one a dimension")
+      throw .mismatch("scales: one a stage, each a positive number or one a dimension")
     }
     if let softClamp {
       guard softClamp.count == first.dimensions, softClamp.allSatisfy({ $0.isFinite && $0 > 0 })
-      else { throw .setting("soft_clamp: one positive number a dimension") }
+      else { throw .mismatch("soft_clamp: one positive number a dimension") }
     }
     self.stages = stages
     self.scales = scales
     self.softClamp = softClamp
   }
 
-  func quantize(_ latents: [Float], count: Int) throws(QuantizerError) -> QuantizedLatents {
+  func quantize(_ latents: [Float], count: Int) throws(TesseraError) -> QuantizedLatents {
     let dimensions = stages[0].dimensions
     if let index = latents.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)
@@ -124,7 +124,7 @@ public struct ResidualQuantizer: Sendable {
     return QuantizedLatents(joining: parts, widths: stages.map(\.codesPerPosition), count: count)
   }
 
-  func values(of codes: [UInt32], count: Int) throws(QuantizerError) -> [Float] {
+  func values(of codes: [UInt32], count: Int) throws(TesseraError) -> [Float] {
     let width = stages.reduce(0) { $0 + $1.codesPerPosition }
     var sums = [Float](repeating: 0, count: count * stages[0].dimensions)
     var first = 0

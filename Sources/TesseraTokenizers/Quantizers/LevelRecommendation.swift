@@ -21,10 +21,10 @@ public struct LevelRecommendation: Hashable, Sendable {
   /// - Parameters:
   ///   - levels: One or more, each 2 or more.
   ///   - elementType: The unsigned type that codes are to fit; nil for the narrowest.
-  /// - Throws: `QuantizerError.setting` for levels that are none.
-  public init(levels: [Int], fitting elementType: ElementType? = nil) throws(QuantizerError) {
+  /// - Throws: `TesseraError` for levels that are none.
+  public init(levels: [Int], fitting elementType: ElementType? = nil) throws(TesseraError) {
     guard (1...64).contains(levels.count), levels.allSatisfy({ (2...65_536).contains($0) }) else {
-      throw .setting("levels: 1 to 64 numbers from 2 to 65536")
+      throw .mismatch("levels: 1 to 64 numbers from 2 to 65536")
     }
     self.levels = levels
     var product: Int? = 1
@@ -64,10 +64,10 @@ public struct LevelRecommendation: Hashable, Sendable {
   /// - Parameters:
   ///   - target: The wanted number of codes, 5 to 2^32.
   ///   - elementType: The unsigned type that codes are to fit; nil for the narrowest.
-  /// - Throws: `QuantizerError.setting` for a number of codes that cannot be.
-  public init(target: Int, fitting elementType: ElementType? = nil) throws(QuantizerError) {
+  /// - Throws: `TesseraError` for a number of codes that cannot be.
+  public init(target: Int, fitting elementType: ElementType? = nil) throws(TesseraError) {
     guard (5...1 << 32).contains(target) else {
-      throw .setting("target: \(target) codes, and 5 to 2^32 are possible")
+      throw .mismatch("target: \(target) codes, and 5 to 2^32 are possible")
     }
     if let known = Self.published[target] {
       try self.init(levels: known, fitting: elementType)

@@ -22,7 +22,7 @@ public struct MultiScaleQuantizer: Sendable {
     ///   - dimensions: d.
     ///   - ratio: How much of the convolution's result is taken.
     ///   - parameter: Gives a tensor of that name, or nil where there is none.
-    /// - Throws: ``NetworkError``, naming tensor and expected shape.
+    /// - Throws: ``TesseraError``, naming tensor and expected shape.
     public init(
       names: [String],
       dimensions: Int,
@@ -67,17 +67,17 @@ public struct MultiScaleQuantizer: Sendable {
 
   /// Creates a quantizer.
   ///
-  /// - Throws: `QuantizerError.setting` for scales that do not ascend, or a rule that codes no distances.
+  /// - Throws: `TesseraError` for scales that do not ascend, or a rule that codes no distances.
   public init(
     scales: [Int],
     quantizer: VectorQuantizer,
     refinement: Refinement?
-  ) throws(QuantizerError) {
+  ) throws(TesseraError) {
     guard !scales.isEmpty, scales.count <= 64, scales.allSatisfy({ (1...256).contains($0) }),
       zip(scales, scales.dropFirst()).allSatisfy({ $0 < $1 })
-    else { throw .setting("scales: 1 to 64 ascending sides from 1 to 256") }
+    else { throw .mismatch("scales: 1 to 64 ascending sides from 1 to 256") }
     guard quantizer.rule != .logits else {
-      throw .setting("rule logits has no distances, which a multi-scale quantizer needs")
+      throw .mismatch("rule logits has no distances, which a multi-scale quantizer needs")
     }
     self.scales = scales
     self.quantizer = quantizer
@@ -104,9 +104,9 @@ public struct MultiScaleQuantizer: Sendable {
     scales[scale] == side ? nil : GridResampling.bicubicWeights(from: scales[scale], to: side)
   }
 
-  func check(height: Int, width: Int) throws(QuantizerError) {
+  func check(height: Int, width: Int) throws(TesseraError) {
     guard height == side, width == side else {
-      throw .shape(
+      throw .mismatch(
         "a grid of \(height) x \(width) positions, and the scales end at \(side) x \(side): "
           + "resize and crop the images to that"
       )
@@ -115,8 +115,8 @@ public struct MultiScaleQuantizer: Sendable {
 
   /// Quantizes the latents of one image.
   ///
-  /// - Throws: `QuantizerError.notFinite`, `.overflow`, `.shape`.
-  public func quantize(_ latents: LatentGrid) throws(QuantizerError) -> QuantizedLatents {
+  /// - Throws: `TesseraError`, `.overflow`, `.shape`.
+  public func quantize(_ latents: LatentGrid) throws(TesseraError) -> QuantizedLatents {
     try check(height: latents.height, width: latents.width)
     if let index = latents.values.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)
@@ -138,10 +138,10 @@ public struct MultiScaleQuantizer: Sendable {
 
   /// The values that a decoder takes: [side, side, dimensions].
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`, or `.shape` for another number of codes.
-  public func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+  /// - Throws: `TesseraError`, or `.shape` for another number of codes.
+  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard codes.count == tokens else {
-      throw .shape("\(codes.count) codes, and an image has \(tokens)")
+      throw .mismatch("\(codes.count) codes, and an image has \(tokens)")
     }
     var sums = [Float](repeating: 0, count: side * side * dimensions)
     var first = 0
@@ -159,7 +159,7 @@ public struct MultiScaleQuantizer: Sendable {
   }
 
   /// What the codes of one scale add to the image.
-  private func contribution(of codes: [UInt32], scale: Int) throws(QuantizerError) -> [Float] {
+  private func contribution(of codes: [UInt32], scale: Int) throws(TesseraError) -> [Float] {
     var values = try quantizer.values(of: codes)
     let extent = scales[scale]
     if extent != side {
@@ -174,7 +174,7 @@ public struct MultiScaleQuantizer: Sendable {
         try scratch.workspace.run(values, into: &refined)
       }
     } catch {
-      throw .shape("\(error)")
+      throw .mismatch("\(error)")
     }
     let ratio = refinement.ratio
     return zip(values, refined).map { $0 * (1 - ratio) + $1 * ratio }

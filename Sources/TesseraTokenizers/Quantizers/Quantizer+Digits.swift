@@ -1,3 +1,5 @@
+public import TesseraCore
+
 extension Quantizer {
   /// The levels of each digit of a position's codes, or nil where a code is no number of digits: the rows of
   /// a codebook have no order.
@@ -18,8 +20,8 @@ extension Quantizer {
 
   /// Takes codes apart into digits, one a dimension: group by group and stage by stage, ``digitLevels`` each.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`; `.setting` where codes have no digits.
-  public func digits(of codes: [UInt32]) throws(QuantizerError) -> [UInt32] {
+  /// - Throws: `TesseraError`; `.setting` where codes have no digits.
+  public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
     switch self {
     case .finiteScalar(let quantizer): return try quantizer.digits(of: codes)
     case .binary(let quantizer): return try quantizer.digits(of: codes)
@@ -31,7 +33,7 @@ extension Quantizer {
         widths: quantizer.groups.map(\.codesPerPosition)
       ) {
         part,
-        codes throws(QuantizerError) in (try part.digits(of: codes), part.digitLevels?.count ?? 0)
+        codes throws(TesseraError) in (try part.digits(of: codes), part.digitLevels?.count ?? 0)
       }
     case .residual(let quantizer):
       return try Quantizer.through(
@@ -40,18 +42,18 @@ extension Quantizer {
         widths: quantizer.stages.map(\.codesPerPosition)
       ) {
         part,
-        codes throws(QuantizerError) in (try part.digits(of: codes), part.digitLevels?.count ?? 0)
+        codes throws(TesseraError) in (try part.digits(of: codes), part.digitLevels?.count ?? 0)
       }
     }
   }
 
   /// Puts digits together into codes, the inverse of ``digits(of:)``.
   ///
-  /// - Throws: `QuantizerError.digitOutOfRange`, `.shape`; `.setting` where codes have no digits.
-  public func codes(ofDigits digits: [UInt32]) throws(QuantizerError) -> [UInt32] {
+  /// - Throws: `TesseraError`, `.shape`; `.setting` where codes have no digits.
+  public func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
     guard let width = digitLevels?.count else { throw Quantizer.noDigits }
     guard digits.count.isMultiple(of: width) else {
-      throw .shape("\(digits.count) digits are not whole positions of \(width)")
+      throw .mismatch("\(digits.count) digits are not whole positions of \(width)")
     }
     switch self {
     case .finiteScalar(let quantizer): return try quantizer.codes(ofDigits: digits)
@@ -61,18 +63,18 @@ extension Quantizer {
       let widths = quantizer.groups.map { $0.digitLevels?.count ?? 0 }
       return try Quantizer.through(quantizer.groups, digits, widths: widths) {
         part,
-        digits throws(QuantizerError) in (try part.codes(ofDigits: digits), part.codesPerPosition)
+        digits throws(TesseraError) in (try part.codes(ofDigits: digits), part.codesPerPosition)
       }
     case .residual(let quantizer):
       let widths = quantizer.stages.map { $0.digitLevels?.count ?? 0 }
       return try Quantizer.through(quantizer.stages, digits, widths: widths) {
         part,
-        digits throws(QuantizerError) in (try part.codes(ofDigits: digits), part.codesPerPosition)
+        digits throws(TesseraError) in (try part.codes(ofDigits: digits), part.codesPerPosition)
       }
     }
   }
 
-  private static let noDigits = QuantizerError.setting(
+  private static let noDigits = TesseraError.mismatch(
     "the codes of a codebook have no digits: its rows have no order; leave --digits out"
   )
 
@@ -81,8 +83,8 @@ extension Quantizer {
     _ parts: [Quantizer],
     _ numbers: [UInt32],
     widths: [Int],
-    _ body: (Quantizer, [UInt32]) throws(QuantizerError) -> ([UInt32], width: Int)
-  ) throws(QuantizerError) -> [UInt32] {
+    _ body: (Quantizer, [UInt32]) throws(TesseraError) -> ([UInt32], width: Int)
+  ) throws(TesseraError) -> [UInt32] {
     let whole = widths.reduce(0, +)
     var results: [[UInt32]] = []
     var resultWidths: [Int] = []

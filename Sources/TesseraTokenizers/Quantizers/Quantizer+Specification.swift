@@ -7,7 +7,7 @@ extension Quantizer {
   ///   - specification: What a file says.
   ///   - parameter: Gives the codebook or convolution weight of that name as float32, row-major, or nil where
   ///     there is none: from a `.npy` file or a checkpoint. Its own errors pass through.
-  /// - Throws: ``QuantizerError`` or ``NetworkError``, naming the tensor.
+  /// - Throws: ``TesseraError``, naming the tensor.
   public init(
     _ specification: QuantizerSpecification,
     parameter: (_ name: String) throws -> (shape: Shape, values: [Float])?
@@ -58,10 +58,10 @@ extension VectorQuantizer {
       return
     }
     guard let found = try parameter(name) else {
-      throw QuantizerError.setting("there is no codebook '\(name)'")
+      throw TesseraError.mismatch("there is no codebook '\(name)'")
     }
     guard found.shape.rank == 2 else {
-      throw QuantizerError.setting(
+      throw TesseraError.mismatch(
         "the codebook '\(name)' has the shape \(found.shape), and [codes, dimensions] is expected"
       )
     }

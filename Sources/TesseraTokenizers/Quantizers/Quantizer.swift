@@ -1,3 +1,5 @@
+public import TesseraCore
+
 /// How latents become codes, and codes become what a decoder takes: any of the quantizers.
 ///
 /// A position of the latent grid has one code, or several side by side (`grouped`, `residual`); a
@@ -87,12 +89,14 @@ public indirect enum Quantizer: Sendable {
   ///
   /// - Parameter latents: ``dimensions`` values a position, flat, channels last.
   /// - Returns: ``codesPerPosition`` codes a position, and the margin of each.
-  /// - Throws: `QuantizerError.notFinite` with the index of the first latent that has no code, `.overflow`,
+  /// - Throws: `TesseraError` with the index of the first latent that has no code, `.overflow`,
   ///   `.shape` where the last position is incomplete or whole images are needed.
-  public func quantize(_ latents: [Float]) throws(QuantizerError) -> QuantizedLatents {
+  public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
     let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
-      throw .shape("\(latents.count) latents are not whole positions of \(dimensions) dimensions")
+      throw .mismatch(
+        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
+      )
     }
     return switch self {
     case .finiteScalar(let quantizer): try quantizer.quantize(latents)
@@ -100,18 +104,18 @@ public indirect enum Quantizer: Sendable {
     case .binary(let quantizer): try quantizer.quantize(latents)
     case .grouped(let quantizer): try quantizer.quantize(latents, count: count)
     case .residual(let quantizer): try quantizer.quantize(latents, count: count)
-    case .multiScale: throw .shape("a multi-scale quantizer takes whole images [..., h, w, d]")
+    case .multiScale: throw .mismatch("a multi-scale quantizer takes whole images [..., h, w, d]")
     }
   }
 
   /// The values that a decoder takes: ``valueDimensions`` a position.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`; `.setting` where codes have no values; `.shape` where the
+  /// - Throws: `TesseraError`; `.setting` where codes have no values; `.shape` where the
   ///   last position is incomplete or whole images are needed.
-  public func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     let (count, rest) = codes.count.quotientAndRemainder(dividingBy: codesPerPosition)
     guard rest == 0 else {
-      throw .shape("\(codes.count) codes are not whole positions of \(codesPerPosition) codes")
+      throw .mismatch("\(codes.count) codes are not whole positions of \(codesPerPosition) codes")
     }
     return switch self {
     case .finiteScalar(let quantizer): try quantizer.values(of: codes)
@@ -119,14 +123,14 @@ public indirect enum Quantizer: Sendable {
     case .binary(let quantizer): try quantizer.values(of: codes)
     case .grouped(let quantizer): try quantizer.values(of: codes, count: count)
     case .residual(let quantizer): try quantizer.values(of: codes, count: count)
-    case .multiScale: throw .shape("a multi-scale quantizer takes the codes of whole images")
+    case .multiScale: throw .mismatch("a multi-scale quantizer takes the codes of whole images")
     }
   }
 
   /// The shape of the codes of an image of `height` x `width` positions: [h, w], [h, w, codes] or [tokens].
   ///
-  /// - Throws: `QuantizerError.shape` where a multi-scale quantizer has another size.
-  public func codeShape(height: Int, width: Int) throws(QuantizerError) -> [Int] {
+  /// - Throws: `TesseraError` where a multi-scale quantizer has another size.
+  public func codeShape(height: Int, width: Int) throws(TesseraError) -> [Int] {
     if case .multiScale(let quantizer) = self {
       try quantizer.check(height: height, width: width)
       return [quantizer.tokens]
@@ -140,10 +144,10 @@ public indirect enum Quantizer: Sendable {
   /// - Throws: As ``quantize(_:)``, and `.shape` where a multi-scale quantizer has another size.
   public func quantize(
     _ latents: LatentGrid
-  ) throws(QuantizerError) -> (grid: CodeGrid, margins: [Float]) {
+  ) throws(TesseraError) -> (grid: CodeGrid, margins: [Float]) {
     let (height, width) = (latents.height, latents.width)
     guard latents.dimensions == dimensions else {
-      throw .shape(
+      throw .mismatch(
         "\(latents.dimensions) latents a position, and the quantizer takes \(dimensions)"
       )
     }
@@ -161,10 +165,10 @@ public indirect enum Quantizer: Sendable {
   /// The values that a decoder takes for the codes of one image: [height, width, ``valueDimensions``].
   ///
   /// - Throws: As ``values(of:)``, and `.shape` where the grid has another shape than the quantizer gives.
-  public func values(of grid: CodeGrid) throws(QuantizerError) -> [Float] {
+  public func values(of grid: CodeGrid) throws(TesseraError) -> [Float] {
     let shape = try codeShape(height: grid.height, width: grid.width)
     guard grid.shape == shape else {
-      throw .shape("codes of shape \(grid.shape), and this quantizer gives \(shape)")
+      throw .mismatch("codes of shape \(grid.shape), and this quantizer gives \(shape)")
     }
     if case .multiScale(let quantizer) = self { return try quantizer.values(of: grid.codes) }
     return try values(of: grid.codes)

@@ -1,3 +1,5 @@
+import TesseraCore
+
 /// The fields of a quantizer's JSON object, read strictly.
 struct QuantizerFields {
   private let values: KeyedDecodingContainer<Name>
@@ -14,14 +16,14 @@ struct QuantizerFields {
     _ type: Value.Type,
     _ name: String,
     _ form: String
-  ) throws(QuantizerError) -> Value {
-    guard has(name) else { throw .setting("field '\(name)' is missing") }
+  ) throws(TesseraError) -> Value {
+    guard has(name) else { throw .mismatch("field '\(name)' is missing") }
     do {
       return try values.decode(type, forKey: Name(name))
-    } catch let error as QuantizerError {
+    } catch let error as TesseraError {
       throw error
     } catch {
-      throw .setting("field '\(name)' is not \(form)")
+      throw .mismatch("field '\(name)' is not \(form)")
     }
   }
 
@@ -30,7 +32,7 @@ struct QuantizerFields {
     _ type: Value.Type,
     _ name: String,
     _ form: String
-  ) throws(QuantizerError) -> Value? {
+  ) throws(TesseraError) -> Value? {
     has(name) ? try decode(type, name, form) : nil
   }
 
@@ -38,32 +40,32 @@ struct QuantizerFields {
   func choice<Value: RawRepresentable<String> & CaseIterable>(
     _ type: Value.Type,
     _ name: String
-  ) throws(QuantizerError) -> Value {
+  ) throws(TesseraError) -> Value {
     let word = try decode(String.self, name, "a string")
     guard let value = Value(rawValue: word) else {
       let known = Value.allCases.map(\.rawValue).joined(separator: " ")
-      throw .setting("\(name) '\(word)' is not known; known: \(known)")
+      throw .mismatch("\(name) '\(word)' is not known; known: \(known)")
     }
     return value
   }
 
   /// A list of quantizers, none of which is of whole images.
-  func quantizers(_ name: String) throws(QuantizerError) -> [QuantizerSpecification] {
+  func quantizers(_ name: String) throws(TesseraError) -> [QuantizerSpecification] {
     let parts = try decode([QuantizerSpecification].self, name, "a list of quantizers")
     guard (1...1024).contains(parts.count) else {
-      throw .setting("\(name): \(parts.count) of them, and 1 to 1024 are possible")
+      throw .mismatch("\(name): \(parts.count) of them, and 1 to 1024 are possible")
     }
     for case .multiScale in parts {
-      throw .setting("\(name): a quantizer of whole images cannot be one of several")
+      throw .mismatch("\(name): a quantizer of whole images cannot be one of several")
     }
     return parts
   }
 
   /// Refuses fields that no one reads.
-  func check(known: [String]) throws(QuantizerError) {
+  func check(known: [String]) throws(TesseraError) {
     let unknown = values.allKeys.map(\.stringValue).filter { !known.contains($0) }.min()
     guard let unknown else { return }
-    throw .setting("field '\(unknown)' is not known; known: \(known.joined(separator: " "))")
+    throw .mismatch("field '\(unknown)' is not known; known: \(known.joined(separator: " "))")
   }
 
   /// A field by any name, so that unknown ones are seen.

@@ -1,4 +1,5 @@
 import Foundation
+public import TesseraCore
 
 /// A quantizer as its JSON file names it, such as
 /// `{"kind": "fsq", "variant": "atanh", "levels": [8, 5, 5, 5]}` (`schemas/quantizer.schema.json`).
@@ -25,14 +26,14 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
   /// The quantizer of a JSON file.
   ///
   /// - Parameter json: The file.
-  /// - Throws: A `QuantizerError.setting` that names the field and what is known.
-  public init(parsing json: [UInt8]) throws(QuantizerError) {
+  /// - Throws: A `TesseraError` that names the field and what is known.
+  public init(parsing json: [UInt8]) throws(TesseraError) {
     do {
       self = try JSONDecoder().decode(QuantizerSpecification.self, from: Data(json))
-    } catch let error as QuantizerError {
+    } catch let error as TesseraError {
       throw error
     } catch {
-      throw .setting("not a JSON object that names a quantizer")
+      throw .mismatch("not a JSON object that names a quantizer")
     }
   }
 
@@ -68,7 +69,7 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
       self = .multiScale(try MultiScaleSpecification(fields))
     case let kind:
       let known = Self.kinds.joined(separator: " ")
-      throw QuantizerError.setting("kind '\(kind)' is not known; known: \(known)")
+      throw TesseraError.mismatch("kind '\(kind)' is not known; known: \(known)")
     }
   }
 
@@ -130,7 +131,7 @@ public struct VectorSpecification: Hashable, Sendable {
     self.dimensions = dimensions
   }
 
-  init(_ fields: QuantizerFields) throws(QuantizerError) {
+  init(_ fields: QuantizerFields) throws(TesseraError) {
     rule = try fields.choice(VectorQuantizer.Rule.self, "rule")
     let isBare = rule == .logits && !fields.has("codebook")
     codebook = isBare ? nil : try fields.decode(String.self, "codebook", "a string")
@@ -138,14 +139,14 @@ public struct VectorSpecification: Hashable, Sendable {
     lookup =
       fields.has("lookup") ? try fields.choice(VectorQuantizer.Lookup.self, "lookup") : nil
     guard lookup == nil || rule == .cosine else {
-      throw .setting("field 'lookup' belongs to the rule cosine alone")
+      throw .mismatch("field 'lookup' belongs to the rule cosine alone")
     }
     guard isBare || !fields.has("dimensions") else {
-      throw .setting(
+      throw .mismatch(
         "field 'dimensions' belongs to logits without a codebook; the codebook says it"
       )
     }
-    guard codebook?.isEmpty != true else { throw .setting("field 'codebook' names no file") }
+    guard codebook?.isEmpty != true else { throw .mismatch("field 'codebook' names no file") }
   }
 
   fileprivate func encode(
@@ -178,7 +179,7 @@ public struct ResidualSpecification: Hashable, Sendable {
     self.softClamp = softClamp
   }
 
-  init(_ fields: QuantizerFields) throws(QuantizerError) {
+  init(_ fields: QuantizerFields) throws(TesseraError) {
     stages = try fields.quantizers("stages")
     scales = try fields.decodeIfPresent([[Float]].self, "scales", "a list of lists of numbers")
     softClamp = try fields.decodeIfPresent([Float].self, "soft_clamp", "a list of numbers")
@@ -215,7 +216,7 @@ public struct MultiScaleSpecification: Hashable, Sendable {
     self.refinement = refinement
   }
 
-  init(_ fields: QuantizerFields) throws(QuantizerError) {
+  init(_ fields: QuantizerFields) throws(TesseraError) {
     scales = try fields.decode([Int].self, "scales", "a list of whole numbers")
     vector = try VectorSpecification(fields)
     refinement = try fields.decodeIfPresent(
@@ -224,7 +225,7 @@ public struct MultiScaleSpecification: Hashable, Sendable {
       "an object of 'convolutions', a list of names, and 'ratio', a number"
     )
     guard (refinement?.convolutions.count ?? 0) <= 64, refinement?.ratio.isFinite != false else {
-      throw .setting("refinement: at most 64 convolutions and a finite ratio")
+      throw .mismatch("refinement: at most 64 convolutions and a finite ratio")
     }
   }
 }

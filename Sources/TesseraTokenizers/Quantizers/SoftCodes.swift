@@ -26,11 +26,11 @@ extension Quantizer {
 
   /// Checks that there can be soft codes: one code a position, and not too many to choose from.
   ///
-  /// - Throws: `QuantizerError.setting` that says why there are none.
-  public func checkSoftCodes() throws(QuantizerError) {
+  /// - Throws: `TesseraError` that says why there are none.
+  public func checkSoftCodes() throws(TesseraError) {
     switch self {
     case .grouped, .residual, .multiScale:
-      throw .setting("soft codes and draws need a quantizer with one code a position")
+      throw .mismatch("soft codes and draws need a quantizer with one code a position")
     case .finiteScalar, .vector, .binary: break
     }
   }
@@ -45,7 +45,7 @@ extension Quantizer {
   ///   - map: What makes probabilities of scores.
   ///   - temperature: Above 0.
   /// - Returns: A row a position.
-  /// - Throws: As ``quantize(_:)``, ``ProbabilityError``, and where ``checkSoftCodes()`` does.
+  /// - Throws: As ``quantize(_:)``, ``TesseraError``, and where ``checkSoftCodes()`` does.
   public func softCodes(
     _ latents: [Float],
     map: ProbabilityMap,
@@ -53,7 +53,7 @@ extension Quantizer {
   ) throws -> SoftCodes {
     try checkSoftCodes()
     guard vocabularySize <= Self.largestSoftVocabulary else {
-      throw QuantizerError.setting(
+      throw TesseraError.mismatch(
         "soft codes over \(vocabularySize) codes, and 2^20 are possible"
       )
     }
@@ -125,7 +125,7 @@ extension Quantizer {
   }
 
   /// The score of every code at each position.
-  private func scores(_ latents: [Float]) throws(QuantizerError) -> [Float] {
+  private func scores(_ latents: [Float]) throws(TesseraError) -> [Float] {
     if case .vector(let quantizer) = self { return try quantizer.scores(latents) }
     let tables = try levelScores(latents)
     let width = tables.levels.reduce(0, +)
@@ -155,7 +155,7 @@ extension Quantizer {
   /// Minus the squared distance of each dimension to each of its levels, levels innermost.
   private func levelScores(
     _ latents: [Float]
-  ) throws(QuantizerError) -> (levels: [Int], scores: [Float]) {
+  ) throws(TesseraError) -> (levels: [Int], scores: [Float]) {
     _ = try quantize(latents)
     switch self {
     case .finiteScalar(let quantizer):
@@ -163,7 +163,7 @@ extension Quantizer {
     case .binary(let quantizer):
       return (digitLevels ?? [], quantizer.levelScores(latents))
     case .vector, .grouped, .residual, .multiScale:
-      throw .setting("this quantizer's distances are no sum over levels")
+      throw .mismatch("this quantizer's distances are no sum over levels")
     }
   }
 }

@@ -50,10 +50,10 @@ public struct VectorQuantizer: Sendable {
   ///   - rule: What fits best.
   ///   - codebook: The rows.
   ///   - lookup: What a decoder gets; `cosine` alone has the choice, and takes `normalized` unless told.
-  /// - Throws: `QuantizerError.setting` for a lookup that the rule has not.
-  public init(rule: Rule, codebook: Codebook, lookup: Lookup? = nil) throws(QuantizerError) {
+  /// - Throws: `TesseraError` for a lookup that the rule has not.
+  public init(rule: Rule, codebook: Codebook, lookup: Lookup? = nil) throws(TesseraError) {
     guard lookup == nil || rule == .cosine else {
-      throw .setting(
+      throw .mismatch(
         "field 'lookup' belongs to the rule cosine; \(rule.rawValue) has the stored rows"
       )
     }
@@ -79,10 +79,10 @@ public struct VectorQuantizer: Sendable {
 
   /// Creates a quantizer of logits without a codebook: there is no way back.
   ///
-  /// - Throws: `QuantizerError.setting` for a number of codes that cannot be.
-  public init(logits count: Int) throws(QuantizerError) {
+  /// - Throws: `TesseraError` for a number of codes that cannot be.
+  public init(logits count: Int) throws(TesseraError) {
     guard (1...Codebook.largestCount).contains(count) else {
-      throw .setting("dimensions: \(count) logits, and 1 to 2^30 are possible")
+      throw .mismatch("dimensions: \(count) logits, and 1 to 2^30 are possible")
     }
     rule = .logits
     lookup = .stored
@@ -100,11 +100,11 @@ public struct VectorQuantizer: Sendable {
   ///   - instructions: The instructions to compute with; the best unless kernels are compared.
   /// - Returns: One code and one margin a position: how much worse the second-best code is, as a difference
   ///   of squared distances (`l2`), of cosines (`cosine`) or of scores (`dot`, `logits`).
-  /// - Throws: `QuantizerError.notFinite`, `.overflow` where scores leave the range of float32, `.shape`.
+  /// - Throws: `TesseraError`, `.overflow` where scores leave the range of float32, `.shape`.
   public func quantize(
     _ latents: [Float],
     instructions: InstructionSet = .best
-  ) throws(QuantizerError) -> QuantizedLatents {
+  ) throws(TesseraError) -> QuantizedLatents {
     let count = try positions(latents)
     guard let packed else { return largest(latents, count) }
     let query = rule == .cosine ? normalized(latents) : latents
@@ -130,7 +130,7 @@ public struct VectorQuantizer: Sendable {
   public func scores(
     _ latents: [Float],
     instructions: InstructionSet = .best
-  ) throws(QuantizerError) -> [Float] {
+  ) throws(TesseraError) -> [Float] {
     let count = try positions(latents)
     guard let packed else { return latents }
     let query = rule == .cosine ? normalized(latents) : latents
@@ -152,17 +152,17 @@ public struct VectorQuantizer: Sendable {
 
   /// The values that a decoder takes: `valueDimensions` a code.
   ///
-  /// - Throws: `QuantizerError.codeOutOfRange`; `.setting` where there is no codebook.
-  public func values(of codes: [UInt32]) throws(QuantizerError) -> [Float] {
+  /// - Throws: `TesseraError`; `.setting` where there is no codebook.
+  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard valueDimensions > 0 else {
-      throw .setting(
+      throw .mismatch(
         "these logits have no codebook, so codes have no values; name it as 'codebook'"
       )
     }
     var values: [Float] = []
     values.reserveCapacity(codes.count * valueDimensions)
     for (index, code) in codes.enumerated() {
-      try QuantizerError.check(code, at: index, vocabularySize: vocabularySize)
+      try TesseraError.check(code, at: index, vocabularySize: vocabularySize)
       if let rows {
         values += rows[Int(code) * valueDimensions..<(Int(code) + 1) * valueDimensions]
       } else {
@@ -172,10 +172,12 @@ public struct VectorQuantizer: Sendable {
     return values
   }
 
-  private func positions(_ latents: [Float]) throws(QuantizerError) -> Int {
+  private func positions(_ latents: [Float]) throws(TesseraError) -> Int {
     let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
-      throw .shape("\(latents.count) latents are not whole positions of \(dimensions) dimensions")
+      throw .mismatch(
+        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
+      )
     }
     if let index = latents.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)

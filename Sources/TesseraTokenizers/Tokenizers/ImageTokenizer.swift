@@ -1,4 +1,5 @@
 import Foundation
+import TesseraCore
 public import TesseraImages
 
 /// A preprocessing profile, a network and a quantizer: pictures to codes and back.
@@ -53,7 +54,7 @@ public struct ImageTokenizer: Sendable {
   ///     (`schemas/tokenizer.schema.json`), a folder with `tokenizer.json`, or a checkpoint that holds its
   ///     description in the attribute `tokenizer`.
   ///   - halves: What it is opened for.
-  /// - Throws: ``TokenizerError``, ``NetworkError``, ``QuantizerError`` or a reader's error.
+  /// - Throws: ``TesseraError`` or a reader's error.
   public init(
     opening tokenizer: String = embeddedName,
     for halves: Halves = [.encoder, .decoder]
@@ -105,35 +106,35 @@ public struct ImageTokenizer: Sendable {
     _ model: FamilyModel,
     _ quantizer: Quantizer,
     _ tokenizer: String
-  ) throws(TokenizerError) {
+  ) throws(TesseraError) {
     if let graph = model.encoder, graph.outputChannels != quantizer.dimensions {
-      throw TokenizerError(
-        tokenizer: tokenizer,
-        reason: "the network gives \(graph.outputChannels) latents a position, "
-          + "the quantizer takes \(quantizer.dimensions)"
+      throw TesseraError.mismatch(
+        "the network gives \(graph.outputChannels) latents a position, "
+          + "the quantizer takes \(quantizer.dimensions)",
+        file: tokenizer
       )
     }
     if let graph = model.decoder, graph.inputChannels != quantizer.valueDimensions {
-      throw TokenizerError(
-        tokenizer: tokenizer,
-        reason: "the quantizer gives \(quantizer.valueDimensions) values a position, "
-          + "the decoder takes \(graph.inputChannels)"
+      throw TesseraError.mismatch(
+        "the quantizer gives \(quantizer.valueDimensions) values a position, "
+          + "the decoder takes \(graph.inputChannels)",
+        file: tokenizer
       )
     }
   }
 
-  private func missing(_ half: String, _ halves: Halves) -> TokenizerError {
+  private func missing(_ half: String, _ halves: Halves) -> TesseraError {
     let reason =
       self.halves.contains(halves)
       ? "it was opened without its \(half)" : "the checkpoint holds no \(half)"
-    return TokenizerError(tokenizer: description.name, reason: reason)
+    return TesseraError.mismatch(reason, file: description.name)
   }
 
   /// Runs the encoder's network on a picture that went through the preprocessing.
   ///
   /// - Parameter image: Width and height are multiples of ``stride``.
   /// - Returns: The latents before quantization.
-  /// - Throws: ``NetworkError`` where the size does not fit, ``TokenizerError`` where the checkpoint holds no
+  /// - Throws: ``TesseraError`` where the size does not fit, ``TesseraError`` where the checkpoint holds no
   ///   encoder.
   public func latents(of image: RGBImage) throws -> LatentGrid {
     guard let encoders else { throw missing("encoder", .encoder) }
@@ -156,7 +157,7 @@ public struct ImageTokenizer: Sendable {
 
   /// Turns latents into codes.
   ///
-  /// - Throws: ``QuantizerError`` where a latent is not a finite number.
+  /// - Throws: ``TesseraError`` where a latent is not a finite number.
   public func quantize(_ latents: LatentGrid) throws -> EncodedImage {
     let (grid, margins) = try quantizer.quantize(latents)
     return EncodedImage(grid: grid, latents: latents, margins: margins)
@@ -165,7 +166,7 @@ public struct ImageTokenizer: Sendable {
   /// Turns the latents of several views of one picture into codes [views, positions].
   ///
   /// One view keeps its own shape; the latents of several are those of the first.
-  /// - Throws: ``QuantizerError`` where a latent is not a finite number.
+  /// - Throws: ``TesseraError`` where a latent is not a finite number.
   public func quantize(views: [LatentGrid]) throws -> EncodedImage {
     let encoded = try views.map { try quantize($0) }
     guard let first = encoded.first else { throw missing("picture", []) }
@@ -191,7 +192,7 @@ public struct ImageTokenizer: Sendable {
 
   /// The picture that codes stand for.
   ///
-  /// - Throws: ``QuantizerError`` for codes outside the vocabulary, ``TokenizerError`` where the
+  /// - Throws: ``TesseraError`` for codes outside the vocabulary, ``TesseraError`` where the
   ///   checkpoint holds no decoder.
   public func decode(_ grid: CodeGrid) throws -> RGBImage {
     guard let decoders else { throw missing("decoder", .decoder) }

@@ -58,20 +58,16 @@ public struct TokenizerDescription: Codable, Hashable, Sendable {
 
   /// Reads a description from JSON.
   ///
-  /// - Throws: ``TokenizerError`` that names the field at fault.
-  init(parsing json: [UInt8], source: String) throws(TokenizerError) {
-    func failure(_ reason: String, _ kind: FailureKind) -> TokenizerError {
-      TokenizerError(
-        tokenizer: source,
-        reason: "not a tokenizer's description: \(reason)",
-        kind: kind
-      )
+  /// - Throws: ``TesseraError`` that names the field at fault.
+  init(parsing json: [UInt8], source: String) throws(TesseraError) {
+    func failure(_ reason: String, _ kind: FailureKind) -> TesseraError {
+      TesseraError(kind, "not a tokenizer's description: \(reason)", file: source)
     }
     do {
       self = try JSONDecoder().decode(TokenizerDescription.self, from: Data(json))
     } catch let error as DecodingError {
       throw failure(ManifestFile.cause(of: error), .malformedInput)
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       throw failure("\(error)", error.kind)
     } catch {
       throw failure("\(error)", .malformedInput)

@@ -18,11 +18,11 @@ public struct TokenizerParts: Sendable {
   /// Opens a tokenizer, as ``ImageTokenizer`` does; weights are read when they are asked for.
   ///
   /// - Parameter tokenizer: A name, a file or a folder.
-  /// - Throws: ``TokenizerError``, ``NetworkError``, ``QuantizerError`` or a reader's error.
+  /// - Throws: ``TesseraError`` or a reader's error.
   public init(opening tokenizer: String) throws {
     let source = try TokenizerSource(tokenizer)
     guard let encoder = source.model.encoder else {
-      throw TokenizerError(tokenizer: tokenizer, reason: "the checkpoint holds no encoder")
+      throw TesseraError.mismatch("the checkpoint holds no encoder", file: tokenizer)
     }
     self.encoder = encoder
     description = source.description

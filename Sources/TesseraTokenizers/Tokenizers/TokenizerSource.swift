@@ -28,12 +28,12 @@ struct TokenizerSource {
   ///
   /// - Parameter tokenizer: What the tokenizer was asked for as, for messages.
   /// - Returns: The quantizer.
-  /// - Throws: ``TokenizerError`` where the arrays are none of a quantizer's.
+  /// - Throws: ``TesseraError`` where the arrays are none of a quantizer's.
   func quantizer(of tokenizer: String) throws -> Quantizer {
     do {
       return try Quantizer(model.quantizer, parameter: weights.floats)
-    } catch let error as QuantizerError {
-      throw TokenizerError(tokenizer: tokenizer, reason: "\(error)", kind: error.kind)
+    } catch let error as TesseraError {
+      throw error.in(tokenizer)
     }
   }
 
@@ -50,12 +50,12 @@ struct TokenizerSource {
   private init(path tokenizer: String) throws {
     var isFolder: ObjCBool = false
     guard unsafe FileManager.default.fileExists(atPath: tokenizer, isDirectory: &isFolder) else {
-      throw TokenizerError(
-        tokenizer: tokenizer,
-        reason: "no such file, and no name: the only tokenizer built in is "
+      throw TesseraError(
+        .inputOutput,
+        "no such file, and no name: the only tokenizer built in is "
           + "\(ImageTokenizer.embeddedName), and families are named as FAMILY:FILE "
           + "(see 'tessera tokenizers')",
-        kind: .inputOutput
+        file: tokenizer
       )
     }
     let path = isFolder.boolValue ? tokenizer + "/tokenizer.json" : tokenizer
@@ -71,18 +71,17 @@ struct TokenizerSource {
   private init(descriptionAt path: String) throws {
     let json = try TextFile.bytes(of: path, maximumBytes: ReadLimit.description)
     if let words = FailedDownload.words(for: json.prefix(256)) {
-      throw CheckpointError(path: path, cause: words)
+      throw TesseraError.malformed(words, file: path)
     }
     let description = try TokenizerDescription(parsing: json, source: path)
     guard let name = description.checkpoint else {
-      throw TokenizerError(tokenizer: path, reason: "the field 'checkpoint' is missing")
+      throw TesseraError.mismatch("the field 'checkpoint' is missing", file: path)
     }
     // A description may come from elsewhere: it must not reach outside its own folder.
     let file = try SafePath.path(of: name, beside: path) { fault in
-      TokenizerError(
-        tokenizer: path,
-        reason: "checkpoint '\(name)' \(fault); put it into the description's folder",
-        kind: .malformedInput
+      TesseraError.malformed(
+        "checkpoint '\(name)' \(fault); put it into the description's folder",
+        file: path
       )
     }
     let checkpoint = try Checkpoint.open(file)
@@ -93,11 +92,11 @@ struct TokenizerSource {
   private init(describedBy checkpoint: any CheckpointReader, source: String, sha256: String) throws
   {
     guard let json = checkpoint.attributes["tokenizer"] else {
-      throw TokenizerError(
-        tokenizer: source,
-        reason: "the file does not say which tokenizer it is (no attribute 'tokenizer'); name its "
+      throw TesseraError.mismatch(
+        "the file does not say which tokenizer it is (no attribute 'tokenizer'); name its "
           + "family as FAMILY:FILE (see 'tessera tokenizers'), or family, quantizer and "
-          + "preprocessing in a JSON file beside it"
+          + "preprocessing in a JSON file beside it",
+        file: source
       )
     }
     let description = try TokenizerDescription(parsing: Array(json.utf8), source: source)
@@ -182,20 +181,16 @@ struct TokenizerSource {
           }
         if tensors == nil { tensors = found } else { tensors?.add(found) }
       }
-      guard let tensors else { throw NetworkError.unrecognized(name: "weights", reason: "missing") }
+      guard let tensors else { throw TesseraError.unrecognized(name: "weights", reason: "missing") }
       let model = try FamilyModel(tensors, of: family, choices: choices)
       let weights = FamilyWeights(tensors, in: checkpoints)
       try weights.checkConstants(of: model.quantizer)
       return (model, weights)
-    } catch let error as NetworkError {
-      if case .ambiguous = error {
-        throw TokenizerError(tokenizer: tokenizer, reason: error.description)
-      }
+    } catch let error as TesseraError where error.detail == .parameter {
       let all = shapes.reduce(into: [:]) { $0.merge($1) { first, _ in first } }
-      throw TokenizerError(
-        tokenizer: tokenizer,
-        reason: "\(error)\(advice(all, family.family))"
-      )
+      throw TesseraError.mismatch("\(error)\(advice(all, family.family))", file: tokenizer)
+    } catch let error as TesseraError {
+      throw error.in(tokenizer)
     }
   }
 

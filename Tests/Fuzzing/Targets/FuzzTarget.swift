@@ -42,14 +42,14 @@ public struct FuzzTarget: Sendable {
       return .accepted
     } catch is EndOfReading {
       return .accepted
-    } catch let error as any ClassifiedError {
+    } catch let error as TesseraError {
       return outcome(of: error)
     } catch {
       return .finding("an error without an exit code: \(type(of: error)): \(error)")
     }
   }
 
-  private func outcome(of error: any ClassifiedError) -> Outcome {
+  private func outcome(of error: TesseraError) -> Outcome {
     let text = error.description
     if text.isEmpty { return .finding("an error without words") }
     if text.utf8.count > Self.longestError {
@@ -57,7 +57,7 @@ public struct FuzzTarget: Sendable {
     }
     // The file is there and whole: nothing that stands in it is a fault of this machine. A folder's
     // files may name others that are not there.
-    if let error = error as? FileError, !(form == .folder && error.isAboutName) {
+    if let error = error as? TesseraError, !(form == .folder && error.isAboutName) {
       return .finding("content that counts as a fault of the machine: \(text)")
     }
     return .refused(error.kind)
@@ -84,7 +84,7 @@ public struct FuzzTarget: Sendable {
 /// Thrown by a target that has read enough of an input.
 struct EndOfReading: Error {}
 
-extension FileError {
+extension TesseraError {
   /// Whether a name leads to no regular file.
   fileprivate var isAboutName: Bool {
     [ENOENT, ENOTDIR, EISDIR, EINVAL, ENAMETOOLONG, ELOOP, EEXIST].contains(code)

@@ -29,10 +29,10 @@ extension FuzzTarget {
     let rules: [(AlphaRule, TruncationRule)] = [
       (.drop, .refuse), (.onWhite, .partialRows), (.composited, .partialRows),
     ]
-    var failure: ImageError?
+    var failure: TesseraError?
     for (alpha, truncation) in rules {
       let decoder = ImageDecoder(limits: smallImages, alpha: alpha, truncation: truncation)
-      do throws(ImageError) {
+      do throws(TesseraError) {
         _ = try decoder.decode(bytes)
       } catch {
         failure = error

@@ -7,7 +7,7 @@ extension KerasFlow {
     of layer: KerasGraphLayer,
     at path: [String],
     on inputs: [KerasFeatures]
-  ) throws(PlanError) -> [KerasFeatures] {
+  ) throws(TesseraError) -> [KerasFeatures] {
     if let graph = KerasGraph(layer) { return try run(graph, at: path, of: inputs) }
     let kind = KerasLayerKind(layer)
     guard let first = inputs.first else { return [KerasFeatures(axes: .open)] }
@@ -26,7 +26,7 @@ extension KerasFlow {
     at path: [String],
     on input: KerasFeatures,
     among inputs: [KerasFeatures]
-  ) throws(PlanError) -> KerasFeatures {
+  ) throws(TesseraError) -> KerasFeatures {
     switch kind {
     case .elementwise, .normalization, .batchNormalization:
       try takeNormalized(input, at: path, layer, kind)
@@ -68,7 +68,7 @@ extension KerasFlow {
     _ layer: KerasGraphLayer,
     at path: [String],
     on input: KerasFeatures
-  ) throws(PlanError) -> KerasFeatures {
+  ) throws(TesseraError) -> KerasFeatures {
     guard let inner = layer.wrapped else { return input.doubted(doubt(layer)) }
     var step = input
     step.rank = input.rank.map { $0 - 1 }
@@ -104,7 +104,7 @@ extension KerasFlow {
     _ input: KerasFeatures,
     at path: [String],
     _ layer: KerasGraphLayer
-  ) throws(PlanError) -> KerasFeatures {
+  ) throws(TesseraError) -> KerasFeatures {
     if let doubt = input.doubt { throw refusal(path, layer, doubt) }
     guard input.order == nil else { throw refusal(path, layer, "convolves flattened channels") }
     let isFirst = isChannelsFirst(layer)
@@ -174,7 +174,7 @@ extension KerasFlow {
     _ inputs: [KerasFeatures],
     at path: [String],
     _ layer: KerasGraphLayer
-  ) throws(PlanError) -> KerasFeatures {
+  ) throws(TesseraError) -> KerasFeatures {
     if weights[path] != nil {
       for input in inputs {
         if let doubt = input.doubt { throw refusal(path, layer, doubt) }

@@ -43,7 +43,7 @@ extension KerasFlow {
     _ inputs: [KerasFeatures],
     at path: [String],
     _ layer: KerasGraphLayer
-  ) throws(PlanError) -> KerasFeatures {
+  ) throws(TesseraError) -> KerasFeatures {
     guard var result = inputs.first else { return KerasFeatures(axes: .open) }
     if let doubted = inputs.first(where: { $0.doubt != nil }) { return doubted }
     if inputs.contains(where: { $0.order != nil }) { return result.doubted(doubt(layer)) }
@@ -67,7 +67,7 @@ extension KerasFlow {
     at path: [String],
     _ layer: KerasGraphLayer,
     _ kind: KerasLayerKind
-  ) throws(PlanError) {
+  ) throws(TesseraError) {
     guard let layerWeights = weights[path]?.first else { return }
     if let doubt = input.doubt { throw refusal(path, layer, doubt) }
     if layer.className == "GroupNormalization", input.order != nil {
@@ -96,7 +96,7 @@ extension KerasFlow {
     _ axes: [Int],
     at path: [String],
     _ layer: KerasGraphLayer
-  ) throws(PlanError) {
+  ) throws(TesseraError) {
     guard axes.count == 1 else { throw refusal(path, layer, "normalizes several axes") }
     let isLast = axes == [-1] || input.rank.map { places == [$0 - 1] } ?? (axes[0] > 1)
     let isSecond = places == [1]
@@ -116,7 +116,7 @@ extension KerasFlow {
     _ count: Int,
     at path: [String],
     _ layer: KerasGraphLayer
-  ) throws(PlanError) {
+  ) throws(TesseraError) {
     guard let rank = input.rank, count == axes.count, input.order == nil,
       places == Array(rank - count..<rank)
     else { throw refusal(path, layer, "normalizes axes that are not the last ones in order") }

@@ -4,23 +4,23 @@ import TesseraCore
 extension KerasFlow {
   /// What a layer's weights must be brought into.
   ///
-  /// - Throws: `PlanError` where no description says how the layer is reached, and what it takes may come
+  /// - Throws: `TesseraError` where no description says how the layer is reached, and what it takes may come
   ///   out of a Flatten behind convolutions.
-  func input(of layer: KerasLayer) throws(PlanError) -> Input {
+  func input(of layer: KerasLayer) throws(TesseraError) -> Input {
     let known = inputs[KerasFlow.path(of: layer)]
     let place = layer.path.joined(separator: ".")
     if isDescribed, layer.configuration.isEmpty {
       let cause =
         "stands in a layer or wrapper whose parts the model's description does not state, so that its "
         + "class would be guessed; convert without --to torch or keras, which keeps everything as it is"
-      throw PlanError(tensor: place, cause: cause)
+      throw TesseraError.mismatch(cause, place: place)
     }
     if let known { return known }
     if layer.className == "LayerNormalization", layer.scaleRank > 1 {
       let cause =
         "LayerNormalization: scales several axes, and no description of the model says which; convert "
         + "the model's .keras file or whole .h5"
-      throw PlanError(tensor: place, cause: cause)
+      throw TesseraError.mismatch(cause, place: place)
     }
     let projections = ["Dense", "EinsumDense", "LSTM", "GRU", "SimpleRNN"]
     guard projections.contains(layer.className), let kernel = layer["kernel"],
@@ -39,7 +39,7 @@ extension KerasFlow {
     let cause =
       "\(layer.className): its \(count) \(what) of channels and positions, which PyTorch orders "
       + "otherwise, and no description of the model says so; convert the model's .keras file or whole .h5"
-    throw PlanError(tensor: place, cause: cause)
+    throw TesseraError.mismatch(cause, place: place)
   }
 
   private func isMultiple(_ count: Int, of channels: Int) -> Bool {

@@ -30,8 +30,8 @@ struct KerasFlow {
 
   /// Follows the data through a model.
   ///
-  /// - Throws: `PlanError` where a layer's weights depend on an order that is not known.
-  init(_ model: KerasModel) throws(PlanError) {
+  /// - Throws: `TesseraError` where a layer's weights depend on an order that is not known.
+  init(_ model: KerasModel) throws(TesseraError) {
     weights = Dictionary(grouping: model.layers, by: KerasFlow.path)
     let root = model.architecture.map { KerasGraphLayer($0) }
     hasSequences = root.map(KerasFlow.takesSequences) ?? false
@@ -68,12 +68,12 @@ extension KerasFlow {
   ///   - path: The names of the models around them.
   ///   - given: What it is called on; nil for the whole model, whose inputs are its own.
   /// - Returns: What it gives, in order.
-  /// - Throws: `PlanError` where a layer's weights depend on an order that is not known.
+  /// - Throws: `TesseraError` where a layer's weights depend on an order that is not known.
   mutating func run(
     _ graph: KerasGraph,
     at path: [String],
     of given: [KerasFeatures]?
-  ) throws(PlanError) -> [KerasFeatures] {
+  ) throws(TesseraError) -> [KerasFeatures] {
     var values: [KerasGraph.Reference: [KerasFeatures]] = [:]
     for (index, name) in graph.inputs.enumerated() {
       guard let node = graph.nodes.first(where: { $0.key == name }) else { continue }
@@ -156,7 +156,8 @@ extension KerasFlow {
 
 extension KerasFlow {
   /// Notes what a layer's weights take; every call must take the same.
-  mutating func take(_ input: Input, at path: [String], _ layer: KerasGraphLayer) throws(PlanError)
+  mutating func take(_ input: Input, at path: [String], _ layer: KerasGraphLayer)
+    throws(TesseraError)
   {
     if let other = inputs[path], other != input {
       throw refusal(path, layer, "is called on features in different orders")
@@ -169,7 +170,7 @@ extension KerasFlow {
     _ features: KerasFeatures,
     at path: [String],
     _ layer: KerasGraphLayer
-  ) throws(PlanError) {
+  ) throws(TesseraError) {
     for layerWeights in weights[path] ?? [] {
       guard let count = layerWeights.inputCount else { continue }
       if let doubt = features.doubt { throw refusal(path, layer, doubt) }
@@ -199,11 +200,11 @@ extension KerasFlow {
     }
   }
 
-  func refusal(_ path: [String], _ layer: KerasGraphLayer, _ cause: String) -> PlanError {
-    PlanError(
-      tensor: path.joined(separator: "."),
-      cause: "\(layer.className): \(cause); only a conversion without --to torch or keras, which "
-        + "keeps Keras' own order, is exact here"
+  func refusal(_ path: [String], _ layer: KerasGraphLayer, _ cause: String) -> TesseraError {
+    TesseraError.mismatch(
+      "\(layer.className): \(cause); only a conversion without --to torch or keras, which "
+        + "keeps Keras' own order, is exact here",
+      place: path.joined(separator: ".")
     )
   }
 }
