@@ -1,4 +1,5 @@
 import Foundation
+import TesseraCore
 import TesseraDatasets
 import TesseraImages
 import Testing

@@ -1,4 +1,5 @@
 import Synchronization
+import TesseraCore
 import TesseraImages
 
 /// The inputs of a plan as they are looked at, one by one and as often as they are asked for.

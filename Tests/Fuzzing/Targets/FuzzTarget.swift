@@ -57,7 +57,7 @@ public struct FuzzTarget: Sendable {
     }
     // The file is there and whole: nothing that stands in it is a fault of this machine. A folder's
     // files may name others that are not there.
-    if let error = error as? TesseraError, !(form == .folder && error.isAboutName) {
+    if error.code != 0, !(form == .folder && error.isAboutName) {
       return .finding("content that counts as a fault of the machine: \(text)")
     }
     return .refused(error.kind)

@@ -1,4 +1,5 @@
 internal import Foundation
+import TesseraCore
 import TesseraDatasets
 import TesseraImages
 
