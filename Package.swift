@@ -223,7 +223,9 @@ if Context.environment["TESSERA_FUZZING"] != nil {
     .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzing/CFuzzer"),
     .executableTarget(
       name: "fuzz",
-      dependencies: ["CFuzzer", "CZlib", "FuzzTargets", "TesseraCheckpoints", "TesseraCore"],
+      dependencies: [
+        "CFuzzer", "CZlib", "FuzzTargets", "TesseraCheckpoints", "TesseraCore", "TesseraDatasets",
+      ],
       path: "Tests/Fuzzing/Driver"
     ),
   ]
