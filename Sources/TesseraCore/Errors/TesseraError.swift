@@ -92,6 +92,7 @@ public struct TesseraError: Error, Hashable, Sendable, CustomStringConvertible {
   ///   - operation: What was attempted, such as `open`.
   ///   - path: The path as the user gave it.
   ///   - code: The `errno` of the failed call.
+  /// - Returns: The error.
   public static func system(_ operation: String, _ path: String, _ code: Int32) -> TesseraError {
     let words = unsafe String(cString: strerror(code))
     return TesseraError(

@@ -14,6 +14,7 @@ extension TesseraError {
   ///   - output: The output as the user gave it.
   ///   - folder: The dataset's folder.
   ///   - entry: What stands there and says so.
+  /// - Returns: The error.
   static func outputInDataset(_ output: String, folder: String, entry: String) -> TesseraError {
     .malformed(
       "lies in the folder of a dataset (\(folder) holds '\(entry)'), which must hold nothing else; "

@@ -6,6 +6,7 @@ extension TesseraError {
   /// - Parameters:
   ///   - cause: What does not fit.
   ///   - candidates: What could be meant.
+  /// - Returns: The error.
   public static func selection(_ cause: String, among candidates: [String]) -> TesseraError {
     guard !candidates.isEmpty else { return .mismatch("\(cause); no name has a wrapper") }
     let shown = candidates.prefix(8).map { "'\($0)'" }.joined(separator: ", ")
