@@ -1,4 +1,5 @@
 import ArgumentParser
+import TesseraCheckpoints
 import TesseraCore
 
 /// `tessera-bench`: every published figure can be measured again with it.
@@ -20,6 +21,7 @@ struct BenchProgram: AsyncParsableCommand {
 
   static func main() async {
     StandardStream.prepare()
+    HDF5.endProcess()
     do {
       var command = try parseAsRoot()
       if var asynchronous = command as? any AsyncParsableCommand {

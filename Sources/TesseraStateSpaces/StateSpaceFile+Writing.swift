@@ -37,7 +37,7 @@ extension StateSpaceFile {
   ///   - path: Ends in `.safetensors`, `.npz` or `.h5`.
   ///   - type: `float64` or `float32`.
   ///   - inputs: Files that must not be written over.
-  /// - Throws: `TesseraError` for another ending or a value that does not fit; `TesseraError`.
+  /// - Throws: `TesseraError` for another ending or a value that does not fit.
   public func write(to path: String, as type: ElementType, reading inputs: [String]) throws {
     let tensors = try tensors(as: type).sorted { $0.key < $1.key }
     guard let format = CheckpointFormat(path: path),

@@ -87,7 +87,7 @@ public enum Checkpoint {
   ///
   /// - Parameter path: A file or a folder.
   /// - Returns: The path of a file.
-  /// - Throws: `TesseraError` where a folder holds none or several; `TesseraError`.
+  /// - Throws: `TesseraError` where a folder holds none or several.
   public static func file(of path: String) throws -> String {
     isFolder(path) ? try file(inFolder: path) : path
   }

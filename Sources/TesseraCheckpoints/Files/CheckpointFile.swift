@@ -44,7 +44,7 @@ public struct CheckpointFile: ~Copyable {
   ///   - bytes: Little-endian elements, row-major; whole blocks where the file stores blocks.
   ///   - offset: Where they belong, in bytes from the tensor's start.
   ///   - index: The place of the tensor in `entries`.
-  /// - Throws: `TesseraError`; `TesseraError` for a value that a block cannot hold.
+  /// - Throws: `TesseraError`, also for a value that a block cannot hold.
   public mutating func write(
     _ bytes: UnsafeRawBufferPointer,
     at offset: Int,
@@ -165,7 +165,7 @@ extension CheckpointFile {
   ///   - format: Its format; nil goes by the path's ending.
   ///   - metadata: Strings about the file.
   ///   - inputs: Files that are being read; none of them may be the output.
-  /// - Throws: `TesseraError` where the format does not hold such tensors; `TesseraError`.
+  /// - Throws: `TesseraError` where the format does not hold such tensors.
   public static func write(
     _ tensors: [(name: String, tensor: Tensor)],
     to path: String,

@@ -14,7 +14,7 @@ public struct ArrayFile: Sendable {
   /// Opens a file and checks its header against its length.
   ///
   /// - Parameter path: A regular file.
-  /// - Throws: `TesseraError` where the system refuses, `TesseraError` where the file is no array.
+  /// - Throws: `TesseraError` where the system refuses, or where the file is no array.
   public init(path: String) throws {
     region = try FileRegion(path: path)
     let prefix = try region.bytes(0..<min(region.length, NPYHeader.longestPrefix))

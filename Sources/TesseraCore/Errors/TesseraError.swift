@@ -2,8 +2,8 @@ import Foundation
 
 /// An error that a user can act on: one line that names the file, the place in it, the cause and what to do.
 ///
-/// Every function of these libraries throws this one type; the program prints ``description`` and exits with
-/// the code of ``kind``.
+/// Whatever a user is told is of this one type; the program prints ``description`` and exits with the code of
+/// ``kind``.
 public struct TesseraError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The kind of failure, which decides the exit code.
   public let kind: FailureKind
@@ -107,11 +107,7 @@ public struct TesseraError: Error, Hashable, Sendable, CustomStringConvertible {
   ///
   /// Names come from files: control characters must not reach a terminal or break the line.
   public var description: String {
-    [file, place, cause].filter { !$0.isEmpty }.joined(separator: ": ").unicodeScalars
-      .reduce(into: "") { line, scalar in
-        let isControl = scalar.properties.generalCategory == .control || scalar.value == 0x2028
-        line += isControl ? scalar.escaped(asASCII: true) : String(scalar)
-      }
+    [file, place, cause].filter { !$0.isEmpty }.joined(separator: ": ").oneLine
   }
 }
 

@@ -26,9 +26,9 @@ public struct AtomicFile: ~Copyable {
   ///   - inputs: Files that this run reads; none of them may be the output.
   ///   - claim: The name that stands for the output in all its forms, such as one file or an index of
   ///     several: of two runs at once with one claim the second is refused. The file's own without it.
-  /// - Throws: `TesseraError` where `path` is one of the inputs, `TesseraError` where the folder is
-  ///   missing or not writable, or `path` is something other than a regular file,
-  ///   ``TesseraError`` where another run is writing it, ``TesseraError`` where it lies in a
+  /// - Throws: `TesseraError` where `path` is one of the inputs, or where the folder is
+  ///   missing or not writable, or `path` is something other than a regular file, or
+  ///   where another run is writing it, or where it lies in a
   ///   dataset.
   public init(path: String, reading inputs: [String] = [], claiming claim: String? = nil) throws {
     try AtomicFile.checkTarget(path, inputs: inputs)

@@ -41,7 +41,7 @@ struct PartialFile: ~Copyable {
   ///   - claim: The name in the output's folder that stands for all of what is made, where the output is
   ///     one of its forms; no two runs hold one claim. The output's own name without it.
   ///   - isShared: Whether several runs may make this output at once, all with the same bytes.
-  /// - Throws: `TesseraError`; ``TesseraError`` where another run is making this output.
+  /// - Throws: `TesseraError`, also where another run is making this output.
   init(for output: String, claiming claim: String? = nil, isShared: Bool) throws {
     let claim = claim ?? AtomicFile.name(of: output)
     let name = FileDigest.sha256(of: Array(claim.utf8)).prefix(Self.nameDigits)

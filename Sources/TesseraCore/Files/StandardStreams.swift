@@ -36,9 +36,9 @@ package enum StandardError {
 }
 
 extension StandardError {
-  /// Writes an error as the one line that it is, without control characters, however long names are.
+  /// Writes an error as the one line that it is, however long names are.
   package static func write(error: TesseraError) {
-    write("Error: \(error.description.shortened.oneLine)\n")
+    write("Error: \(error.description.shortened)\n")
   }
 }
 
@@ -91,7 +91,7 @@ extension String {
   /// terminal.
   package var oneLine: String {
     unicodeScalars.reduce(into: "") { text, scalar in
-      let isControl = scalar.properties.generalCategory == .control
+      let isControl = scalar.properties.generalCategory == .control || scalar.value == 0x2028
       text += isControl ? scalar.escaped(asASCII: true) : String(scalar)
     }
   }

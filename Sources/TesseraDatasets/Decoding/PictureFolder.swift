@@ -22,8 +22,7 @@ public final class PictureFolder {
   ///   - verb: What the run does.
   ///   - identity: What it is to make, for a folder that must be new, empty or begun by the same run; nil
   ///     where the files may stand beside others.
-  /// - Throws: `TesseraError` where the folder holds anything else, `TesseraError`,
-  ///   `TesseraError`.
+  /// - Throws: `TesseraError` where the folder holds anything else.
   public init(_ path: String, verb: String, identity: String?) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path

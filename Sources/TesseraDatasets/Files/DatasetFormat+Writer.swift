@@ -6,7 +6,7 @@ extension DatasetFormat {
   ///   - settings: What the user chose.
   ///   - stage: Where the files go.
   /// - Returns: A writer that has no samples yet.
-  /// - Throws: `TesseraError` where the layout cannot hold such a table, `TesseraError`.
+  /// - Throws: `TesseraError` where the layout cannot hold such a table.
   public func writer(
     for table: DatasetTable,
     settings: DatasetExportSettings,

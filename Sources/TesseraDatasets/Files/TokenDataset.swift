@@ -10,7 +10,7 @@ public struct TokenDataset: Sendable {
 
   /// Opens the dataset in a folder.
   ///
-  /// - Throws: `TesseraError` where there is none, ``TesseraError`` where its manifest is damaged.
+  /// - Throws: `TesseraError` where there is none, or where its manifest is damaged.
   public init(path: String) throws {
     self.path = path
     let file = try Self.file(DatasetManifest.fileName, in: path)

@@ -5,7 +5,7 @@ extension DatasetFolder {
   /// Makes sure that every file of a finished dataset is there, in the size that its manifest states: a run
   /// that has nothing to do promises as much as one that did the work.
   ///
-  /// - Throws: `TesseraError` with the file that is missing or cut, `TesseraError`.
+  /// - Throws: `TesseraError` with the file that is missing or cut.
   public func checkFiles() throws {
     let dataset = DatasetVerification(of: try TokenDataset(path: path))
     try dataset.files.forEach(check)

@@ -27,8 +27,7 @@ public struct DatasetPublication {
   /// - Parameters:
   ///   - path: The folder.
   ///   - plan: What is to be written, as a digest of all that it follows from.
-  /// - Throws: `TesseraError` where the folder holds anything else, `TesseraError`,
-  ///   `TesseraError`.
+  /// - Throws: `TesseraError` where the folder holds anything else.
   public init(_ path: String, plan: String) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path

@@ -24,7 +24,7 @@ public final class FolderOwner {
   ///   - folder: The output folder.
   ///   - verb: What this run does, for the message to others.
   ///   - waits: Whether to wait for another run of the same verb: it makes the same result.
-  /// - Throws: `TesseraError` where another run has it, `TesseraError`.
+  /// - Throws: `TesseraError` where another run has it.
   public init(of folder: String, verb: String, waits: Bool = false) throws {
     self.folder = folder
     work = "\(folder)/\(Self.workName)"

@@ -24,7 +24,7 @@ public struct ImageTokenization: Sendable {
   /// - Parameters:
   ///   - settings: What the plan fixes.
   ///   - tokenizer: The tokenizer that the settings name.
-  /// - Throws: `TesseraError` where the tokenizer is another one, or `TesseraError`.
+  /// - Throws: `TesseraError` where the tokenizer is another one.
   public init(settings: DatasetSettings, tokenizer: ImageTokenizer) throws {
     try settings.tokenizer.check(tokenizer)
     self.settings = settings

@@ -17,7 +17,7 @@ public struct ImageInputs: Sendable {
   ///   case), an image file of any name, a list (.txt: one path a line, relative to the list's own
   ///   folder) or an uncompressed archive (.tar: members named like images).
   /// - Returns: The images with unique keys.
-  /// - Throws: `TesseraError` where a path cannot be read, ``TesseraError`` where a list or archive
+  /// - Throws: `TesseraError` where a path cannot be read, or where a list or archive
   ///   is damaged or nothing at all was found.
   public static func collect(_ paths: [String]) throws -> ImageInputs {
     var found = FoundImages()

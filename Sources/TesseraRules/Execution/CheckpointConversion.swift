@@ -86,8 +86,7 @@ public struct CheckpointConversion: Sendable {
   ///   - quantized: The names of the results that a GGUF file stores as Q8_0.
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The paths of the files.
-  /// - Throws: The reader's errors, `TesseraError`,
-  ///   `TesseraError`.
+  /// - Throws: The reader's errors, `TesseraError`.
   @concurrent public func write(
     to path: String,
     format: CheckpointFormat = .safetensors,

@@ -64,8 +64,8 @@ public struct ComputedCheckpoint: CheckpointReader {
   ///   - files: What else was read, added to the base's.
   ///   - attributes: Added to the base's.
   ///   - notes: Added to the base's.
-  /// - Throws: `TesseraError` where a computed tensor has a type that float32 values are not rounded to;
-  ///   `TesseraError` where the base holds codes that are numbers only with their scales.
+  /// - Throws: `TesseraError` where a computed tensor has a type that float32 values are not rounded to, or
+  ///   where the base holds codes that are numbers only with their scales.
   package init(
     _ base: any CheckpointReader,
     computing computed: [ComputedTensor],

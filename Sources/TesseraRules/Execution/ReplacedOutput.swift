@@ -20,18 +20,14 @@ public enum ReplacedOutput {
   /// - Throws: `TesseraError`.
   static func check(_ files: [String], companions: [String]) throws(TesseraError) {
     let present = files.filter { FileManager.default.fileExists(atPath: $0) }
-    if let other = present.first(where: { !isOwn($0) }) {
+    let beside = present.isEmpty ? companions : []
+    let other =
+      present.first { !isOwn($0) }
+      ?? beside.first { FileManager.default.fileExists(atPath: $0) }
+    if let other {
       throw TesseraError.mismatch(
         "exists, and no conversion wrote it; name another output, or replace it with --force",
         file: other
-      )
-    }
-    guard present.isEmpty else { return }
-    let beside = companions.first { FileManager.default.fileExists(atPath: $0) }
-    if let beside {
-      throw TesseraError.mismatch(
-        "exists, and no conversion wrote it; name another output, or replace it with --force",
-        file: beside
       )
     }
   }

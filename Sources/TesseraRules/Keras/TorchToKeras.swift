@@ -27,7 +27,7 @@ public struct TorchToKeras: Sendable {
   ///   - template: A Keras 3 file of the model, `.keras` or `.weights.h5`; its weights do not matter.
   ///   - modules: For layers whose module has another name: the module by the layer's path with dots.
   /// - Throws: `TesseraError` where a module is missing, has another shape, or computes what the layer does
-  ///   not; `TesseraError` where the template is no Keras file.
+  ///   not, or where the template is no Keras file.
   public init(
     from weights: any CheckpointReader,
     like template: HDF5Checkpoint,

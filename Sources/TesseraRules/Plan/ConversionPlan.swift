@@ -94,8 +94,8 @@ public struct ConversionPlan: Sendable {
   /// - Parameters:
   ///   - rules: What a recipe gives for this checkpoint.
   ///   - checkpoint: The source.
-  /// - Throws: `TesseraError` where a tensor is neither used nor left out, used twice, or made twice;
-  ///   `TesseraError` where an operation does not apply.
+  /// - Throws: `TesseraError` where a tensor is neither used nor left out, used twice, or made twice, or
+  ///   where an operation does not apply.
   public init(_ rules: ConversionRules, of checkpoint: any CheckpointReader) throws {
     try self.init(rules, of: checkpoint.tensors.map { Output(stored: $0) })
     notes = rules.notes + checkpoint.notes

@@ -33,7 +33,7 @@ public struct PreparedConversion: Sendable {
     computing compute: (any CheckpointReader) throws -> any CheckpointReader = { $0 }
   ) throws {
     if let fault = try request.fault(writing: output) {
-      throw TesseraError.mismatch(fault, place: output ?? path)
+      throw TesseraError.mismatch(fault, file: output ?? path)
     }
     var source = try SourceCheckpoint(
       path: path,

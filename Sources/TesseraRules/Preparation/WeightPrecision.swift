@@ -41,7 +41,7 @@ public enum WeightPrecision: String, Sendable, CaseIterable {
   ///   - plan: The plan.
   ///   - keptFloat32: Patterns of the names of results that stay float32.
   /// - Returns: The plan, and the names of the results that become blocks.
-  /// - Throws: `TesseraError` where a pattern fits no name, and `TesseraError`.
+  /// - Throws: `TesseraError` where a pattern fits no name.
   func applied(
     to plan: ConversionPlan,
     keeping keptFloat32: [String]

@@ -16,7 +16,7 @@ public struct SelectedCheckpoint: CheckpointReader {
 
   /// Selects from a checkpoint.
   ///
-  /// - Throws: `TesseraError` where the choice is ambiguous or fits nothing; `TesseraError` where two
+  /// - Throws: `TesseraError` where the choice is ambiguous or fits nothing, or where two
   ///   tensors would have one name.
   public init(_ selection: TensorSelection, of checkpoint: any CheckpointReader) throws {
     let rules = try selection.rules(for: checkpoint.tensors, unreadable: checkpoint.refusals)

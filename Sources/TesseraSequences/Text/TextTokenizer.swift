@@ -25,7 +25,7 @@ public struct TextTokenizer: Sendable {
   /// Opens a file; what it is, its first byte says.
   ///
   /// - Parameter path: A `tokenizer.json`, a folder that holds one, or a SentencePiece `.model`.
-  /// - Throws: ``TesseraError`` that names what is damaged or not supported, `TesseraError`.
+  /// - Throws: ``TesseraError`` that names what is damaged or not supported.
   public init(opening path: String) throws {
     var isFolder: ObjCBool = false
     _ = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)

@@ -134,7 +134,7 @@ public struct ImageTokenizer: Sendable {
   ///
   /// - Parameter image: Width and height are multiples of ``stride``.
   /// - Returns: The latents before quantization.
-  /// - Throws: ``TesseraError`` where the size does not fit, ``TesseraError`` where the checkpoint holds no
+  /// - Throws: ``TesseraError`` where the size does not fit, or where the checkpoint holds no
   ///   encoder.
   public func latents(of image: RGBImage) throws -> LatentGrid {
     guard let encoders else { throw missing("encoder", .encoder) }
@@ -192,7 +192,7 @@ public struct ImageTokenizer: Sendable {
 
   /// The picture that codes stand for.
   ///
-  /// - Throws: ``TesseraError`` for codes outside the vocabulary, ``TesseraError`` where the
+  /// - Throws: ``TesseraError`` for codes outside the vocabulary, or where the
   ///   checkpoint holds no decoder.
   public func decode(_ grid: CodeGrid) throws -> RGBImage {
     guard let decoders else { throw missing("decoder", .decoder) }
