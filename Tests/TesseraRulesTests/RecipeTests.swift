@@ -187,7 +187,7 @@ import Testing
     (#"{"left": "x", "right": "y", "operations": ["rotate"]}"#, "no operation 'rotate'"),
     (#"{"left": "x", "right": "y", "shape": ["d+"]}"#, "is no size"),
     (#"{"left": "x", "right": "y", "shapes": [["d"], ["d"]]}"#, "2 shapes for 1 tensors"),
-    (#"{"left": "x", "rigth": "y"}"#, "no field 'rigth'"),
+    (#"{"left": "x", "rigth": "y"}"#, "the field 'rigth' is not known"),
     (#"{"left": "x.{w:q|k}", "right": "y.{w:a|b|c}"}"#, "another number of alternatives"),
     ("", "has no rules"),
   ])

@@ -53,8 +53,8 @@ struct ExportOptions: ParsableArguments {
 
   /// The settings of a layout.
   func settings(for format: DatasetFormat, shardSamples: Int) throws -> DatasetExportSettings {
-    if let variant, format.variants.first(where: { $0 == variant }) == nil {
-      let known = format.variants.isEmpty ? "none" : format.variants.joined(separator: ", ")
+    if let variant, format.entry.variants.first(where: { $0 == variant }) == nil {
+      let known = format.entry.variants.isEmpty ? "none" : format.entry.variants.joined(separator: ", ")
       throw ValidationError("--variant: \(format.rawValue) has \(known), not '\(variant)'")
     }
     var renames: [String: String] = [:]

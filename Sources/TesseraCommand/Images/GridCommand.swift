@@ -63,7 +63,7 @@ struct GridCommand: AsyncParsableCommand {
   )
 
   @Argument(
-    help: "Folders of .jpg, .jpeg and .png files, single images, lists (.txt) or archives (.tar).",
+    help: "Folders of \(ImageFormat.endings) files, single images, lists (.txt) or archives (.tar).",
     completion: .file()
   )
   var inputs: [String]

@@ -89,13 +89,8 @@ package enum PackedDifferences {
 extension ArraySlice<UInt8> {
   /// Takes a number of seven bits a byte from the front.
   mutating func popVarint(orElse damage: TesseraError) throws -> UInt64 {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 64, by: 7) {
-      guard let byte = popFirst() else { throw damage }
-      value |= UInt64(byte & 0x7F) << shift
-      if byte < 0x80 { return value }
-    }
-    throw damage
+    guard let value = popVarint() else { throw damage }
+    return value
   }
 
   /// Takes a little-endian number of four bytes from the front.

@@ -1,4 +1,32 @@
-/// The fields of a protobuf message, read in order.
+/// What stands in front of a field of a protobuf message: its number, and how its value is written.
+///
+/// Source: "Encoding", in the documentation of Protocol Buffers.
+struct ProtobufTag {
+  enum Value {
+    case varint
+    case fixed(Int)
+    case bytes
+  }
+
+  let field: Int
+  let value: Value
+
+  /// Takes a tag apart; nil where it is none.
+  init?(_ tag: UInt64) {
+    // Other readers would cut a greater tag to 32 bits, and see another field.
+    guard tag <= UInt64(UInt32.max), tag >> 3 > 0 else { return nil }
+    field = Int(truncatingIfNeeded: tag >> 3)
+    switch tag & 7 {
+    case 0: value = .varint
+    case 1: value = .fixed(8)
+    case 2: value = .bytes
+    case 5: value = .fixed(4)
+    default: return nil
+    }
+  }
+}
+
+/// The fields of a protobuf message in memory, read in order.
 package struct ProtobufFields {
   private var rest: ArraySlice<UInt8>
   private let place: String
@@ -13,30 +41,21 @@ package struct ProtobufFields {
   /// The next field of bytes, a message or packed numbers; other kinds are passed over.
   package mutating func next() throws -> (number: Int, bytes: ArraySlice<UInt8>)? {
     while !rest.isEmpty {
-      let tag = try varint()
-      // Other readers would cut a greater tag to 32 bits, and see another field.
-      guard tag <= UInt64(UInt32.max) else { throw damage() }
-      switch tag & 7 {
-      case 0: _ = try varint()
-      case 1: _ = try take(8)
-      case 5: _ = try take(4)
-      case 2:
+      guard let tag = ProtobufTag(try varint()) else { throw damage() }
+      switch tag.value {
+      case .varint: _ = try varint()
+      case .fixed(let size): _ = try take(size)
+      case .bytes:
         guard let count = Int(exactly: try varint()) else { throw damage() }
-        return (Int(truncatingIfNeeded: tag >> 3), try take(count))
-      default: throw damage()
+        return (tag.field, try take(count))
       }
     }
     return nil
   }
 
   package mutating func varint() throws -> UInt64 {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 64, by: 7) {
-      guard let byte = rest.popFirst() else { throw damage() }
-      value |= UInt64(byte & 0x7F) << shift
-      if byte < 0x80 { return value }
-    }
-    throw damage()
+    guard let value = rest.popVarint() else { throw damage() }
+    return value
   }
 
   private mutating func take(_ count: Int) throws -> ArraySlice<UInt8> {

@@ -20,6 +20,28 @@ package enum Varint {
   }
 }
 
+extension Varint {
+  /// Reads a number, a byte at a time.
+  ///
+  /// - Parameter next: The next byte; nil at the end.
+  /// - Returns: The number; nil where the bytes end within it or it has more than 64 bits.
+  @inline(__always)
+  static func read(_ next: () throws -> UInt8?) rethrows -> UInt64? {
+    var value: UInt64 = 0
+    for shift in stride(from: UInt64(0), to: 70, by: 7) {
+      guard let byte = try next(), shift < 63 || byte <= 1 else { return nil }
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+    }
+    return nil
+  }
+}
+
+extension ArraySlice<UInt8> {
+  /// Takes a varint from the front; nil where there is none.
+  package mutating func popVarint() -> UInt64? { Varint.read { popFirst() } }
+}
+
 extension Int {
   /// The bytes of the number as a varint.
   package var varintSize: Int { Swift.max(1, (Int.bitWidth - leadingZeroBitCount + 6) / 7) }

@@ -1,4 +1,4 @@
-/// The fields of a protobuf message, one after the other.
+/// The fields of a protobuf message in a file, by their places: payloads may be larger than the memory.
 package struct WireFields {
   /// A field's value as it stands in the file.
   package enum Value {
@@ -26,21 +26,19 @@ package struct WireFields {
   package mutating func next() throws -> (field: Int, value: Value)? {
     guard input.remaining > 0 else { return nil }
     let place = input.position
-    let tag = try input.varint()
-    guard let field = Int(exactly: tag >> 3), field > 0, field < 1 << 29 else {
-      throw input.refusal("a field without a number: no protobuf", at: place)
+    let head = try input.varint()
+    guard let tag = ProtobufTag(head) else {
+      throw input.refusal("field \(head >> 3) of wire type \(head & 7): no protobuf", at: place)
     }
-    switch tag & 7 {
-    case 0: return (field, .number(try input.varint()))
-    case 1: return (field, .fixed(try input.skip(8)))
-    case 2:
+    switch tag.value {
+    case .varint: return (tag.field, .number(try input.varint()))
+    case .fixed(let size): return (tag.field, .fixed(try input.skip(size)))
+    case .bytes:
       let count = try input.varint()
       guard let length = Int(exactly: count) else {
         throw input.refusal("claims \(count) bytes", at: place)
       }
-      return (field, .bytes(try input.skip(length)))
-    case 5: return (field, .fixed(try input.skip(4)))
-    default: throw input.refusal("wire type \(tag & 7): no protobuf", at: place)
+      return (tag.field, .bytes(try input.skip(length)))
     }
   }
 }
@@ -48,13 +46,9 @@ package struct WireFields {
 extension ByteInput {
   /// A number of seven bits a byte, lowest first.
   package mutating func varint() throws -> UInt64 {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 70, by: 7) {
-      let byte = try byte()
-      guard shift < 63 || byte <= 1 else { break }
-      value |= UInt64(byte & 0x7F) << shift
-      if byte & 0x80 == 0 { return value }
+    guard let value = try Varint.read({ try byte() }) else {
+      throw refusal("a number of more than 64 bits")
     }
-    throw refusal("a number of more than 64 bits")
+    return value
   }
 }

@@ -19,57 +19,18 @@ extension TokenDataset {
   ///
   /// - Throws: `TesseraError` where the files are damaged.
   public func rows() throws -> any DatasetRows {
-    CheckedRows(try storedRows(), samples: manifest.samples, place: path)
+    CheckedRows(try format().entry.rows(self), samples: manifest.samples, place: path)
   }
 
-  private func storedRows() throws -> any DatasetRows {
-    let format = try format()
-    if format == .webdataset { return try WebDatasetRows(self) }
+  /// How the samples lie in the files, which every layout but `webdataset` has in its manifest.
+  func layout() throws(TesseraError) -> DatasetLayout {
     guard let layout = manifest.layout else {
       throw TesseraError.malformed(
-        "it lacks the layout of '\(format.rawValue)'",
+        "it lacks the layout of '\(manifest.settings.format)'",
         file: "\(path)/\(DatasetManifest.fileName)"
       )
     }
-    return switch format {
-    case .webdataset: try WebDatasetRows(self)
-    case .jsonl: try JSONLinesRows(self, layout)
-    case .npy: try NPYFolderRows(self, layout)
-    case .nanogpt, .llmc, .datatrove: try TokenStreamRows(self, layout, format: format)
-    case .litdata: try LitdataRows(self, layout)
-    case .parquet: try ParquetRows(self, layout)
-    case .llamagen, .fourM: try ImageFolderRows(self, layout, format: format)
-    case .arrow: try ArrowRows(self, layout)
-    case .hdf5: try HDF5DatasetRows(self, layout)
-    case .mds: MosaicRows(self, layout)
-    case .tfrecord: try TFRecordRows(self, layout)
-    case .arrayrecord: try ArrayRecordRows(self, layout)
-    case .megatron: try MegatronRows(self, layout)
-    case .safetensors: try SafetensorsRows(self, layout)
-    }
-  }
-}
-
-extension DatasetFormat {
-  /// The columns of a table that have no place in this layout.
-  public func omitted(from table: DatasetTable) -> [String] {
-    switch self {
-    case .safetensors, .megatron, .nanogpt, .llmc, .datatrove:
-      guard let layout = FlatLayout(table) else { return [] }
-      var omitted = layout.omitted(of: table)
-      if self != .safetensors, self != .megatron {
-        // Ids alone, and datatrove's mask of the loss.
-        if let positions = layout.positions { omitted.append(positions.column) }
-        omitted += layout.aligned.filter {
-          self != .datatrove || table.columns[$0].name != "loss_mask"
-        }
-      }
-      return omitted.map { table.columns[$0].name }
-    case .llamagen, .fourM:
-      guard let layout = ImageFolderLayout.layout(of: table) else { return [] }
-      return layout.omitted(of: table).map { table.columns[$0].name }
-    default: return []
-    }
+    return layout
   }
 }
 

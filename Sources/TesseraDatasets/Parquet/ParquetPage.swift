@@ -12,7 +12,6 @@ struct ParquetPage {
   /// The bytes of the page, unpacked.
   let byteCount: Int
 
-  private static let longestHeader = 1 << 10
   private static let largest = 1 << 31
   /// Tessera's groups of rows hold 16 MiB and a row.
   private static let usual = 1 << 26
@@ -31,24 +30,19 @@ struct ParquetPage {
     guard let start = metadata[9]?.integer, (0...file.length).contains(start),
       metadata[1]?.integer == kind.physical
     else { throw damage }
-    let head = try file.bytes(start..<min(file.length, start + Self.longestHeader))
-    var reader = ThriftCompactReader(head[...], place: place)
-    let header = try reader.structure()
-    let first = start + head.count - reader.rest.count
-    guard header[1]?.integer == 0, let raw = header[2]?.integer, let packed = header[3]?.integer,
-      header[5]?[2]?.integer == 0, (0...Self.largest).contains(raw),
-      (0...file.length - first).contains(packed)
+    let page = try ParquetStoredPage(of: file, at: start, largest: Self.largest, place: place)
+    let raw = page.unpackedSize
+    guard page.kind == 0, page.header[5]?[2]?.integer == 0,
+      let codec = metadata[4]?.integer,
+      codec == ParquetLayout.zstdCodec || codec == ParquetLayout.plainCodec
     else { throw damage }
-    guard raw <= Self.usual || raw / 100 <= packed else {
-      throw TesseraError.malformed("\(packed) bytes that claim to unpack to \(raw)", file: place)
+    guard raw <= Self.usual || raw / 100 <= page.bytes.count else {
+      throw TesseraError.malformed(
+        "\(page.bytes.count) bytes that claim to unpack to \(raw)",
+        file: place
+      )
     }
-    var data = try file.bytes(first..<first + packed)
-    if metadata[4]?.integer == ParquetLayout.zstdCodec {
-      guard let content = Zstandard.decompress(data, size: raw) else { throw damage }
-      data = content
-    } else if metadata[4]?.integer != ParquetLayout.plainCodec || packed != raw {
-      throw damage
-    }
+    let data = try page.unpacked(codec: codec)
     var rest = data[...]
     repetitions = rank > 0 ? try Runs(&rest, place: place) : Runs()
     definitions = try Runs(&rest, place: place)
@@ -129,16 +123,11 @@ struct ParquetPage {
     init() {}
 
     init(_ data: inout ArraySlice<UInt8>, place: String) throws {
-      guard data.count >= 4 else {
-        throw TesseraError.malformed("a page without levels", file: place)
-      }
-      let head = DatasetCell(shape: [], bytes: Array(data.prefix(4))).elements(as: UInt32.self)
-      let size = Int(head[0])
-      guard size <= data.count - 4 else {
-        throw TesseraError.malformed("a page without levels", file: place)
-      }
-      rest = data.dropFirst(4).prefix(size)
-      data = data.dropFirst(4 + size)
+      let damage = TesseraError.malformed("a page without levels", file: place)
+      let size = try data.popLength(orElse: damage)
+      guard size <= data.count else { throw damage }
+      rest = data.prefix(size)
+      data = data.dropFirst(size)
       load()
     }
 
@@ -147,19 +136,13 @@ struct ParquetPage {
 
     private mutating func load() {
       while left == 0, !rest.isEmpty {
-        var fields = ProtobufFields(rest, place: "")
-        guard let head = try? fields.varint(), head & 1 == 0, head >> 1 <= 1 << 31 else {
+        guard let head = rest.popVarint(), head & 1 == 0, head >> 1 <= 1 << 31 else {
           rest = []
           return
         }
-        rest = rest.dropFirst(Self.size(of: head))
         level = Int(rest.popFirst() ?? 0)
         left = Int(head >> 1)
       }
-    }
-
-    private static func size(of varint: UInt64) -> Int {
-      max(1, (UInt64.bitWidth - varint.leadingZeroBitCount + 6) / 7)
     }
 
     mutating func next(_ place: String) throws -> Int {

@@ -74,8 +74,7 @@ private struct ParquetTextChunk {
   private var dictionary: [String] = []
   private var texts: [String?] = []
 
-  private static let longestHeader = 1 << 16
-  private static let largestPage = 1 << 28
+  private static let largest = 1 << 28
   private static let mostRows = 1 << 31
 
   init(_ file: FileRegion, place: String, isOptional: Bool, allowance: ParquetAllowance) {
@@ -98,40 +97,22 @@ private struct ParquetTextChunk {
     // Some writers say 0 where there is no dictionary.
     var position = metadata[11]?.integer.flatMap { $0 > 0 ? min($0, data) : nil } ?? data
     while texts.count < count {
-      guard (0..<file.length).contains(position) else { throw damage("a page outside of the file") }
-      let end = min(file.length, position + Self.longestHeader)
-      let head = try file.bytes(position..<end)
-      var reader = ThriftCompactReader(head[...], place: place)
-      let header = try reader.structure()
-      let first = position + head.count - reader.rest.count
-      guard let raw = header[2]?.integer, let packed = header[3]?.integer, raw >= 0,
-        (0...file.length - first).contains(packed)
-      else { throw damage() }
-      guard raw <= Self.largestPage, packed <= Self.largestPage else {
-        throw damage("a page of more than \(Self.largestPage) bytes")
-      }
-      let bytes = try file.bytes(first..<first + packed)
+      let page = try ParquetStoredPage(of: file, at: position, largest: Self.largest, place: place)
       let before = texts.count
-      try read(bytes, header, raw: raw, codec: codec, most: count - texts.count)
-      position = first + packed
-      guard texts.count > before || header[1]?.integer != 0 else { throw damage("an empty page") }
+      try read(page, codec: codec, most: count - texts.count)
+      position = page.end
+      guard texts.count > before || page.kind != 0 else { throw damage("an empty page") }
     }
     return texts
   }
 
-  private mutating func read(
-    _ bytes: [UInt8],
-    _ header: ThriftValue,
-    raw: Int,
-    codec: Int,
-    most: Int
-  ) throws {
-    switch header[1]?.integer {
+  private mutating func read(_ stored: ParquetStoredPage, codec: Int, most: Int) throws {
+    switch stored.kind {
     case 0:
-      guard let page = header[5], let count = page[1]?.integer, (0...most).contains(count),
+      guard let page = stored.header[5], let count = page[1]?.integer, (0...most).contains(count),
         let encoding = page[2]?.integer
       else { throw damage() }
-      var data = try unpack(bytes, to: raw, codec)[...]
+      var data = try unpack(stored, codec)[...]
       var levels: ArraySlice<UInt8>?
       if isOptional {
         guard page[3]?.integer == 3 else { throw damage("levels in bits, which is not read") }
@@ -142,56 +123,34 @@ private struct ParquetTextChunk {
       }
       try append(data, encoding, levels: levels, count: count)
     case 2:
-      guard let count = header[7]?[1]?.integer, (0...Self.mostRows).contains(count) else {
+      guard let count = stored.header[7]?[1]?.integer, (0...Self.mostRows).contains(count) else {
         throw damage("a damaged dictionary")
       }
-      var data = try unpack(bytes, to: raw, codec)[...]
+      var data = try unpack(stored, codec)[...]
       dictionary = try plain(&data, count: count).map(text)
     case 3:
-      guard let page = header[8], let count = page[1]?.integer, (0...most).contains(count),
+      guard let page = stored.header[8], let count = page[1]?.integer, (0...most).contains(count),
         let encoding = page[4]?.integer, let levels = page[5]?.integer, page[6]?.integer ?? 0 == 0,
-        (0...min(bytes.count, raw)).contains(levels)
+        (0...min(stored.bytes.count, stored.unpackedSize)).contains(levels)
       else { throw damage() }
-      let packed = Array(bytes[levels...])
       let isPacked = page[7]?.integer ?? 1 == 1
-      let data = isPacked ? try unpack(packed, to: raw - levels, codec) : packed
-      let definitions = isOptional ? bytes[..<levels] : nil
+      let data =
+        isPacked ? try unpack(stored, from: levels, codec) : Array(stored.bytes[levels...])
+      let definitions = isOptional ? stored.bytes[..<levels] : nil
       try append(data[...], encoding, levels: definitions, count: count)
       guard count > 0 else { throw damage("an empty page") }
-    default: break  // Indices and kinds that are not known hold no rows.
+    default: break  // Indices and kinds that are not known contain no rows.
     }
   }
 
-  private mutating func unpack(_ bytes: [UInt8], to size: Int, _ codec: Int) throws -> [UInt8] {
+  private mutating func unpack(
+    _ page: ParquetStoredPage,
+    from start: Int = 0,
+    _ codec: Int
+  ) throws -> [UInt8] {
     // The page, and the texts made of it.
-    try allowance.take(bytes: 2 * size, place: place)
-    let content: [UInt8]?
-    switch codec {
-    case ParquetLayout.plainCodec: content = bytes.count == size ? bytes : nil
-    case ParquetLayout.snappyCodec: content = Snappy.decompress(bytes, size: size)
-    case ParquetLayout.gzipCodec: content = try gzip(bytes, size: size)
-    case ParquetLayout.zstdCodec: content = Zstandard.decompress(bytes, size: size)
-    default:
-      let name = ParquetLayout.codecName(codec)
-      throw damage("compressed by \(name); write it with snappy, gzip, zstd or none")
-    }
-    guard let content else { throw damage("a page that does not decompress to its size") }
-    return content
-  }
-
-  private func gzip(_ bytes: [UInt8], size: Int) throws -> [UInt8]? {
-    var content: [UInt8] = []
-    do {
-      var inflation = try Inflation(name: place, wrapper: .gzip)
-      try inflation.add(bytes[...]) { part in
-        guard content.count + part.count <= size else { throw damage("a page beyond its size") }
-        content += part
-      }
-      try inflation.finish()
-    } catch let error as TesseraError {
-      throw damage(error.cause)
-    }
-    return content.count == size ? content : nil
+    try allowance.take(bytes: 2 * (page.unpackedSize - start), place: place)
+    return try page.unpacked(from: start, codec: codec)
   }
 
   /// Takes the values of a page in; a level of 0 is a row without one.

@@ -36,13 +36,8 @@ struct ThriftCompactReader {
   }
 
   private mutating func varint() throws -> UInt64 {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 64, by: 7) {
-      let byte = try byte()
-      value |= UInt64(byte & 0x7F) << shift
-      if byte < 0x80 { return value }
-    }
-    throw damage()
+    guard let value = rest.popVarint() else { throw damage() }
+    return value
   }
 
   private mutating func zigzag() throws -> Int64 {

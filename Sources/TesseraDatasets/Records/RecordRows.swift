@@ -78,8 +78,8 @@ struct ArrayRecordRows: DatasetRows {
   /// The record of a chunk that has one: no compression, the size of the sizes, the size, the record.
   private static func record(of data: [UInt8]) -> [UInt8]? {
     guard data.first == 0 else { return nil }
-    var fields = ProtobufFields(data.dropFirst(), place: "")
-    guard let sizes = try? fields.varint(), let size = try? fields.varint(),
+    var rest = data.dropFirst()
+    guard let sizes = rest.popVarint(), let size = rest.popVarint(),
       size <= UInt64(data.count), sizes >= 1, sizes <= 10
     else { return nil }
     let start = data.count - Int(size)

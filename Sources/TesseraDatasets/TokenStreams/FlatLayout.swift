@@ -87,6 +87,19 @@ package struct FlatLayout: Sendable {
     }
   }
 
+  /// The names of a table's columns that have no place in streams or JSON.
+  static func omitted(from table: DatasetTable) -> [String] {
+    FlatLayout(table).map { $0.omitted(of: table).map { table.columns[$0].name } } ?? []
+  }
+
+  /// The same for streams of ids alone, beside which at most a mask of the loss has a place.
+  static func omitted(from table: DatasetTable, keepsMask: Bool) -> [String] {
+    guard let layout = FlatLayout(table) else { return [] }
+    let aligned = layout.aligned.filter { !keepsMask || table.columns[$0].name != "loss_mask" }
+    let positions = layout.positions.map { [$0.column] } ?? []
+    return (layout.omitted(of: table) + positions + aligned).map { table.columns[$0].name }
+  }
+
   /// Text, single numbers and short lists; no arrays of floats.
   private static func isDescribed(_ column: DatasetColumn) -> Bool {
     guard let type = column.type.elementType else { return true }

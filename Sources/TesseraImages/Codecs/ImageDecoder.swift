@@ -1,11 +1,5 @@
 public import TesseraCore
 
-/// The encodings that are read, recognised by their first bytes, never by a name.
-public enum ImageFormat: String, Hashable, Sendable, Codable {
-  case jpeg
-  case png
-}
-
 /// What becomes of transparency in a PNG.
 public enum AlphaRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// The colors as they stand, as Pillow's `convert("RGB")`.
@@ -87,11 +81,7 @@ public struct ImageDecoder: Hashable, Sendable {
     guard count <= limits.bytes else {
       throw TesseraError.picture(.overLimit, "\(count) bytes; the limit is \(limits.bytes)")
     }
-    var header: ImageHeader
-    switch try format(of: start) {
-    case .jpeg: header = try JPEGFile.header(of: start, limits: limits)
-    case .png: header = try PNGPicture.header(of: start, limits: limits)
-    }
+    var header = try format(of: start).entry.header(start, limits)
     header.fileBytes = count
     let most = limits.scaled(to: header).pixels
     guard header.size.pixels <= most else {
@@ -110,58 +100,25 @@ public struct ImageDecoder: Hashable, Sendable {
   }
 
   func decode(_ bytes: [UInt8], header: ImageHeader) throws(TesseraError) -> DecodedImage {
-    let limits = limits.scaled(to: header)
-    let pixels: RGBXImage
-    switch header.format {
-    case .jpeg:
-      pixels = try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
-        (target) throws(TesseraError) in
-        let stride = header.size.width * 4
-        try unsafe JPEGFile.decode(
-          bytes,
-          region: PixelBox(size: header.size),
-          limits: limits,
-          truncation: truncation
-        ) { y, row in
-          unsafe (target + y * stride).update(from: row, count: stride)
-        }
-      }
-    case .png:
-      pixels = try PNGPicture.decode(
-        bytes,
-        header: header,
-        limits: limits,
-        truncation: truncation,
-        alpha: alpha
-      )
-    }
+    let pixels = try header.format.entry.decode(bytes, header, scaled(to: header))
     return DecodedImage(format: header.format, orientation: header.orientation, pixels: pixels)
   }
 
+  /// The same decoder with the limits of one file.
+  func scaled(to header: ImageHeader) -> ImageDecoder {
+    ImageDecoder(limits: limits.scaled(to: header), alpha: alpha, truncation: truncation)
+  }
+
   private func format(of bytes: [UInt8]) throws(TesseraError) -> ImageFormat {
-    if bytes.starts(with: JPEGFile.signature) { return .jpeg }
-    if bytes.starts(with: PNGPicture.signature) { return .png }
+    if let format = ImageFormat(of: bytes) { return format }
     if bytes.isEmpty { throw TesseraError.picture(.truncated, "the file is empty") }
     if let words = FailedDownload.words(for: bytes.prefix(256)) {
       throw TesseraError.picture(.unsupported, words)
     }
-    guard let name = Self.otherFormat(of: bytes) else {
-      throw TesseraError.picture(.unsupported, "neither JPEG nor PNG, by its first bytes")
-    }
-    throw TesseraError.picture(.unsupported, "\(name), neither JPEG nor PNG")
-  }
-
-  /// The name of a well-known format that is not read.
-  private static func otherFormat(of bytes: [UInt8]) -> String? {
-    let known: [(String, Int, [UInt8])] = [
-      ("GIF", 0, Array("GIF8".utf8)), ("WebP", 8, Array("WEBP".utf8)),
-      ("AVIF or HEIF", 4, Array("ftyp".utf8)), ("BMP", 0, Array("BM".utf8)),
-      ("TIFF", 0, Array("II*\0".utf8)), ("TIFF", 0, Array("MM\0*".utf8)),
-      ("JPEG 2000", 4, Array("jP  ".utf8)), ("JPEG XL", 0, [0xFF, 0x0A]),
-      ("JPEG XL", 4, Array("JXL ".utf8)), ("SVG or XML", 0, Array("<".utf8)),
-      ("PDF", 0, Array("%PDF".utf8)), ("PNM", 0, Array("P6".utf8)),
-      ("PNM", 0, Array("P5".utf8)),
-    ]
-    return known.first { bytes.dropFirst($0.1).starts(with: $0.2) }?.0
+    let name = ImageFormat.unread(bytes).map { "\($0), " } ?? ""
+    throw TesseraError.picture(
+      .unsupported,
+      "\(name)not \(ImageFormat.titles), by its first bytes"
+    )
   }
 }

@@ -32,7 +32,7 @@ public struct ImageLimits: Hashable, Sendable {
   func scaled(to header: ImageHeader) -> ImageLimits {
     guard pixels <= Self.standard.pixels else { return self }
     let extra = 64 * max(0, min(header.fileBytes, bytes) - (1 << 20))
-    let base = header.format == .jpeg ? 1 << 25 : 1 << 26
+    let base = header.format.entry.pixelsOfSmallFiles
     let most = (base + extra) / (header.orientation == .upright ? 1 : 2)
     return ImageLimits(
       pixels: min(pixels, most),

@@ -3,8 +3,26 @@ import TesseraCore
 
 /// JPEG through libjpeg-turbo: the only file that calls the C target.
 enum JPEGFile {
-  /// The first bytes of every JPEG: start of image and the next marker.
-  static let signature: [UInt8] = [0xFF, 0xD8, 0xFF]
+  /// Its line of the table; the signature is the start of the image and the next marker.
+  static let entry = unsafe ImageFormatEntry(
+    title: "JPEG",
+    endings: ["jpg", "jpeg"],
+    signatures: [.init([0xFF, 0xD8, 0xFF])],
+    pixelsOfSmallFiles: 1 << 25,
+    header: { (bytes, limits) throws(TesseraError) in try header(of: bytes, limits: limits) },
+    decode: { (bytes, header, decoder) throws(TesseraError) in
+      try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
+        (target) throws(TesseraError) in
+        let stride = header.size.width * 4
+        try unsafe decode(bytes, region: PixelBox(size: header.size), by: decoder) { y, row in
+          unsafe (target + y * stride).update(from: row, count: stride)
+        }
+      }
+    },
+    decodeRegion: { (bytes, region, decoder, row) throws(TesseraError) in
+      try unsafe decode(bytes, region: region, by: decoder, row: row)
+    }
+  )
 
   /// Reads the header: size and orientation.
   static func header(
@@ -31,12 +49,11 @@ enum JPEGFile {
   static func decode(
     _ bytes: [UInt8],
     region: PixelBox,
-    limits: ImageLimits,
-    truncation: TruncationRule,
-    row: (Int, UnsafePointer<UInt8>) -> Void
+    by decoder: ImageDecoder,
+    row: ImageFormatEntry.Row
   ) throws(TesseraError) {
     var failure = cjpeg_failure()
-    var allowed = limits.forJPEG(truncation: truncation)
+    var allowed = decoder.limits.forJPEG(truncation: decoder.truncation)
     let part = cjpeg_region(
       left: UInt32(region.left),
       top: UInt32(region.top),
@@ -65,7 +82,7 @@ enum JPEGFile {
 
 /// What the C callback finds behind its pointer.
 @safe private struct RowSink {
-  let body: (Int, UnsafePointer<UInt8>) -> Void
+  let body: ImageFormatEntry.Row
 
   static let receive: cjpeg_row = { sink, y, pixels in
     guard let sink = unsafe sink, let pixels = unsafe pixels else { return }

@@ -3,8 +3,18 @@ import TesseraCore
 
 /// Reading PNG through libpng; writing stands in Writers.
 enum PNGPicture {
-  /// The first bytes of every PNG.
-  static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
+  /// Its line of the table; masks and drawings pack well.
+  static let entry = unsafe ImageFormatEntry(
+    title: "PNG",
+    endings: ["png"],
+    signatures: [.init([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A])],
+    pixelsOfSmallFiles: 1 << 26,
+    header: { (bytes, limits) throws(TesseraError) in try header(of: bytes, limits: limits) },
+    decode: { (bytes, header, decoder) throws(TesseraError) in
+      try decode(bytes, header: header, by: decoder)
+    },
+    decodeRegion: nil
+  )
 
   /// Reads everything in front of the pixels: size, orientation, whether there is transparency.
   static func header(
@@ -37,11 +47,10 @@ enum PNGPicture {
   static func decode(
     _ bytes: [UInt8],
     header: ImageHeader,
-    limits: ImageLimits,
-    truncation: TruncationRule,
-    alpha: AlphaRule
+    by decoder: ImageDecoder
   ) throws(TesseraError) -> RGBXImage {
     let count = header.size.pixels * 4
+    let (limits, truncation, alpha) = (decoder.limits, decoder.truncation, decoder.alpha)
     return try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
       (target) throws(TesseraError) in
       var failure = cpng_failure()

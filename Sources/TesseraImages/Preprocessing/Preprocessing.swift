@@ -74,7 +74,7 @@ public struct Preprocessing: Hashable, Sendable, Codable {
     let decoder = ImageDecoder(limits: limits, alpha: alpha, truncation: truncation)
     let header = try decoder.header(of: bytes)
     let scaled = limits.scaled(to: header)
-    guard header.format == .jpeg, orientation == .ignore || header.orientation == .upright else {
+    guard let decodeRegion = unsafe header.format.entry.decodeRegion, orientation == .ignore || header.orientation == .upright else {
       return try apply(to: decoder.decode(bytes, header: header), limits: scaled)
     }
     let plan = try resize.plan(for: header.size)
@@ -91,12 +91,7 @@ public struct Preprocessing: Hashable, Sendable, Codable {
       window: box,
       limits: scaled
     )
-    try unsafe JPEGFile.decode(
-      bytes,
-      region: resampler.source,
-      limits: scaled,
-      truncation: truncation
-    ) {
+    try unsafe decodeRegion(bytes, resampler.source, decoder.scaled(to: header)) {
       unsafe resampler.add($0, $1)
     }
     return try result(

@@ -26,7 +26,7 @@ public struct ImageInputs: Sendable {
     }
     guard !found.images.isEmpty else {
       throw TesseraError.malformed(
-        "no image found; name a folder of .jpg, .jpeg or .png files, a .txt or a .tar",
+        "no image found; name a folder of \(ImageFormat.endings) files, a .txt or a .tar",
         file: paths.joined(separator: " ")
       )
     }
@@ -39,10 +39,12 @@ public struct ImageInputs: Sendable {
     )
   }
 
-  /// Whether a name is that of an image: it ends in .jpg, .jpeg or .png, in any case.
+  /// Whether a name is that of an image: it ends as one of ``ImageFormat``, in any case.
   static func isImageName(_ name: some StringProtocol) -> Bool {
     let lower = name.lowercased()
-    return lower.hasSuffix(".jpg") || lower.hasSuffix(".jpeg") || lower.hasSuffix(".png")
+    return ImageFormat.allCases.contains { format in
+      format.entry.endings.contains { lower.hasSuffix(".\($0)") }
+    }
   }
 }
 

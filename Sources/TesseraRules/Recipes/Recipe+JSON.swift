@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 public import TesseraCore
 
 extension Recipe {

@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 package import TesseraCore
 
 extension Recipe {

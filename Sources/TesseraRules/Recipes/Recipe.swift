@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 public import TesseraCore
 
 /// A file of rules between two layouts of one model, which work both ways.

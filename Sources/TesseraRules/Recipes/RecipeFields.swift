@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 import TesseraCore
 
 /// An object of a recipe's JSON that is being read.
@@ -12,12 +13,10 @@ struct RecipeFields {
 
   func failure(_ cause: String) -> TesseraError { TesseraError.malformed(cause, place: place) }
 
-  /// Refuses fields that nothing reads: a misspelled one would be a silent default.
-  func check(_ known: Set<String>) throws(TesseraError) {
+  /// Refuses fields that nothing reads.
+  func check(_ known: [String]) throws(TesseraError) {
     guard let object = json.object else { throw failure("is no object") }
-    if let other = object.keys.sorted().first(where: { !known.contains($0) }) {
-      throw failure("there is no field '\(other)'")
-    }
+    if let complaint = KnownFields.complaint(object.keys, known: known) { throw failure(complaint) }
   }
 
   func text(_ key: String) throws(TesseraError) -> String {

@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 import TesseraCore
 
 extension RecipeOperation {

@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 import TesseraCore
 
 /// An operation of a recipe, whose sizes are expressions until a checkpoint gives them.

@@ -1,3 +1,4 @@
+import TesseraCheckpoints
 import TesseraCore
 
 /// One rule: tensors of the left, tensors of the right, and what makes the one of the other.

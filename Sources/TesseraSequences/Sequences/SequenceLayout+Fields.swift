@@ -1,11 +1,6 @@
 import TesseraCore
 
 extension SequenceLayout {
-  /// Refuses fields that no one reads.
-  static func check(_ decoder: any Decoder, known: [String]) throws {
-    try decoder.refuseFields(besides: known)
-  }
-
   /// What is wrong with a field, in words of our own.
   static func fault(_ reason: String, _ decoder: any Decoder) -> DecodingError {
     .dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: reason))
@@ -15,7 +10,7 @@ extension SequenceLayout {
 extension SequenceLayout.Size {
   /// Reads a text, or a token with what its number is made of.
   public init(from decoder: any Decoder) throws {
-    try SequenceLayout.check(decoder, known: CodingKeys.allCases.map(\.rawValue))
+    try decoder.refuseFields(besides: CodingKeys.allCases.map(\.rawValue))
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     text = try fields.decodeIfPresent(String.self, forKey: .text)
     token = try fields.decodeIfPresent(String.self, forKey: .token)
@@ -42,7 +37,7 @@ extension SequenceLayout.Size {
 extension SequenceLayout.EndOfLine {
   /// Reads a token and where it stands.
   public init(from decoder: any Decoder) throws {
-    try SequenceLayout.check(decoder, known: CodingKeys.allCases.map(\.rawValue))
+    try decoder.refuseFields(besides: CodingKeys.allCases.map(\.rawValue))
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     token = try fields.decode(SequenceLayout.Token.self, forKey: .token)
     policy = try fields.decode(Policy.self, forKey: .policy)

@@ -1,3 +1,5 @@
+internal import TesseraCore
+
 /// How documents of text and images become one sequence of ids: `schemas/sequence.schema.json`.
 ///
 /// An image is `begin_of_image`, its size, `begin_of_codes`, its rows of codes, `end_of_frame`,
@@ -85,7 +87,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
     /// Reads `{"offset": N}`, `{"table": […]}`, `{"names": {"prefix", "suffix", "letters"}}` or
     /// `{"separate": {"placeholder": TOKEN}}`.
     public init(from decoder: any Decoder) throws {
-      try SequenceLayout.check(decoder, known: ["offset", "table", "names", "separate"])
+      try decoder.refuseFields(besides: ["offset", "table", "names", "separate"])
       let fields = try decoder.container(keyedBy: Key.self)
       guard fields.allKeys.count == 1 else {
         throw SequenceLayout.fault("codes is one of offset, table, names and separate", decoder)
@@ -96,7 +98,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
         self = .table(table)
       } else if fields.contains(.names) {
         let inner = try fields.superDecoder(forKey: .names)
-        try SequenceLayout.check(inner, known: ["prefix", "suffix", "letters"])
+        try inner.refuseFields(besides: ["prefix", "suffix", "letters"])
         let names = try inner.container(keyedBy: Key.self)
         let prefix = try names.decode(String.self, forKey: .prefix)
         let suffix = try names.decode(String.self, forKey: .suffix)
@@ -110,7 +112,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
         )
       } else {
         let inner = try fields.superDecoder(forKey: .separate)
-        try SequenceLayout.check(inner, known: ["placeholder"])
+        try inner.refuseFields(besides: ["placeholder"])
         let separate = try inner.container(keyedBy: Key.self)
         self = .separate(placeholder: try separate.decode(Token.self, forKey: .placeholder))
       }
@@ -212,7 +214,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
 
   /// Reads a layout; fields that are not known are errors.
   public init(from decoder: any Decoder) throws {
-    try Self.check(decoder, known: CodingKeys.allCases.map(\.rawValue))
+    try decoder.refuseFields(besides: CodingKeys.allCases.map(\.rawValue))
     let fields = try decoder.container(keyedBy: CodingKeys.self)
     func tokens(_ key: CodingKeys) throws -> [Token] {
       let tokens = try fields.decodeIfPresent([Token].self, forKey: key) ?? []

@@ -26,7 +26,7 @@ extension FamilyEntry {
     _ checkpoints: String,
     licence: String,
     _ architecture: NetworkArchitecture = .autoencoder(AutoencoderConfiguration.Traits()),
-    spellings: [Spelling] = [.taming],
+    spellings: [NamingScheme] = [.taming],
     quantizer: QuantizerRule,
     prefersAveraged: Bool = false,
     hasLogits: Bool = false,

@@ -36,7 +36,7 @@ struct FamilyTensors: Sendable {
   private(set) var constants: [Constant] = []
   /// Whether the tensors are moving averages.
   private(set) var isAveraged = false
-  private let spelling: Spelling
+  private let spelling: NamingScheme
   private let prefix: String
   private var levels = 0
 
@@ -99,7 +99,7 @@ struct FamilyTensors: Sendable {
   }
 
   /// No tensors yet, of a spelling whose names do not matter.
-  init(spelling: Spelling) {
+  init(spelling: NamingScheme) {
     (self.spelling, prefix) = (spelling, "")
   }
 

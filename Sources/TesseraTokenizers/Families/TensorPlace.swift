@@ -3,7 +3,7 @@ internal import TesseraCore
 
 /// Where a family's tensors stand in a checkpoint: how their names are spelled, and what comes before them.
 struct TensorPlace: Sendable {
-  let spelling: Spelling
+  let spelling: NamingScheme
   let prefix: String
   /// Whether the prefix says that what follows are averages.
   let isAveraged: Bool
@@ -30,7 +30,7 @@ struct TensorPlace: Sendable {
   /// - Returns: The place, or nil where there is none.
   /// - Throws: `ambiguous` where two places are equally good: nothing says which tokenizer is meant.
   static func find(
-    _ spellings: [Spelling],
+    _ spellings: [NamingScheme],
     in shapes: [String: Shape],
     averaged: Bool
   ) throws(TesseraError) -> TensorPlace? {
@@ -47,7 +47,7 @@ struct TensorPlace: Sendable {
     return nil
   }
 
-  private static func all(_ spelling: Spelling, in shapes: [String: Shape]) -> [TensorPlace] {
+  private static func all(_ spelling: NamingScheme, in shapes: [String: Shape]) -> [TensorPlace] {
     var places: [TensorPlace] = []
     for anchor in spelling.anchors {
       for name in shapes.keys where name.hasSuffix(anchor) {

@@ -63,7 +63,7 @@ struct FamilyEntry: Sendable {
   let licence: String
   let architecture: NetworkArchitecture
   /// The spellings that are looked for, in this order.
-  let spellings: [Spelling]
+  let spellings: [NamingScheme]
   let quantizer: QuantizerRule
   /// Whether the authors evaluate with the averaged weights where a checkpoint has both.
   let prefersAveraged: Bool

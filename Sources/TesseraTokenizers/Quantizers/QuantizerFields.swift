@@ -2,14 +2,14 @@ import TesseraCore
 
 /// The fields of a quantizer's JSON object, read strictly.
 struct QuantizerFields {
-  private let values: KeyedDecodingContainer<Name>
+  private let values: KeyedDecodingContainer<KnownFields.Name>
 
   init(_ decoder: any Decoder) throws {
-    values = try decoder.container(keyedBy: Name.self)
+    values = try decoder.container(keyedBy: KnownFields.Name.self)
   }
 
   /// Whether there is a field of that name.
-  func has(_ name: String) -> Bool { values.contains(Name(name)) }
+  func has(_ name: String) -> Bool { values.contains(KnownFields.Name(name)) }
 
   /// A field that must be there.
   func decode<Value: Decodable>(
@@ -19,7 +19,7 @@ struct QuantizerFields {
   ) throws(TesseraError) -> Value {
     guard has(name) else { throw .mismatch("field '\(name)' is missing") }
     do {
-      return try values.decode(type, forKey: Name(name))
+      return try values.decode(type, forKey: KnownFields.Name(name))
     } catch let error as TesseraError {
       throw error
     } catch {
@@ -63,18 +63,8 @@ struct QuantizerFields {
 
   /// Refuses fields that no one reads.
   func check(known: [String]) throws(TesseraError) {
-    let unknown = values.allKeys.map(\.stringValue).filter { !known.contains($0) }.min()
-    guard let unknown else { return }
-    throw .mismatch("field '\(unknown)' is not known; known: \(known.joined(separator: " "))")
-  }
-
-  /// A field by any name, so that unknown ones are seen.
-  struct Name: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-
-    init(_ name: String) { stringValue = name }
-    init?(stringValue: String) { self.init(stringValue) }
-    init?(intValue: Int) { nil }
+    if let complaint = KnownFields.complaint(values.allKeys.map(\.stringValue), known: known) {
+      throw .mismatch(complaint)
+    }
   }
 }

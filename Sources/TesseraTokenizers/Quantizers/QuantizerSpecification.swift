@@ -75,8 +75,8 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
 
   /// Writes the JSON that ``init(from:)`` reads.
   public func encode(to encoder: any Encoder) throws {
-    var fields = encoder.container(keyedBy: QuantizerFields.Name.self)
-    func name(_ text: String) -> QuantizerFields.Name { QuantizerFields.Name(text) }
+    var fields = encoder.container(keyedBy: KnownFields.Name.self)
+    func name(_ text: String) -> KnownFields.Name { KnownFields.Name(text) }
     switch self {
     case .finiteScalar(let quantizer):
       try fields.encode("fsq", forKey: name("kind"))
@@ -150,12 +150,12 @@ public struct VectorSpecification: Hashable, Sendable {
   }
 
   fileprivate func encode(
-    to fields: inout KeyedEncodingContainer<QuantizerFields.Name>
+    to fields: inout KeyedEncodingContainer<KnownFields.Name>
   ) throws {
-    try fields.encode(rule, forKey: QuantizerFields.Name("rule"))
-    try fields.encodeIfPresent(codebook, forKey: QuantizerFields.Name("codebook"))
-    try fields.encodeIfPresent(lookup, forKey: QuantizerFields.Name("lookup"))
-    try fields.encodeIfPresent(dimensions, forKey: QuantizerFields.Name("dimensions"))
+    try fields.encode(rule, forKey: KnownFields.Name("rule"))
+    try fields.encodeIfPresent(codebook, forKey: KnownFields.Name("codebook"))
+    try fields.encodeIfPresent(lookup, forKey: KnownFields.Name("lookup"))
+    try fields.encodeIfPresent(dimensions, forKey: KnownFields.Name("dimensions"))
   }
 }
 

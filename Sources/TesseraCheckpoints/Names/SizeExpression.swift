@@ -1,7 +1,7 @@
-import TesseraCore
+package import TesseraCore
 
 /// A size in a recipe: numbers and names with `+ - * /` and parentheses, such as `r+2*n`.
-indirect enum SizeExpression: Hashable, Sendable {
+package indirect enum SizeExpression: Hashable, Sendable {
   case number(Int)
   case name(String)
   case binary(Character, SizeExpression, SizeExpression)
@@ -12,7 +12,7 @@ indirect enum SizeExpression: Hashable, Sendable {
   /// Parses a text.
   ///
   /// - Throws: `TesseraError` where it is no expression.
-  init(parsing text: String) throws(TesseraError) {
+  package init(parsing text: String) throws(TesseraError) {
     guard text.utf8.count <= SizeExpression.lengthLimit else {
       throw TesseraError.malformed("a size of \(text.utf8.count) characters is too long")
     }
@@ -22,7 +22,7 @@ indirect enum SizeExpression: Hashable, Sendable {
   }
 
   /// The names that occur, each as often as it does.
-  var names: [String] {
+  package var names: [String] {
     switch self {
     case .number: []
     case .name(let name): [name]
@@ -31,7 +31,7 @@ indirect enum SizeExpression: Hashable, Sendable {
   }
 
   /// The value; nil where a name is unknown, a quotient is not whole or a number overflows.
-  func value(_ known: [String: Int]) -> Int? {
+  package func value(_ known: [String: Int]) -> Int? {
     switch self {
     case .number(let number): return number
     case .name(let name): return known[name]
@@ -42,7 +42,7 @@ indirect enum SizeExpression: Hashable, Sendable {
   }
 
   /// The one unknown name and the value that makes the whole equal `result`.
-  func solved(for result: Int, _ known: [String: Int]) -> (name: String, value: Int)? {
+  package func solved(for result: Int, _ known: [String: Int]) -> (name: String, value: Int)? {
     switch self {
     case .number: return nil
     case .name(let name): return known[name] == nil ? (name, result) : nil
@@ -79,7 +79,7 @@ indirect enum SizeExpression: Hashable, Sendable {
 
 extension SizeExpression: CustomStringConvertible {
   /// The expression as recipes write it.
-  var description: String {
+  package var description: String {
     switch self {
     case .number(let number): return "\(number)"
     case .name(let name): return name
@@ -108,8 +108,8 @@ private struct SizeParser {
     rest = text.filter { $0 != " " }[...]
   }
 
-  var isAtEnd: Bool { rest.isEmpty }
-  var error: TesseraError {
+  package var isAtEnd: Bool { rest.isEmpty }
+  package var error: TesseraError {
     TesseraError.malformed("'\(text)' is no size: numbers, names, + - * / and ( )")
   }
 

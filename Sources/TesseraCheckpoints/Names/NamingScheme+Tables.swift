@@ -1,7 +1,7 @@
-/// The spellings of one and the same network: tables, no code.
-extension Spelling {
+/// The naming schemes of one and the same network: tables, no code.
+extension NamingScheme {
   /// taming-transformers and its heirs: the names that the graphs use.
-  package static let taming = Spelling(
+  package static let taming = NamingScheme(
     "taming",
     anchors: [
       "encoder.down.0.block.0.conv1.weight", "encoder.down.0.block.0.conv2.weight",
@@ -10,7 +10,7 @@ extension Spelling {
   )
 
   /// LlamaGen and DeepSeek's Janus: the decoder's levels count from the coarsest.
-  package static let llamagen = Spelling(
+  package static let llamagen = NamingScheme(
     "LlamaGen",
     anchors: [
       "encoder.conv_blocks.0.res.0.conv1.weight", "encoder.conv_blocks.0.res.0.conv2.weight",
@@ -30,7 +30,7 @@ extension Spelling {
   )
 
   /// Transformers' Janus: taming's names, but the decoder's levels count from the coarsest.
-  package static let transformersJanus = Spelling(
+  package static let transformersJanus = NamingScheme(
     "Transformers (Janus)",
     anchors: [
       "decoder.up.0.upsample.conv.weight", "decoder.up.0.upsample.conv.bias",
@@ -43,7 +43,7 @@ extension Spelling {
   )
 
   /// Transformers' Apertus 1.5: Emu3.5's encoder in stages of layers, each a block and its attention.
-  package static let transformersApertus = Spelling(
+  package static let transformersApertus = NamingScheme(
     "Transformers (Apertus)",
     anchors: [
       "encoder.stages.0.layers.0.resnet.conv1.weight",
@@ -57,7 +57,7 @@ extension Spelling {
   )
 
   /// diffusers' VQModel; attention as linear layers, in old files under older names.
-  package static let diffusers = Spelling(
+  package static let diffusers = NamingScheme(
     "diffusers",
     anchors: [
       "encoder.down_blocks.0.resnets.0.conv1.weight",
@@ -100,7 +100,7 @@ extension Spelling {
   }
 
   /// Show-o and MMaDA: the 1x1 convolutions inside of the halves.
-  package static let showO = Spelling(
+  package static let showO = NamingScheme(
     "Show-o",
     anchors: [
       "encoder.quant_conv.weight", "encoder.quant_conv.bias", "decoder.post_quant_conv.weight",
@@ -112,7 +112,7 @@ extension Spelling {
   )
 
   /// The halves of a Cosmos tokenizer as sequences, whose parts have numbers.
-  package static let cosmosEncoder = Spelling(
+  package static let cosmosEncoder = NamingScheme(
     "Cosmos encoder",
     anchors: [
       "0.down.0.block.0.conv1.weight", "0.down.0.block.0.conv2.weight",
@@ -121,7 +121,7 @@ extension Spelling {
   )
 
   /// See ``cosmosEncoder``.
-  package static let cosmosDecoder = Spelling(
+  package static let cosmosDecoder = NamingScheme(
     "Cosmos decoder",
     anchors: [
       "2.up.0.block.0.conv1.weight", "2.up.0.block.0.conv2.weight",
@@ -130,7 +130,7 @@ extension Spelling {
   )
 
   /// Open-MAGVIT2: resampling without a level of its own, blocks alone in the middle.
-  package static let openMAGVIT2 = Spelling(
+  package static let openMAGVIT2 = NamingScheme(
     "Open-MAGVIT2",
     anchors: [
       "encoder.mid_block.0.conv1.weight", "encoder.mid_block.0.conv2.weight",
@@ -146,7 +146,7 @@ extension Spelling {
   )
 
   /// open-muse's MaskGIT-VQGAN, as TiTok and RAR have it.
-  package static let maskGIT = Spelling(
+  package static let maskGIT = NamingScheme(
     "open-muse",
     anchors: [
       "encoder.mid.0.conv1.weight", "encoder.mid.0.conv2.weight", "decoder.mid.0.conv1.weight",
@@ -160,7 +160,7 @@ extension Spelling {
   )
 
   /// Emu3 as BAAI wrote it: taming's names and convolutions over time.
-  package static let emu3 = Spelling(
+  package static let emu3 = NamingScheme(
     "Emu3",
     anchors: [
       "encoder.down.0.block.0.conv1.weight", "encoder.down.0.block.0.conv2.weight",
@@ -170,7 +170,7 @@ extension Spelling {
   )
 
   /// Transformers' Emu3: attention as linear layers, its norms beside it.
-  package static let transformersEmu3 = Spelling(
+  package static let transformersEmu3 = NamingScheme(
     "Transformers (Emu3)",
     anchors: [
       "encoder.down_block.down.0.block.0.conv1.weight",
@@ -214,7 +214,7 @@ extension Spelling {
     } + [("quant_conv.conv.*", "quant_conv.*"), ("post_quant_conv.conv.*", "post_quant_conv.*")]
 
   /// The classic VQ-VAE of the PyTorch tutorials.
-  package static let vqVAE = Spelling(
+  package static let vqVAE = NamingScheme(
     "VQ-VAE",
     anchors: [
       "_encoder._conv_1.weight", "_encoder._conv_1.weight_v", "_decoder._conv_trans_1.weight",
@@ -222,7 +222,7 @@ extension Spelling {
   )
 
   /// FLAVA's image codebook: DALL-E's dVAE encoder.
-  package static let flava = Spelling(
+  package static let flava = NamingScheme(
     "FLAVA",
     anchors: [
       "blocks.input.weight", "blocks.output.conv.weight",
@@ -230,7 +230,7 @@ extension Spelling {
   )
 
   /// OpenAI's own names of the same.
-  package static let dalle = Spelling(
+  package static let dalle = NamingScheme(
     "DALL-E",
     anchors: [
       "blocks.input.w", "blocks.output.conv.w",
@@ -251,7 +251,7 @@ extension Spelling {
   )
 }
 
-extension Spelling {
+extension NamingScheme {
   /// Keras numbers its layers; the order counts, not the names.
-  package static let keras = Spelling("Keras", anchors: [])
+  package static let keras = NamingScheme("Keras", anchors: [])
 }

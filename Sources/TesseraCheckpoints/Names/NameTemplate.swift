@@ -1,12 +1,12 @@
-import TesseraCore
+package import TesseraCore
 
 /// What the placeholders of a template stand for in one name.
-typealias NameBinding = [String: String]
+package typealias NameBinding = [String: String]
 
 /// A tensor's name with typed placeholders, such as `blk.{L:int}.ssm_a`; it matches whole names.
-struct NameTemplate: Hashable, Sendable {
+package struct NameTemplate: Hashable, Sendable {
   /// What a placeholder stands for.
-  enum Kind: Hashable, Sendable {
+  package enum Kind: Hashable, Sendable {
     /// A number without leading zeros.
     case integer
     /// One or more parts, with dots between.
@@ -23,8 +23,11 @@ struct NameTemplate: Hashable, Sendable {
   }
 
   /// The text it was made from.
-  let text: String
+  package let text: String
   private let elements: [Element]
+  /// Whether no placeholder depends on another: then a rest that does not match never will, whatever
+  /// stands before it.
+  private let isPlain: Bool
 
   /// Parses a template without alternatives.
   ///
@@ -32,8 +35,7 @@ struct NameTemplate: Hashable, Sendable {
   ///   - text: The template.
   ///   - kinds: Placeholders whose kind another template states.
   /// - Throws: `TesseraError` where the braces or a placeholder are wrong.
-  init(parsing text: String, kinds: [String: Kind] = [:]) throws(TesseraError) {
-    self.text = text
+  package init(parsing text: String, kinds: [String: Kind] = [:]) throws(TesseraError) {
     var elements: [Element] = []
     var rest = text[...]
     while let open = rest.firstIndex(of: "{") {
@@ -58,7 +60,48 @@ struct NameTemplate: Hashable, Sendable {
         "'\(text.prefix(64))' has more than 3 {…:dotted}, or more than 64 parts"
       )
     }
-    self.elements = elements
+    self.init(text, elements)
+  }
+
+  private init(_ text: String, _ elements: [Element]) {
+    (self.text, self.elements) = (text, elements)
+    var seen: Set<String> = []
+    isPlain = elements.allSatisfy { element in
+      switch element {
+      case .literal: true
+      case .placeholder(_, .computed): false
+      case .placeholder(let name, _): seen.insert(name).inserted
+      }
+    }
+  }
+
+  /// Reads the short notation of the tables in the program: `{i}` stands for a number, `{-i}` for a number that
+  /// counts from the other end of `L` levels, `*` at the end for the rest of the name.
+  ///
+  /// - Parameters:
+  ///   - text: The template.
+  ///   - countsBack: False to bind `{-i}` to the number as it stands.
+  init(table text: String, countsBack: Bool = true) {
+    var elements: [Element] = []
+    for (index, piece) in text.split(separator: "{", omittingEmptySubsequences: false).enumerated() {
+      var literal = piece
+      if index > 0, let close = piece.firstIndex(of: "}") {
+        let name = piece[..<close].drop { $0 == "-" }
+        let isReversed = countsBack && name.startIndex != piece.startIndex
+        let last = SizeExpression.binary("-", .name(NameRule.levels), .number(1))
+        elements.append(
+          isReversed
+            ? .placeholder("", .computed(.binary("-", last, .name(String(name)))))
+            : .placeholder(String(name), .integer)
+        )
+        literal = piece[piece.index(after: close)...]
+      }
+      let hasRest = literal.last == "*"
+      if hasRest { literal.removeLast() }
+      if !literal.isEmpty { elements.append(.literal(String(literal))) }
+      if hasRest { elements.append(.placeholder("*", .dotted)) }
+    }
+    self.init(text, elements)
   }
 
   private static func placeholder(
@@ -84,7 +127,7 @@ struct NameTemplate: Hashable, Sendable {
   }
 
   /// The placeholders that a name binds, with their kinds.
-  var kinds: [String: Kind] {
+  package var kinds: [String: Kind] {
     var kinds: [String: Kind] = [:]
     for case .placeholder(let name, let kind) in elements {
       if case .computed = kind { continue }
@@ -94,7 +137,7 @@ struct NameTemplate: Hashable, Sendable {
   }
 
   /// All names that occur in placeholders, those inside of computed ones too.
-  var placeholders: Set<String> {
+  package var placeholders: Set<String> {
     var names: Set<String> = []
     for case .placeholder(let name, let kind) in elements {
       if case .computed(let expression) = kind {
@@ -107,7 +150,7 @@ struct NameTemplate: Hashable, Sendable {
   }
 
   /// Names that the template matches, to find out whether others match them too.
-  var example: String {
+  package var example: String {
     elements.map { element in
       switch element {
       case .literal(let text): text
@@ -124,7 +167,7 @@ struct NameTemplate: Hashable, Sendable {
   ///   - name: The whole name.
   ///   - counts: The values of names that computed placeholders use.
   /// - Returns: A text for each placeholder.
-  func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
+  package func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
     var failed = isPlain ? Set<Place>() : nil
     return match(name[...], elements[...], [:], counts, &failed)
   }
@@ -133,19 +176,6 @@ struct NameTemplate: Hashable, Sendable {
   private struct Place: Hashable {
     let index: String.Index
     let element: Int
-  }
-
-  /// Whether no placeholder depends on another: then a rest that does not match never will, whatever
-  /// stands before it.
-  private var isPlain: Bool {
-    var seen: Set<String> = []
-    return elements.allSatisfy { element in
-      switch element {
-      case .literal: true
-      case .placeholder(_, .computed): false
-      case .placeholder(let name, _): seen.insert(name).inserted
-      }
-    }
   }
 
   /// Matches the rest of a name; `failed` keeps the places that were tried in vain, where they are.
@@ -229,7 +259,7 @@ struct NameTemplate: Hashable, Sendable {
   }
 
   /// The name for what the placeholders stand for; nil where one is unknown.
-  func name(_ binding: NameBinding, _ counts: [String: Int] = [:]) -> String? {
+  package func name(_ binding: NameBinding, _ counts: [String: Int] = [:]) -> String? {
     var name = ""
     for element in elements {
       switch element {
@@ -253,7 +283,7 @@ extension NameTemplate {
 
   /// The texts for each combination of alternatives: `{w:q|k}` on one side goes with `{w:query|key}`
   /// on the other, position by position.
-  static func alternatives(of sides: [[String]]) throws(TesseraError) -> [[[String]]] {
+  package static func alternatives(of sides: [[String]]) throws(TesseraError) -> [[[String]]] {
     guard let (name, counts) = try firstChoice(in: sides) else { return [sides] }
     var results: [[[String]]] = []
     for index in 0..<counts {
