@@ -1,25 +1,50 @@
 import TesseraCore
 
-/// Tensors with the places of their data: what most readers are made of.
-struct StoredTensorTable: Sendable {
-  private struct Entry: Sendable {
-    let identity: String
-    let bytes: StorageBytes
-    let stored: StoredTensor
-  }
+/// A tensor inside a storage, which may be packed or shared by several tensors.
+struct StorageView: TensorPlace {
+  fileprivate let name: String
+  fileprivate let stored: StoredTensor
+  fileprivate let bytes: StorageBytes
+  fileprivate let identity: String
+  fileprivate let storages: OpenStorages
 
-  /// What is in the table, in the order in which it was added.
-  private(set) var tensors: [TensorInfo] = []
-  private var entries: [String: Entry] = [:]
-  private let file: String
-  private let unpacked = UnpackedStorages()
-  private let window = GatherWindow()
+  /// Reads elements, gathering those that do not lie one after the other.
+  func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let region = try storages.unpacked.region(of: bytes, identity: identity)
+    try unsafe region.read(
+      elements,
+      of: stored,
+      named: name,
+      into: buffer,
+      through: storages.window
+    )
+    if stored.elementType == .bool {
+      try unsafe TesseraError.check(truthValues: buffer, of: name, in: storages.file)
+    }
+  }
+}
+
+/// What the tensors of one file are read through.
+private struct OpenStorages: Sendable {
+  let file: String
+  let unpacked = UnpackedStorages()
+  let window = GatherWindow()
+}
+
+/// Tensors in storages: what the readers of PyTorch, numpy and ONNX find.
+struct StoredTensorTable: Sendable {
+  /// The tensors so far.
+  var found: TensorTable<StorageView>
+  private let storages: OpenStorages
 
   /// An empty table of a file.
-  init(file: String) { self.file = file }
+  init(file: String) {
+    found = TensorTable(files: [file])
+    storages = OpenStorages(file: file)
+  }
 
   /// Whether there is a tensor of a name.
-  func contains(_ name: String) -> Bool { entries[name] != nil }
+  func contains(_ name: String) -> Bool { found.place(of: name) != nil }
 
   /// Adds a tensor, whose name must be new; `identity` names its storage.
   mutating func add(
@@ -29,45 +54,15 @@ struct StoredTensorTable: Sendable {
     identity: String,
     aliasOf alias: String? = nil
   ) {
-    tensors.append(
-      TensorInfo(name: name, elementType: stored.elementType, shape: stored.shape, aliasOf: alias)
-    )
-    entries[name] = Entry(identity: identity, bytes: bytes, stored: stored)
-  }
-
-  /// Reads a range of a tensor's elements; see `CheckpointReader`.
-  func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let entry = entries[tensor.name] else {
-      preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
-    }
-    unsafe tensor.check(elements, fill: buffer)
-    guard !elements.isEmpty else { return }
-    let region = try unpacked.region(of: entry.bytes, identity: entry.identity)
-    try unsafe region.read(
-      elements,
-      of: entry.stored,
-      named: tensor.name,
-      into: buffer,
-      through: window
-    )
-    if tensor.elementType == .bool, unsafe buffer.contains(where: { $0 > 1 }) {
-      let cause = "a truth value that is neither 0 nor 1"
-      throw TesseraError.malformed(cause, file: file, place: tensor.name)
-    }
-  }
-}
-
-extension TensorInfo {
-  /// Traps where a range of elements leaves the tensor or does not fill its buffer: a caller's mistake.
-  func check(_ elements: Range<Int>, fill buffer: UnsafeMutableRawBufferPointer) {
-    precondition(
-      elements.lowerBound >= 0 && elements.upperBound <= shape.elementCount ?? 0
-        && elementType.byteCount(elements: elements.count) == buffer.count,
-      "a range lies inside the tensor and fills its buffer"
+    found.add(
+      TensorInfo(name: name, elementType: stored.elementType, shape: stored.shape, aliasOf: alias),
+      at: StorageView(
+        name: name,
+        stored: stored,
+        bytes: bytes,
+        identity: identity,
+        storages: storages
+      )
     )
   }
 }

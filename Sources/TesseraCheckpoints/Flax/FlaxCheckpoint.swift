@@ -4,20 +4,11 @@ import TesseraCore
 ///
 /// Names are the keys with dots between. One pass finds where the arrays lie; data are read from
 /// there.
-public struct FlaxCheckpoint: CheckpointReader {
+public struct FlaxCheckpoint: TableCheckpoint {
   /// Always `flax-msgpack`.
   public let format = "flax-msgpack"
-  /// Every array, in the file's order.
-  public let tensors: [TensorInfo]
-  /// Numbers, truth values and short texts by their path.
-  public let attributes: [String: String]
-  /// What was skipped.
-  public let notes: [String]
-  /// The file.
-  public let files: [String]
-
-  private let region: FileRegion
-  private let pieces: [String: [Range<Int>]]
+  /// Every array; numbers, truth values and short texts by their path.
+  let table: TensorTable<FlaxPieces>
 
   /// Opens a file.
   ///
@@ -30,12 +21,7 @@ public struct FlaxCheckpoint: CheckpointReader {
   init(region: FileRegion) throws {
     var walk = FlaxWalk(region)
     try walk.readAll()
-    self.region = region
-    files = [region.name]
-    tensors = walk.tensors
-    pieces = walk.pieces
-    attributes = walk.attributes
-    notes = walk.notes
+    table = walk.table
   }
 
   /// Whether a file starts as a map whose first key is a text.
@@ -51,22 +37,16 @@ public struct FlaxCheckpoint: CheckpointReader {
     guard keyPlace < start.count else { return false }
     return (0xA0...0xBF).contains(start[keyPlace]) || (0xD9...0xDB).contains(start[keyPlace])
   }
+}
 
-  /// Reads a range of elements; see `CheckpointReader`.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let pieces = pieces[tensor.name] else {
-      preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
-    }
-    let width = tensor.elementType.bitWidth / 8
-    precondition(
-      elements.count * width == buffer.count
-        && elements.upperBound <= tensor.shape.elementCount ?? 0,
-      "a range lies inside the tensor and fills its buffer"
-    )
+/// The bytes of an array, in one piece or several.
+struct FlaxPieces: TensorPlace {
+  fileprivate let region: FileRegion
+  fileprivate let pieces: [Range<Int>]
+  /// Bytes of an element.
+  fileprivate let width: Int
+
+  func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
     var skipped = elements.lowerBound * width
     var done = 0
     for piece in pieces where done < buffer.count {
@@ -85,10 +65,7 @@ public struct FlaxCheckpoint: CheckpointReader {
 
 /// One pass over the file.
 private struct FlaxWalk {
-  private(set) var tensors: [TensorInfo] = []
-  private(set) var pieces: [String: [Range<Int>]] = [:]
-  private(set) var attributes: [String: String] = [:]
-  private(set) var notes: [String] = []
+  private(set) var table: TensorTable<FlaxPieces>
 
   private let region: FileRegion
   private var input: ByteInput
@@ -109,6 +86,7 @@ private struct FlaxWalk {
 
   init(_ region: FileRegion) {
     self.region = region
+    table = TensorTable(files: [region.name])
     input = ByteInput(region: region, what: "msgpack")
   }
 
@@ -126,7 +104,7 @@ private struct FlaxWalk {
     try readValue()
     guard input.remaining == 0 else { throw input.refusal("data after the end") }
     if skippedValues > 0 {
-      notes.append("\(skippedValues) values that are no arrays are not shown")
+      table.remarks.append("\(skippedValues) values that are no arrays are not shown")
     }
   }
 
@@ -182,14 +160,13 @@ private struct FlaxWalk {
 
   // MARK: Arrays
 
+  private func input(of range: Range<Int>) -> ByteInput {
+    ByteInput(region: region, from: range.lowerBound, to: range.upperBound, what: "msgpack")
+  }
+
   /// The type, shape and place of an array: `[shape, type's name, bytes]`.
   private func array(in range: Range<Int>) throws -> (ElementType, [Int], Range<Int>) {
-    var inner = ByteInput(
-      region: region,
-      from: range.lowerBound,
-      to: range.upperBound,
-      what: "msgpack"
-    )
+    var inner = input(of: range)
     guard case .array(3) = try inner.messagePackToken(),
       case .array(let rank) = try inner.messagePackToken(), rank <= 64
     else { throw refusal("an array that is no list of shape, type and bytes") }
@@ -221,11 +198,14 @@ private struct FlaxWalk {
     guard pathBytes <= FlaxWalk.longestName, keptBytes.arrays <= mostNameBytes
     else { throw refusal("the names of arrays are too long") }
     let name = self.name
-    guard pieces.updateValue(data, forKey: name) == nil else {
+    guard table.place(of: name) == nil else {
       throw refusal("two arrays have this name, once keys are joined by dots")
     }
-    guard tensors.count < FlaxWalk.tensorLimit else { throw refusal("too many arrays") }
-    tensors.append(TensorInfo(name: name, elementType: type, shape: Shape(shape)))
+    guard table.tensors.count < FlaxWalk.tensorLimit else { throw refusal("too many arrays") }
+    table.add(
+      TensorInfo(name: name, elementType: type, shape: Shape(shape)),
+      at: FlaxPieces(region: region, pieces: data, width: type.bitWidth / 8)
+    )
   }
 
   /// An array above 2^30 bytes: a flat piece after the other under `chunks`, its shape under `shape`.
@@ -264,12 +244,7 @@ private struct FlaxWalk {
   // MARK: Other values
 
   private mutating func showComplex(_ range: Range<Int>) throws {
-    var inner = ByteInput(
-      region: region,
-      from: range.lowerBound,
-      to: range.upperBound,
-      what: "msgpack"
-    )
+    var inner = input(of: range)
     guard case .array(2) = try inner.messagePackToken(),
       case .float(let real) = try inner.messagePackToken(),
       case .float(let imaginary) = try inner.messagePackToken()
@@ -278,19 +253,19 @@ private struct FlaxWalk {
   }
 
   private mutating func skip(_ words: String) {
-    if notes.count < FlaxWalk.noteLimit {
-      notes.append("\(name): \(words)")
+    if table.remarks.count < FlaxWalk.noteLimit {
+      table.remarks.append("\(name): \(words)")
     } else {
       skippedValues += 1
     }
   }
 
   private mutating func show(_ text: String) {
-    if attributes.count < FlaxWalk.attributeLimit, pathBytes <= FlaxWalk.longestName,
+    if table.attributes.count < FlaxWalk.attributeLimit, pathBytes <= FlaxWalk.longestName,
       keptBytes.attributes + pathBytes <= mostNameBytes
     {
       keptBytes.attributes += pathBytes
-      attributes[name] = text
+      table.attributes[name] = text
     } else {
       skippedValues += 1
     }

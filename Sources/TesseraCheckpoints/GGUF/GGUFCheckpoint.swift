@@ -4,30 +4,13 @@ import TesseraCore
 ///
 /// Quantized tensors are shown and read as float32: any range of elements, a few blocks at a time.
 /// Shapes are outermost first, the other way round than in the file.
-public struct GGUFCheckpoint: CheckpointReader {
+public struct GGUFCheckpoint: TableCheckpoint {
   /// Always `gguf`.
   public let format = "gguf"
-  /// Every tensor that can be read, in the file's order.
-  public let tensors: [TensorInfo]
-  /// The metadata: numbers, texts, short arrays; of long arrays the length.
-  public let attributes: [String: String]
+  /// Every tensor that can be read; the metadata: numbers, texts, short arrays; of long arrays the length.
+  let table: TensorTable<GGUFBlockRun>
   /// Every key with its value as it lies in the file, but those that earlier conversions added.
   public let metadata: CheckpointMetadata
-  /// What was noticed: quantized types, tensors of types that are not read.
-  public let notes: [String]
-  /// Tensors of types that are not read, and parts of models in several files.
-  public let refusals: [TensorRefusal]
-  /// The file.
-  public let files: [String]
-
-  private struct Place: Sendable {
-    let type: GGUFType
-    /// Where the data start in the file.
-    let start: Int
-  }
-
-  private let region: FileRegion
-  private let places: [String: Place]
 
   /// Opens a file and checks its whole header.
   ///
@@ -39,78 +22,61 @@ public struct GGUFCheckpoint: CheckpointReader {
 
   init(region: FileRegion) throws {
     let header = try GGUFHeader(region)
-    self.region = region
-    files = [region.name]
-    attributes = header.metadata.attributes
+    var found = TensorTable<GGUFBlockRun>(files: [region.name])
+    found.attributes = header.metadata.attributes
     metadata = CheckpointMetadata(
-      strings: attributes.filter { $0.key.hasPrefix("tessera.") },
+      strings: found.attributes.filter { $0.key.hasPrefix("tessera.") },
       entries: header.metadata.entries.filter { !$0.key.hasPrefix("tessera.") }
     )
-    var tensors: [TensorInfo] = []
-    var places: [String: Place] = [:]
-    var refusals: [TensorRefusal] = []
     var counts: [String: Int] = [:]
     for tensor in header.tensors {
       guard let type = tensor.type else {
         let cause = "type \(tensor.typeName) is not read"
-        refusals.append(TensorRefusal(tensor.name, cause))
+        found.refusals.append(TensorRefusal(tensor.name, cause))
         continue
       }
-      tensors.append(
-        TensorInfo(name: tensor.name, elementType: type.elementType, shape: tensor.shape)
+      let start = header.dataStart + tensor.offset
+      found.add(
+        TensorInfo(name: tensor.name, elementType: type.elementType, shape: tensor.shape),
+        at: GGUFBlockRun(region: region, type: type, start: start)
       )
-      places[tensor.name] = Place(type: type, start: header.dataStart + tensor.offset)
       if type.isQuantized { counts[type.name, default: 0] += 1 }
     }
     let split = header.metadata.split
     if split.count > 1 {
       let cause =
         "file \(split.number + 1) of \(split.count) of a split model: join them with gguf-split"
-      refusals.append(TensorRefusal("", cause))
+      found.refusals.append(TensorRefusal("", cause))
     }
-    self.tensors = tensors
-    self.places = places
-    self.refusals = refusals
     let quantized = counts.sorted { $0.key < $1.key }.map { name, count in
       "\(count) tensors are stored as \(name) and read as F32"
     }
-    notes =
-      refusals.map(\.description) + ["GGUF version \(header.version)"] + quantized + header.notes
+    found.remarks = ["GGUF version \(header.version)"] + quantized + header.notes
+    table = found
   }
+}
 
-  /// Reads a range of elements; see `CheckpointReader`.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let place = places[tensor.name] else {
-      preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
-    }
-    unsafe tensor.check(elements, fill: buffer)
-    guard !elements.isEmpty else { return }
-    guard place.type.isQuantized else {
-      let width = place.type.block.bytes
-      return try unsafe region.read(at: place.start + elements.lowerBound * width, into: buffer)
-    }
-    try unsafe readBlocks(elements, at: place, into: buffer)
-  }
+/// The blocks of one tensor, one after the other.
+struct GGUFBlockRun: TensorPlace {
+  fileprivate let region: FileRegion
+  fileprivate let type: GGUFType
+  /// Where the data start in the file.
+  fileprivate let start: Int
 
-  private func readBlocks(
-    _ elements: Range<Int>,
-    at place: Place,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    let (width, size) = place.type.block
+  func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let (width, size) = type.block
+    guard type.isQuantized else {
+      return try unsafe region.read(at: start + elements.lowerBound * size, into: buffer)
+    }
     let step = 1 << 14
     var first = elements.lowerBound
     while first < elements.upperBound {
       let block = first / width
       let end = min(elements.upperBound, (block + step / width) * width)
       let lastBlock = (end + width - 1) / width
-      let start = place.start + block * size
-      let bytes = try region.bytes(start..<start + (lastBlock - block) * size)
-      let floats = GGUFBlocks(type: place.type, bytes: bytes).floats()
+      let place = start + block * size
+      let bytes = try region.bytes(place..<place + (lastBlock - block) * size)
+      let floats = GGUFBlocks(type: type, bytes: bytes).floats()
       let wanted = floats[first - block * width..<end - block * width]
       unsafe wanted.withUnsafeBytes { source in
         let target = (first - elements.lowerBound) * 4

@@ -5,36 +5,22 @@ public import TesseraCore
 ///
 /// A tensor's name is its HDF5 path without the leading slash. Memory beside the caller's buffer: the
 /// names, and for compressed data 32 MiB or one chunk, whichever is more.
-public struct HDF5Checkpoint: CheckpointReader {
+public struct HDF5Checkpoint: TableCheckpoint {
   /// `hdf5`, `keras-h5` (Keras 2 or legacy Keras 3), `keras-weights-h5` or `keras`.
   public let format: String
   /// Every dataset of numbers, in the order of the file's groups.
-  public let tensors: [TensorInfo]
-  /// The attributes that are text or numbers: the root's by name, others as `group/object@name`.
-  public let attributes: [String: String]
-  /// What was skipped, a sentence each; the refusals stand among them.
-  public let notes: [String]
-  /// Datasets of numbers that cannot be read safely and exactly; a conversion would lose them.
   ///
-  /// Links out of the file, external and virtual data, bombs, unknown filters, long double, untyped
-  /// bytes.
-  public let refusals: [TensorRefusal]
-  /// The file.
-  public let files: [String]
+  /// Attributes that are text or numbers: the root's by name, others as `group/object@name`. Refused are
+  /// links out of the file, external and virtual data, bombs, unknown filters, long double, untyped bytes.
+  let table: TensorTable<HDF5Place>
 
   /// The description of the model's layers, where the file has one: Keras' JSON.
   package let modelConfiguration: String?
   /// The files that hold the datasets: one, or Keras' shards.
   private let parts: [HDF5File]
-  private let places: [String: Place]
   /// The attributes of all files by the path of their object; the root's path is empty.
   private let objects: [String: [String: HDF5Attribute]]
   private let unlisted: [String]
-
-  private struct Place: Sendable {
-    let file: HDF5File
-    let dataset: HDF5Dataset
-  }
 
   /// Opens a file and finds its tensors without reading them.
   ///
@@ -81,7 +67,6 @@ public struct HDF5Checkpoint: CheckpointReader {
     archive: KerasArchive? = nil,
     opaqueAs opaqueType: ElementType?
   ) throws {
-    self.files = files
     self.parts = parts
     var objects: [String: [String: HDF5Attribute]] = [:]
     for part in parts {
@@ -91,7 +76,7 @@ public struct HDF5Checkpoint: CheckpointReader {
     }
     self.objects = objects
     let configuration = archive?.configuration ?? objects[""]?["model_config"]?.text
-    let all = parts.flatMap { part in part.catalog.datasets.map { Place(file: part, dataset: $0) } }
+    let all = parts.flatMap { part in part.catalog.datasets.map { (file: part, dataset: $0) } }
     format = HDF5Checkpoint.format(objects, all.map(\.dataset), isArchive: archive != nil)
     modelConfiguration = configuration
     var opaque = OpaqueTypes(
@@ -99,38 +84,39 @@ public struct HDF5Checkpoint: CheckpointReader {
       configuration: configuration,
       fallback: opaqueType
     )
-    var tensors: [TensorInfo] = []
-    var places: [String: Place] = [:]
-    for place in all {
-      let dataset = place.dataset
+    var found = TensorTable<HDF5Place>(files: files)
+    for (file, dataset) in all {
       guard let elementType = opaque.elementType(of: dataset) else { continue }
-      tensors.append(
+      guard found.place(of: dataset.path) == nil else {
+        throw TesseraError.malformed("is in two of the files", file: files[0], place: dataset.path)
+      }
+      found.add(
         TensorInfo(
           name: dataset.path,
           elementType: elementType,
           shape: dataset.shape,
           aliasOf: dataset.aliasOf
+        ),
+        at: HDF5Place(
+          file: file,
+          dataset: dataset,
+          elementType: elementType,
+          checkpoint: parts[0].region.name
         )
       )
-      guard places.updateValue(place, forKey: dataset.path) == nil else {
-        throw TesseraError.malformed("is in two of the files", file: files[0], place: dataset.path)
-      }
     }
-    self.tensors = tensors
-    self.places = places
-    refusals =
+    found.refusals =
       parts.flatMap(\.catalog.refusals) + opaque.refusals
       + (archive == nil ? KerasShards.refusals(ofPart: files) : [])
     let (texts, attributeNotes) = HDF5Checkpoint.texts(of: objects)
-    attributes = texts.merging(archive?.attributes ?? [:]) { _, archived in archived }
+    found.attributes = texts.merging(archive?.attributes ?? [:]) { _, archived in archived }
     let unshown = parts.flatMap { part in part.catalog.unshown.namesWithPaths }
     unlisted = unshown + (archive.map { $0.names } ?? [])
     let more =
       unshown.isEmpty
       ? [] : ["attributes of other types are not shown: \(unshown.joined(separator: ", "))"]
-    notes =
-      refusals.map(\.description) + parts.flatMap(\.catalog.skipped) + opaque.skipped
-      + attributeNotes + more
+    found.remarks = parts.flatMap(\.catalog.skipped) + opaque.skipped + attributeNotes + more
+    table = found
   }
 
   /// The layout that the file's groups and attributes show.
@@ -203,28 +189,20 @@ public struct HDF5Checkpoint: CheckpointReader {
       others: attributes.keys.filter { !$0.hasPrefix("tessera.") }.sorted() + unlisted
     )
   }
+}
 
-  /// Reads a range of elements; see `CheckpointReader`.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let place = places[tensor.name] else {
-      throw TesseraError.malformed("no tensor of this name", file: fileName, place: tensor.name)
-    }
-    let dataset = place.dataset
-    let count = dataset.shape.elementCount ?? 0
-    precondition(
-      elements.lowerBound >= 0 && elements.upperBound <= count,
-      "a range lies inside the tensor"
-    )
-    let bytes = tensor.elementType.byteCount(elements: elements.count)
-    precondition(bytes == buffer.count, "a buffer has the size of its range")
-    try unsafe place.file.read(elements, of: dataset, as: tensor.elementType, into: buffer)
-    if tensor.elementType == .bool, unsafe buffer.contains(where: { $0 > 1 }) {
-      let cause = "a truth value that is neither 0 nor 1"
-      throw TesseraError.malformed(cause, file: fileName, place: tensor.name)
+/// A dataset in its file.
+struct HDF5Place: TensorPlace {
+  fileprivate let file: HDF5File
+  fileprivate let dataset: HDF5Dataset
+  fileprivate let elementType: ElementType
+  /// How errors call the checkpoint.
+  fileprivate let checkpoint: String
+
+  func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    try unsafe file.read(elements, of: dataset, as: elementType, into: buffer)
+    if elementType == .bool {
+      try unsafe TesseraError.check(truthValues: buffer, of: dataset.path, in: checkpoint)
     }
   }
 }
@@ -250,7 +228,8 @@ extension [String: [String: HDF5Attribute]] {
 extension HDF5Checkpoint: FileRunProviding {
   /// Where a tensor lies: contiguous data are stored as they are read.
   package func fileRun(of tensor: TensorInfo) -> FileRun? {
-    guard let place = places[tensor.name], case .run(let offset) = place.dataset.storage else {
+    guard let place = table.place(of: tensor.name), case .run(let offset) = place.dataset.storage
+    else {
       return nil
     }
     let region = place.file.region
@@ -275,7 +254,7 @@ extension HDF5Checkpoint: AttributeCopying {
         var left = Set(catalog.fixed[path] ?? [])
         omitted += left.sorted().map { path.isEmpty ? $0 : "\(path)@\($0)" }
         // The writer states the type that it stores, which may be another.
-        if case .opaque? = places[path]?.dataset.elements { left.insert("dtype") }
+        if case .opaque? = table.place(of: path)?.dataset.elements { left.insert("dtype") }
         objects.append(
           HDF5AttributeCopy.Object(file: part, source: path, target: path, omitted: left)
         )

@@ -4,22 +4,12 @@ public import TesseraCore
 ///
 /// Names are those of the archive's members without `.npy`; a lone array is called `array`. Strings,
 /// dates and structures are skipped and listed; pickled objects are refused.
-public struct NumpyCheckpoint: CheckpointReader {
+public struct NumpyCheckpoint: TableCheckpoint {
   /// `npy` or `npz`.
   public let format: String
-  /// Every array, in the archive's order.
-  public let tensors: [TensorInfo]
-  /// The strings of an archive whose comment is a JSON object of strings, as Tessera writes it; numpy itself
-  /// stores nothing beside arrays.
-  public let attributes: [String: String]
-  /// What was skipped, and arrays in column-major or big-endian order.
-  public let notes: [String]
-  /// Arrays of pickled objects.
-  public let refusals: [TensorRefusal]
-  /// The file.
-  public let files: [String]
-
-  private let table: StoredTensorTable
+  /// Every array, and the strings of an archive whose comment is a JSON object of strings, as Tessera writes
+  /// it; numpy itself stores nothing beside arrays.
+  let table: TensorTable<StorageView>
 
   /// Opens a file.
   ///
@@ -32,42 +22,26 @@ public struct NumpyCheckpoint: CheckpointReader {
   }
 
   init(region: FileRegion, rawAs rawType: ElementType? = nil) throws {
-    files = [region.name]
     var listing = NumpyListing(file: region.name, rawType: rawType)
     if try ZipArchive.isArchive(region) {
       format = "npz"
       let archive = try ZipArchive(region: region)
       for member in archive.members { try listing.add(member, of: archive) }
-      attributes = JSONScanner.strings(in: archive.comment)
+      listing.table.found.attributes = JSONScanner.strings(in: archive.comment)
     } else {
       format = "npy"
-      attributes = [:]
       try listing.add(region)
     }
-    table = listing.table
-    tensors = listing.table.tensors
-    refusals = listing.refusals
-    notes = listing.refusals.map(\.description) + listing.notes
+    table = listing.table.found
   }
 
   /// The strings of the comment.
   public var metadata: CheckpointMetadata { CheckpointMetadata(strings: attributes) }
-
-  /// Reads a range of elements; see `CheckpointReader`.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    try unsafe table.read(elements, of: tensor, into: buffer)
-  }
 }
 
 /// Arrays as they are found.
 private struct NumpyListing {
-  private(set) var table: StoredTensorTable
-  private(set) var notes: [String] = []
-  private(set) var refusals: [TensorRefusal] = []
+  var table: StoredTensorTable
   private let rawType: ElementType?
 
   private static let suffix = ".npy"
@@ -89,7 +63,7 @@ private struct NumpyListing {
   mutating func add(_ member: ZipArchive.Member, of archive: ZipArchive) throws {
     guard !member.name.hasSuffix("/") else { return }
     guard member.name.hasSuffix(NumpyListing.suffix) else {
-      notes.append("'\(member.name)' is no array: skipped")
+      table.found.remarks.append("'\(member.name)' is no array: skipped")
       return
     }
     let source = "\(archive.region.name): \(member.name)"
@@ -100,9 +74,9 @@ private struct NumpyListing {
       try header.check(fileByteCount: member.size, from: source)
       try add(header, named: name, in: archive.place(of: member), identity: member.name, source)
     } catch let error as TesseraError where error.isWithoutMeaning {
-      notes.append("'\(name)' is skipped: \(error.cause)")
+      table.found.remarks.append("'\(name)' is skipped: \(error.cause)")
     } catch let error as TesseraError where error.isOfObjects || error.isOfOtherTypes {
-      refusals.append(TensorRefusal(name, error.cause))
+      table.found.refusals.append(TensorRefusal(name, error.cause))
     }
   }
 

@@ -5,21 +5,12 @@ import TesseraCore
 ///
 /// Read from the wire by the few fields that matter; a field of the wrong kind is refused. Data in other
 /// files are read where these lie in the model's folder.
-public struct ONNXCheckpoint: CheckpointReader {
+public struct ONNXCheckpoint: TableCheckpoint {
   /// Always `onnx`.
   public let format = "onnx"
-  /// Every tensor; a Constant's name is its output's, an attribute's that of its node and its own.
-  public let tensors: [TensorInfo]
-  /// The producer, versions and `metadata_props`.
-  public let attributes: [String: String]
-  /// What was skipped or noticed: strings, fill values, tensors that share a name.
-  public let notes: [String]
-  /// Initialisers of types that have no place here.
-  public let refusals: [TensorRefusal]
-  /// The file.
-  public let files: [String]
-
-  private let table: StoredTensorTable
+  /// Every initialiser under its name; a Constant under its output's, an attribute's tensor under that of
+  /// its node and its own.
+  let table: TensorTable<StorageView>
 
   /// Opens a model.
   ///
@@ -32,12 +23,7 @@ public struct ONNXCheckpoint: CheckpointReader {
   init(region: FileRegion) throws {
     var model = ONNXModel(region)
     try model.readAll()
-    files = [region.name]
-    table = model.table
-    tensors = model.table.tensors
-    attributes = model.attributes
-    refusals = model.refusals
-    notes = model.refusals.map(\.description) + model.notes
+    table = model.table.found
   }
 
   /// What the model says of itself, which only ONNX has a place for.
@@ -53,14 +39,5 @@ public struct ONNXCheckpoint: CheckpointReader {
     guard start.count > 2, start[0] == 0x08, (1...0x7F).contains(start[1]) else { return false }
     // producer_name, producer_version, domain, model_version, doc_string, graph, opset_import, …
     return [0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72].contains(start[2])
-  }
-
-  /// Reads a range of elements; see `CheckpointReader`.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    try unsafe table.read(elements, of: tensor, into: buffer)
   }
 }

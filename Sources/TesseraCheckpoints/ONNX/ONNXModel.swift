@@ -3,9 +3,6 @@ import TesseraCore
 /// One pass over the messages of a model.
 struct ONNXModel {
   private(set) var table: StoredTensorTable
-  private(set) var attributes: [String: String] = [:]
-  private(set) var notes: [String] = []
-  private(set) var refusals: [TensorRefusal] = []
   private let region: FileRegion
   /// The nodes and functions around what is read, outermost first.
   private var scopes: [String] = []
@@ -29,10 +26,10 @@ struct ONNXModel {
     var hasGraph = false
     while let (field, value) = try fields.next() {
       switch (field, value) {
-      case (1, .number(let version)): attributes["ir_version"] = String(version)
-      case (2, .bytes(let text)): attributes["producer_name"] = try self.text(text)
-      case (3, .bytes(let text)): attributes["producer_version"] = try self.text(text)
-      case (5, .number(let version)): attributes["model_version"] = String(version)
+      case (1, .number(let version)): table.found.attributes["ir_version"] = String(version)
+      case (2, .bytes(let text)): table.found.attributes["producer_name"] = try self.text(text)
+      case (3, .bytes(let text)): table.found.attributes["producer_version"] = try self.text(text)
+      case (5, .number(let version)): table.found.attributes["model_version"] = String(version)
       case (7, .bytes(let graph)):
         hasGraph = true
         try readGraph(graph)
@@ -45,13 +42,17 @@ struct ONNXModel {
       }
     }
     guard hasGraph else { throw refusal("model", "has no graph: no ONNX model") }
-    if omittedNotes > 0 { notes.append("\(omittedNotes) more notes") }
+    if omittedNotes > 0 { table.found.remarks.append("\(omittedNotes) more notes") }
   }
 
   private func text(_ range: Range<Int>) throws -> String { try ONNXTensor.text(region, range) }
 
   private mutating func add(note: String) {
-    if notes.count < Self.limits.notes { notes.append(note) } else { omittedNotes += 1 }
+    if table.found.remarks.count < Self.limits.notes {
+      table.found.remarks.append(note)
+    } else {
+      omittedNotes += 1
+    }
   }
 
   private mutating func readMetadata(_ range: Range<Int>) throws {
@@ -62,7 +63,7 @@ struct ONNXModel {
       if field == 1 { key = try self.text(bytes) }
       if field == 2 { text = try self.text(bytes) }
     }
-    attributes[key] = text
+    table.found.attributes[key] = text
   }
 
   // MARK: Graphs
@@ -73,7 +74,8 @@ struct ONNXModel {
     while let (field, value) = try fields.next() {
       switch (field, value) {
       case (1, .bytes(let node)): try readNode(node)
-      case (2, .bytes(let name)) where scopes.isEmpty: attributes["graph"] = try text(name)
+      case (2, .bytes(let name)) where scopes.isEmpty:
+        table.found.attributes["graph"] = try text(name)
       case (2, .bytes): break
       case (5, .bytes(let tensor)): try add(ONNXTensor(region, tensor))
       case (15, .bytes(let sparse)): try addSparse(sparse, named: nil)
@@ -205,10 +207,10 @@ struct ONNXModel {
     case .numbers(let type): elementType = type
     case .strings: return add(note: "\(given): type STRING has no place here, no tensor")
     case .unreadable(let cause):
-      guard refusals.count < Self.limits.refusals else {
+      guard table.found.refusals.count < Self.limits.refusals else {
         throw refusal(given, "more than \(Self.limits.refusals) tensors are not read")
       }
-      return refusals.append(TensorRefusal(given, cause))
+      return table.found.refusals.append(TensorRefusal(given, cause))
     }
     let name = try freeName(given)
     let (stored, bytes) = try tensor.stored(as: elementType)

@@ -4,17 +4,12 @@ import TesseraCore
 ///
 /// Opening reads the headers alone and checks them entirely; memory is theirs and the caller's
 /// buffer.
-public struct SafetensorsCheckpoint: CheckpointReader {
+public struct SafetensorsCheckpoint: TableCheckpoint {
   /// Always `safetensors`.
   public let format = "safetensors"
-  /// Every tensor; shard by shard, each in its header's order.
-  public let tensors: [TensorInfo]
-  /// The strings of `__metadata__` and of the index's `metadata`.
-  public let attributes: [String: String]
-  /// What was noticed, a sentence each.
-  public let notes: [String]
-  /// The files that hold the data, in the order in which they were read.
-  public let files: [String]
+  /// Every tensor, shard by shard, each in its header's order; the strings of `__metadata__` and of the
+  /// index's `metadata`.
+  let table: TensorTable<SafetensorsRun>
 
   /// The strings of `__metadata__`; sizes that an index states are no part of them.
   public var metadata: CheckpointMetadata {
@@ -22,14 +17,6 @@ public struct SafetensorsCheckpoint: CheckpointReader {
     strings["total_size"] = nil
     return CheckpointMetadata(strings: strings)
   }
-
-  private struct Location: Sendable {
-    let shard: Int
-    let bytes: Range<Int>
-  }
-
-  private let shards: [SafetensorsShard]
-  private let locations: [String: Location]
 
   /// Opens a file, or the index of a checkpoint in several files (`….safetensors.index.json`).
   ///
@@ -49,58 +36,45 @@ public struct SafetensorsCheckpoint: CheckpointReader {
   }
 
   private init(shards: [SafetensorsShard], index: SafetensorsIndex?) {
-    var tensors: [TensorInfo] = []
-    var locations: [String: Location] = [:]
-    var attributes: [String: String] = [:]
-    for (position, shard) in shards.enumerated() {
+    var found = TensorTable<SafetensorsRun>(files: shards.map(\.path))
+    for shard in shards {
       for entry in shard.header.entries {
-        tensors.append(entry.tensor)
         let start = shard.dataStart
         let bytes = start + entry.bytes.lowerBound..<start + entry.bytes.upperBound
-        locations[entry.tensor.name] = Location(shard: position, bytes: bytes)
+        let width = entry.tensor.elementType.bitWidth
+        let run = SafetensorsRun(region: shard.region, bytes: bytes, bitWidth: width)
+        found.add(entry.tensor, at: run)
       }
-      attributes.merge(shard.header.metadata) { first, _ in first }
+      found.attributes.merge(shard.header.metadata) { first, _ in first }
     }
-    self.shards = shards
-    self.tensors = tensors
-    self.locations = locations
-    self.attributes = attributes.merging(index?.metadata ?? [:]) { file, _ in file }
-    files = shards.map(\.path)
-    notes = SafetensorsCheckpoint.notes(about: shards, index: index)
+    found.attributes.merge(index?.metadata ?? [:]) { file, _ in file }
+    found.remarks = SafetensorsCheckpoint.notes(about: shards, index: index)
+    table = found
   }
+}
 
-  /// Reads a range of one tensor's elements as they lie in the file.
-  ///
-  /// - Parameters:
-  ///   - elements: The range, in row-major order; whole bytes for sub-byte types.
-  ///   - tensor: One of `tensors`.
-  ///   - buffer: Exactly as many bytes as the range takes.
-  /// - Throws: `TesseraError` where the file cannot be read or became shorter.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let location = locations[tensor.name] else {
-      preconditionFailure("'\(tensor.name)' is no tensor of this checkpoint")
-    }
-    let width = tensor.elementType.bitWidth
-    precondition(elements.lowerBound * width % 8 == 0, "a range starts at a whole byte")
-    let start = location.bytes.lowerBound + elements.lowerBound * width / 8
-    precondition(start + buffer.count <= location.bytes.upperBound, "a range lies in its tensor")
-    try unsafe shards[location.shard].region.read(at: start, into: buffer)
+/// The bytes of one tensor, as they are read.
+struct SafetensorsRun: TensorPlace {
+  fileprivate let region: FileRegion
+  fileprivate let bytes: Range<Int>
+  fileprivate let bitWidth: Int
+
+  func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    precondition(elements.lowerBound * bitWidth % 8 == 0, "a range starts at a whole byte")
+    let start = bytes.lowerBound + elements.lowerBound * bitWidth / 8
+    precondition(start + buffer.count <= bytes.upperBound, "a range lies in its tensor")
+    try unsafe region.read(at: start, into: buffer)
   }
 }
 
 extension SafetensorsCheckpoint: FileRunProviding {
   /// Where a tensor lies: always as it is read.
   package func fileRun(of tensor: TensorInfo) -> FileRun? {
-    guard let location = locations[tensor.name] else { return nil }
-    let region = shards[location.shard].region
+    guard let run = table.place(of: tensor.name) else { return nil }
     return FileRun(
-      descriptor: region.descriptor,
-      offset: region.start + location.bytes.lowerBound,
-      count: location.bytes.count
+      descriptor: run.region.descriptor,
+      offset: run.region.start + run.bytes.lowerBound,
+      count: run.bytes.count
     )
   }
 }

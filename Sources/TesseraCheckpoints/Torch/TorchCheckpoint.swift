@@ -6,25 +6,15 @@ import TesseraCore
 /// The pickle inside is read as data: nothing is imported or called. A tensor's name is the path to
 /// it, with dots: `state_dict.encoder.conv_in.weight`. Memory beside the caller's buffer: the pickle's
 /// values, and 32 MiB where a tensor's elements must be gathered.
-public struct TorchCheckpoint: CheckpointReader {
+public struct TorchCheckpoint: TableCheckpoint {
   /// `torch-zip`, `torchscript`, `torch-legacy`, `torch-tar` or `pickle`.
   public let format: String
-  /// Every tensor in the order of the saved value.
-  public let tensors: [TensorInfo]
-  /// Numbers, truth values and short texts by their path.
-  public let attributes: [String: String]
-  /// What was noticed: globals that are not understood, views into shared storage, refusals.
-  public let notes: [String]
+  /// Every tensor in the order of the saved value; numbers, truth values and short texts by their path.
+  let table: TensorTable<StorageView>
   /// The strings that a conversion wrote beside the tensors, and the names of the values that are none.
   public let metadata: CheckpointMetadata
-  /// Tensors that cannot be read exactly; a conversion would lose them.
-  public let refusals: [TensorRefusal]
-  /// The file.
-  public let files: [String]
   /// What was saved, as data.
   public let tree: PickleTree
-
-  private let table: StoredTensorTable
 
   /// Opens a file of any of these formats.
   ///
@@ -89,33 +79,22 @@ public struct TorchCheckpoint: CheckpointReader {
     self.format = format
     self.tree = tree
     let file = file ?? tree.region.name
-    files = [file]
     var listing = TorchListing(file: file)
     for walk in walks {
       for (name, tensor) in walk.tensors { listing.add(tensor, named: name) }
     }
-    table = listing.table
-    tensors = listing.table.tensors
+    var found = listing.table.found
     let values = walks.reduce(into: [:]) { all, walk in
       all.merge(walk.attributes) { first, _ in first }
     }
-    attributes = values.merging(strings) { value, _ in value }
+    found.attributes = values.merging(strings) { value, _ in value }
     metadata = CheckpointMetadata(strings: strings, others: values.keys.sorted())
-    refusals =
-      PartialModel.refusals(tensors: tensors.map(\.name), attributes: attributes)
+    found.refusals =
+      PartialModel.refusals(tensors: found.tensors.map(\.name), attributes: found.attributes)
       + walks.flatMap(\.refusals)
-    self.notes =
-      refusals.map(\.description) + notes + TorchGlobals.notes(about: tree.globals)
-      + walks.flatMap(\.notes) + listing.notes
-  }
-
-  /// Reads a range of elements; see `CheckpointReader`.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    try unsafe table.read(elements, of: tensor, into: buffer)
+    found.remarks =
+      notes + TorchGlobals.notes(about: tree.globals) + walks.flatMap(\.notes) + listing.notes
+    table = found
   }
 }
 

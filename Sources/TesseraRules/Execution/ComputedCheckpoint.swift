@@ -27,11 +27,9 @@ package struct ComputedTensor: Sendable {
 ///
 /// Everything that reads a checkpoint reads this one the same way, so that merged, folded and baked
 /// weights stream through a conversion in bounded memory: a few rows at a time.
-public struct ComputedCheckpoint: CheckpointReader {
+public struct ComputedCheckpoint: CheckpointView {
   /// What the tensors are computed from.
   public let base: any CheckpointReader
-  /// The format of the base.
-  public var format: String { base.format }
   /// The tensors of the base that are kept, computed ones in their places, added ones at the end.
   public let tensors: [TensorInfo]
   /// The base's attributes, and what was done.
@@ -41,8 +39,6 @@ public struct ComputedCheckpoint: CheckpointReader {
 
   /// The base's files, and those of what was merged into it.
   public let files: [String]
-  /// What the base cannot give.
-  public var refusals: [TensorRefusal] { base.refusals }
   /// The base's metadata, and what was done.
   public var metadata: CheckpointMetadata {
     var metadata = base.metadata
@@ -51,9 +47,6 @@ public struct ComputedCheckpoint: CheckpointReader {
   }
 
   private let computed: [String: ComputedTensor]
-
-  /// Elements that are computed at once: 4 MiB of float32.
-  private static let block = 1 << 20
 
   /// Creates a view.
   ///
@@ -103,33 +96,30 @@ public struct ComputedCheckpoint: CheckpointReader {
     self.notes = base.notes + notes
   }
 
-  /// Reads a range of one tensor's elements; computed ones are rounded to the tensor's type.
-  ///
-  /// - Parameters:
-  ///   - elements: The range, in row-major order.
-  ///   - tensor: One of `tensors`.
-  ///   - buffer: Exactly as many bytes as the range takes.
-  /// - Throws: What the base throws.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let source = computed[tensor.name] else {
-      return try unsafe base.read(elements, of: tensor, into: buffer)
-    }
-    guard !elements.isEmpty else { return }
-    let size = source.extents.elements
-    let block = max(1, ComputedCheckpoint.block / max(size, 1))
-    let width = tensor.elementType.bitWidth / 8
+  /// The computed tensor, or the base's.
+  package func place(of tensor: TensorInfo) -> (any TensorPlace)? {
+    guard let own = computed[tensor.name] else { return ReaderTensor(tensor, of: base) }
+    return own
+  }
+}
+
+extension ComputedTensor: TensorPlace {
+  /// Elements that are computed at once: 4 MiB of float32.
+  private static let block = 1 << 20
+
+  /// Reads elements, rounded to the tensor's type.
+  package func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let size = extents.elements
+    let block = max(1, ComputedTensor.block / max(size, 1))
+    let width = info.elementType.bitWidth / 8
     var row = elements.lowerBound / size
     while row * size < elements.upperBound {
       let rows = row..<min(row + block, (elements.upperBound + size - 1) / size)
       let wanted = elements.clamped(to: rows.lowerBound * size..<rows.upperBound * size)
-      let values = try source.rows(rows)
+      let values = try self.rows(rows)
       let first = wanted.lowerBound - rows.lowerBound * size
       let piece = values[first..<first + wanted.count]
-      let bytes = try ComputedCheckpoint.bytes(of: piece, for: tensor)
+      let bytes = try rounded(piece)
       let offset = (wanted.lowerBound - elements.lowerBound) * width
       unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[offset..<offset + bytes.count])
         .copyBytes(from: bytes)
@@ -137,12 +127,11 @@ public struct ComputedCheckpoint: CheckpointReader {
     }
   }
 
-  /// Values rounded to a tensor's type, half to even.
-  private static func bytes(of values: ArraySlice<Float>, for tensor: TensorInfo) throws -> [UInt8]
-  {
-    switch tensor.elementType {
+  /// The bytes of values rounded to the tensor's type, half to even.
+  private func rounded(_ values: ArraySlice<Float>) throws -> [UInt8] {
+    switch info.elementType {
     case .float16, .bfloat16:
-      let isHalf = tensor.elementType == .float16
+      let isHalf = info.elementType == .float16
       var bits: [UInt16] = []
       bits.reserveCapacity(values.count)
       for value in values {
@@ -150,8 +139,8 @@ public struct ComputedCheckpoint: CheckpointReader {
           isHalf ? FloatBits.half(value.bitPattern) : FloatBits.bfloat16(value.bitPattern)
         let wide = isHalf ? Float(half: rounded) : Float(bfloat16: rounded)
         guard wide.isFinite || !value.isFinite else {
-          let cause = "the value \(value) does not fit \(tensor.elementType.rawValue)"
-          throw TesseraError.limit(cause, place: "'\(tensor.name)'")
+          let cause = "the value \(value) does not fit \(info.elementType.rawValue)"
+          throw TesseraError.limit(cause, place: "'\(info.name)'")
         }
         bits.append(rounded)
       }

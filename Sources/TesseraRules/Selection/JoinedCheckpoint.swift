@@ -3,9 +3,9 @@ public import TesseraCheckpoints
 /// A checkpoint with tensors of another one beside its own, as if it were one file.
 ///
 /// What is added has names of its own, so that a plan can tell both apart.
-public struct JoinedCheckpoint: CheckpointReader {
+public struct JoinedCheckpoint: CheckpointView {
   /// A tensor of another checkpoint under the name that it has here.
-  struct Addition: Sendable {
+  struct Addition: TensorPlace {
     let name: String
     let tensor: TensorInfo
     let checkpoint: any CheckpointReader
@@ -24,6 +24,11 @@ public struct JoinedCheckpoint: CheckpointReader {
       self.check = check
     }
 
+    package func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+      if elements.lowerBound == 0 { try check() }
+      try unsafe checkpoint.read(elements, of: tensor, into: buffer)
+    }
+
     /// What the joined checkpoint says of it.
     var info: TensorInfo {
       TensorInfo(name: name, elementType: tensor.elementType, shape: tensor.shape)
@@ -34,7 +39,7 @@ public struct JoinedCheckpoint: CheckpointReader {
   public let tensors: [TensorInfo]
   /// The files of both.
   public let files: [String]
-  private let base: any CheckpointReader
+  let base: any CheckpointReader
   private let additions: [String: Addition]
 
   /// Joins checkpoints.
@@ -54,30 +59,10 @@ public struct JoinedCheckpoint: CheckpointReader {
     self.files = files
   }
 
-  /// The first checkpoint's format.
-  public var format: String { base.format }
-  /// The first checkpoint's attributes.
-  public var attributes: [String: String] { base.attributes }
-  /// The first checkpoint's notes.
-  public var notes: [String] { base.notes }
-  /// The first checkpoint's refusals.
-  public var refusals: [TensorRefusal] { base.refusals }
-  /// The first checkpoint's metadata.
-  public var metadata: CheckpointMetadata { base.metadata }
-
-  /// Reads elements of a tensor of either.
-  ///
-  /// - Throws: What the checkpoint that holds it throws.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let addition = additions[tensor.name] else {
-      return try unsafe base.read(elements, of: tensor, into: buffer)
-    }
-    if elements.lowerBound == 0 { try addition.check() }
-    try unsafe addition.checkpoint.read(elements, of: addition.tensor, into: buffer)
+  /// What is added under the tensor's name, or the first checkpoint's tensor.
+  package func place(of tensor: TensorInfo) -> (any TensorPlace)? {
+    guard let own = additions[tensor.name] else { return ReaderTensor(tensor, of: base) }
+    return own
   }
 }
 

@@ -2,7 +2,7 @@ public import TesseraCheckpoints
 import TesseraCore
 
 /// A part of a checkpoint under other names, as if it were one of its own.
-public struct SelectedCheckpoint: CheckpointReader {
+public struct SelectedCheckpoint: CheckpointView {
   /// The tensors that are selected, under their new names.
   public let tensors: [TensorInfo]
   /// What the checkpoint says, and what was selected.
@@ -11,7 +11,7 @@ public struct SelectedCheckpoint: CheckpointReader {
   public let dropped: [DroppedTensor]
   /// The checkpoint's refusals that are not left out.
   public let refusals: [TensorRefusal]
-  private let checkpoint: any CheckpointReader
+  let base: any CheckpointReader
   private let stored: [String: TensorInfo]
 
   /// Selects from a checkpoint.
@@ -54,31 +54,13 @@ public struct SelectedCheckpoint: CheckpointReader {
     refusals = checkpoint.refusals.filter { $0.name.isEmpty || !left.contains($0.name) }
     notes = checkpoint.notes + rules.notes
     dropped = rules.dropped
-    self.checkpoint = checkpoint
+    base = checkpoint
     self.stored = stored
   }
 
-  /// The checkpoint's format.
-  public var format: String { checkpoint.format }
-  /// The checkpoint's attributes.
-  public var attributes: [String: String] { checkpoint.attributes }
-  /// The checkpoint's metadata.
-  public var metadata: CheckpointMetadata { checkpoint.metadata }
-  /// The checkpoint's files.
-  public var files: [String] { checkpoint.files }
-
-  /// Reads elements of a tensor that is selected.
-  ///
-  /// - Throws: What the checkpoint throws.
-  public func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {
-    guard let source = stored[tensor.name] else {
-      preconditionFailure("'\(tensor.name)' is no tensor of this selection")
-    }
-    try unsafe checkpoint.read(elements, of: source, into: buffer)
+  /// The checkpoint's tensor that has this name here.
+  package func place(of tensor: TensorInfo) -> (any TensorPlace)? {
+    stored[tensor.name].map { ReaderTensor($0, of: base) }
   }
 }
 
@@ -101,7 +83,7 @@ extension ConversionPlan {
 extension SelectedCheckpoint: FileRunProviding {
   /// Where a tensor lies, if the checkpoint can say it.
   package func fileRun(of tensor: TensorInfo) -> FileRun? {
-    guard let providing = checkpoint as? any FileRunProviding else { return nil }
+    guard let providing = base as? any FileRunProviding else { return nil }
     return stored[tensor.name].flatMap { providing.fileRun(of: $0) }
   }
 }
@@ -109,8 +91,8 @@ extension SelectedCheckpoint: FileRunProviding {
 extension SelectedCheckpoint: AttributeCopying {
   /// What the checkpoint's attributes become under the new names.
   package var attributeCopy: HDF5AttributeCopy? {
-    let copy = (checkpoint as? any AttributeCopying)?.attributeCopy
+    let copy = (base as? any AttributeCopying)?.attributeCopy
     let names = Dictionary(stored.map { ($0.value.name, $0.key) }) { first, _ in first }
-    return copy?.selecting(names, of: Set(checkpoint.tensors.map(\.name)))
+    return copy?.selecting(names, of: Set(base.tensors.map(\.name)))
   }
 }
