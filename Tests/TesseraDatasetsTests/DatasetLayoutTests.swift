@@ -48,12 +48,23 @@ import Testing
 
   static let formats = DatasetFormat.allCases.filter { ![.llamagen, .fourM].contains($0) }
 
+  /// What is usual, but for the samples of one file and a change.
+  private static func settings(
+    samples: Int = 2,
+    _ change: (inout DatasetExportSettings) -> Void = { _ in }
+  ) -> DatasetExportSettings {
+    var settings = DatasetExportSettings()
+    settings.shardSamples = samples
+    change(&settings)
+    return settings
+  }
+
   /// Writes rows and opens what was written; the columns that the layout has.
   private func write(
     _ rows: [DatasetRow],
     _ table: DatasetTable,
     as format: DatasetFormat,
-    _ settings: DatasetExportSettings = DatasetExportSettings(shardSamples: 2),
+    _ settings: DatasetExportSettings = settings(),
     in folder: TemporaryFolder
   ) throws -> (dataset: TokenDataset, kept: [Int]) {
     let omitted = format.omitted(from: table)
@@ -110,7 +121,7 @@ import Testing
   @Test(arguments: [DatasetFormat.parquet, .mds])
   func `compressed files give back what they were given`(format: DatasetFormat) throws {
     let folder = try TemporaryFolder()
-    let settings = DatasetExportSettings(shardSamples: 2, compression: 5)
+    let settings = Self.settings { $0.compression = 5 }
     #expect(
       try read(write(Self.rows, Self.table, as: format, settings, in: folder).dataset) == Self.rows
     )
@@ -119,9 +130,9 @@ import Testing
   @Test(arguments: [DatasetFormat.mds, .jsonl, .webdataset, .hdf5])
   func `renamed columns come back under their own names`(format: DatasetFormat) throws {
     let folder = try TemporaryFolder()
-    let settings = DatasetExportSettings(
-      renames: ["input_ids": "tokens", "source": "origin", "caption": "text"]
-    )
+    let settings = Self.settings(samples: 1000) {
+      $0.renames = ["input_ids": "tokens", "source": "origin", "caption": "text"]
+    }
     #expect(
       try read(write(Self.rows, Self.table, as: format, settings, in: folder).dataset) == Self.rows
     )
@@ -269,13 +280,15 @@ import Testing
 
   @Test func `numbers change their type and never their value`() throws {
     let wide = DatasetCell(shape: [3], elements: [Int64(0), 255, 256]).bytes
-    #expect(throws: ElementConversion.Misfit(value: "256", type: .uint8)) {
+    var misfit = #expect(throws: ElementConversion.Misfit.self) {
       try ElementConversion.convert(wide, from: .int64, to: .uint8)
     }
+    #expect(misfit?.value == "256" && misfit?.type == .uint8)
     let signed = DatasetCell(shape: [2], elements: [Int32(-1), 5]).bytes
-    #expect(throws: ElementConversion.Misfit(value: "-1", type: .uint32)) {
+    misfit = #expect(throws: ElementConversion.Misfit.self) {
       try ElementConversion.convert(signed, from: .int32, to: .uint32)
     }
+    #expect(misfit?.value == "-1" && misfit?.type == .uint32)
     let unsigned = DatasetCell(shape: [1], elements: [UInt64.max]).bytes
     #expect(throws: ElementConversion.Misfit.self) {
       try ElementConversion.convert(unsigned, from: .uint64, to: .int64)

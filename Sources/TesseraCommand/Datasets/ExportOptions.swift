@@ -68,14 +68,14 @@ struct ExportOptions: ParsableArguments {
     if let zstd, zstd > 0, !format.compresses {
       throw ValidationError("--zstd: \(format.rawValue) files are not compressed")
     }
-    return DatasetExportSettings(
-      shardSamples: shardSamples,
-      shardBytes: shardBytes ?? 1 << 26,
-      columns: columns?.split(separator: ",").map(String.init),
-      renames: renames,
-      variant: variant,
-      compression: level.flatMap { $0 > 0 ? $0 : nil },
-      shuffle: shuffle
-    )
+    var settings = DatasetExportSettings()
+    settings.shardSamples = shardSamples
+    settings.shardBytes = shardBytes ?? settings.shardBytes
+    settings.columns = columns?.split(separator: ",").map(String.init)
+    settings.renames = renames
+    settings.variant = variant
+    settings.compression = level.flatMap { $0 > 0 ? $0 : nil }
+    settings.shuffle = shuffle
+    return settings
   }
 }

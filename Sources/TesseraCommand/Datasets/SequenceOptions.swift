@@ -89,14 +89,13 @@ struct SequenceOptions: ParsableArguments {
     guard let sequence else { return nil }
     var layout = try SequenceLayout(naming: sequence)
     if let loss { layout.loss = loss }
-    return SequenceStage.Request(
-      layout: layout,
-      textTokenizer: textTokenizer,
-      vocabularyMap: vocabularyMap,
-      packing: pack ?? .none,
-      length: length,
-      imageFirst: order == .imageFirst,
-      documents: documents
-    )
+    var request = SequenceStage.Request(layout: layout)
+    request.textTokenizer = textTokenizer
+    request.vocabularyMap = vocabularyMap
+    request.packing = pack ?? .none
+    request.length = length
+    request.imageFirst = order == .imageFirst
+    request.documents = documents
+    return request
   }
 }

@@ -154,9 +154,7 @@ struct PlanOptions: ParsableArguments {
     request.keepsLatents = latents
     let temperature = temperature ?? 1
     request.soft = soft.map { SoftCodeSettings(map: $0, temperature: temperature) }
-    request.sampling = seed.map {
-      SamplingSettings(rule: SamplingRule.gumbel.rawValue, seed: $0, temperature: temperature)
-    }
+    request.sampling = seed.map { SamplingSettings(gumbel: $0, temperature: temperature) }
     request.limits = preprocessing.limits
     if !layout.isDefault {
       request.layout = try layout.settings(

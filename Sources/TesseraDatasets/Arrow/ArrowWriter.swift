@@ -2,10 +2,8 @@ import TesseraCore
 
 /// Arrow streams `data-00000-of-00002.arrow` with the two files that `datasets.load_from_disk` asks
 /// for beside them.
-struct ArrowWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct ArrowWriter: StoredWriter {
+  let output: DatasetOutput
   private let columns: [ArrowColumn]
   private var file: StagedFile?
   private var batch: [ArrowBatchColumn]
@@ -17,10 +15,9 @@ struct ArrowWriter: DatasetWriter {
   private static let mostRows = 1000
   private static let batchBytes = 1 << 24
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .arrow, renames: options.renames)
-    self.options = options
-    self.stage = stage
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let stored = output.stored
     try stored.check { HuggingFaceFeatures.name(of: $0) != nil }
     let key = ArrowColumn(name: ParquetLayout.key, type: nil, rank: 0, stored: nil)
     columns = [key] + stored.columns.map { ArrowColumn($0) }

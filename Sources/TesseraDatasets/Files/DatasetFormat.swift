@@ -35,8 +35,7 @@ package struct DatasetFormatEntry: Sendable {
   /// The columns of a table that have no place in it.
   let omitted: @Sendable (DatasetTable) -> [String]
   let rows: @Sendable (TokenDataset) throws -> any DatasetRows
-  let writer:
-    @Sendable (DatasetTable, DatasetExportSettings, DatasetStage) throws -> any DatasetWriter
+  let writer: @Sendable (DatasetOutput) throws -> any DatasetWriter
 
   init(
     _ summary: String,
@@ -45,9 +44,7 @@ package struct DatasetFormatEntry: Sendable {
     variants: [String] = [],
     omitted: @escaping @Sendable (DatasetTable) -> [String] = { _ in [] },
     rows: @escaping @Sendable (TokenDataset) throws -> any DatasetRows,
-    writer:
-      @escaping @Sendable (DatasetTable, DatasetExportSettings, DatasetStage) throws
-      -> any DatasetWriter
+    writer: @escaping @Sendable (DatasetOutput) throws -> any DatasetWriter
   ) {
     self.summary = summary
     self.numbers = numbers
@@ -67,7 +64,7 @@ extension DatasetFormat {
       DatasetFormatEntry(
         "tar shards of .npy, .json and .txt members: Tessera's own layout",
         rows: { try WebDatasetRows($0) },
-        writer: { try WebDatasetWriter($0, $1, into: $2) }
+        writer: { try WebDatasetWriter($0) }
       )
     case .parquet:
       DatasetFormatEntry(
@@ -75,14 +72,14 @@ extension DatasetFormat {
         numbers: .signed,
         compression: .zstd(usual: 3),
         rows: { try ParquetRows($0, $0.layout()) },
-        writer: { try ParquetWriter($0, $1, into: $2) }
+        writer: { try ParquetWriter($0) }
       )
     case .megatron:
       DatasetFormatEntry(
         "Megatron's .bin and .idx",
         omitted: { FlatLayout.omitted(from: $0) },
         rows: { try MegatronRows($0, $0.layout()) },
-        writer: { try MegatronWriter($0, $1, into: $2) }
+        writer: { try MegatronWriter($0) }
       )
     case .mds:
       DatasetFormatEntry(
@@ -90,21 +87,21 @@ extension DatasetFormat {
         numbers: .signed,
         compression: .zstd(usual: nil),
         rows: { MosaicRows($0, try $0.layout()) },
-        writer: { try MosaicWriter($0, $1, into: $2) }
+        writer: { try MosaicWriter($0) }
       )
     case .tfrecord:
       DatasetFormatEntry(
         "TFRecord files of tf.train.Example",
         numbers: .example,
         rows: { try TFRecordRows($0, $0.layout()) },
-        writer: { try RecordWriter($0, $1, format: .tfrecord, into: $2) }
+        writer: { try RecordWriter($0) }
       )
     case .arrayrecord:
       DatasetFormatEntry(
         "ArrayRecord files of tf.train.Example",
         numbers: .example,
         rows: { try ArrayRecordRows($0, $0.layout()) },
-        writer: { try RecordWriter($0, $1, format: .arrayrecord, into: $2) }
+        writer: { try RecordWriter($0) }
       )
     case .litdata:
       DatasetFormatEntry(
@@ -112,7 +109,7 @@ extension DatasetFormat {
         numbers: .signed,
         variants: ["pytree", "tokens"],
         rows: { try LitdataRows($0, $0.layout()) },
-        writer: { try LitdataWriter($0, $1, into: $2) }
+        writer: { try LitdataWriter($0) }
       )
     case .datatrove, .nanogpt, .llmc: tokenStream
     case .arrow:
@@ -120,20 +117,20 @@ extension DatasetFormat {
         "Arrow streams, as datasets.load_from_disk reads them",
         numbers: .signed,
         rows: { try ArrowRows($0, $0.layout()) },
-        writer: { try ArrowWriter($0, $1, into: $2) }
+        writer: { try ArrowWriter($0) }
       )
     case .hdf5:
       DatasetFormatEntry(
         "one HDF5 file with a dataset per column",
         numbers: .signed,
         rows: { try HDF5DatasetRows($0, $0.layout()) },
-        writer: { try HDF5DatasetWriter($0, $1, into: $2) }
+        writer: { try HDF5DatasetWriter($0) }
       )
     case .npy:
       DatasetFormatEntry(
         "one .npy file per array, named by the sample's key",
         rows: { try NPYFolderRows($0, $0.layout()) },
-        writer: { try NPYFolderWriter($0, $1, into: $2) }
+        writer: { try NPYFolderWriter($0) }
       )
     case .llamagen: imageFolder("LlamaGen's folders of codes and labels")
     case .fourM: imageFolder("4M's folders, one per modality")
@@ -142,13 +139,13 @@ extension DatasetFormat {
         "one safetensors file of all samples' tokens",
         omitted: { FlatLayout.omitted(from: $0) },
         rows: { try SafetensorsRows($0, $0.layout()) },
-        writer: { try SafetensorsDatasetWriter($0, $1, into: $2) }
+        writer: { try SafetensorsDatasetWriter($0) }
       )
     case .jsonl:
       DatasetFormatEntry(
         "one line of JSON per sample",
         rows: { try JSONLinesRows($0, $0.layout()) },
-        writer: { try JSONLinesWriter($0, $1, into: $2) }
+        writer: { try JSONLinesWriter($0) }
       )
     }
   }
@@ -166,7 +163,7 @@ extension DatasetFormat {
       summary,
       omitted: { FlatLayout.omitted(from: $0, keepsMask: keepsMask) },
       rows: { try TokenStreamRows($0, $0.layout(), format: self) },
-      writer: { try TokenStreamWriter($0, $1, format: self, into: $2) }
+      writer: { try TokenStreamWriter($0) }
     )
   }
 
@@ -177,7 +174,7 @@ extension DatasetFormat {
         ImageFolderLayout.layout(of: table)?.omitted(of: table).map { table.columns[$0].name } ?? []
       },
       rows: { try ImageFolderRows($0, $0.layout(), format: self) },
-      writer: { try ImageFolderWriter($0, $1, format: self, into: $2) }
+      writer: { try ImageFolderWriter($0) }
     )
   }
 }
@@ -217,6 +214,12 @@ extension DatasetFormat {
     settings: DatasetExportSettings,
     into stage: DatasetStage
   ) throws -> any DatasetWriter {
-    try entry.writer(table, settings, stage)
+    try entry.writer(
+      DatasetOutput(
+        stored: try StoredTable(table, format: self, renames: settings.renames),
+        options: settings,
+        stage: stage
+      )
+    )
   }
 }

@@ -27,6 +27,12 @@ public struct DatasetLayout: Codable, Hashable, Sendable {
   /// The name of a column in the files.
   public func storedName(of column: String) -> String { renamed[column] ?? column }
 
+  /// The names in the files of some columns, by their indices.
+  func storedNames(of indices: [Int]) -> [Int: String] {
+    let names = indices.map { ($0, storedName(of: table.columns[$0].name)) }
+    return Dictionary(names) { first, _ in first }
+  }
+
   /// The table under the names that the files have.
   var storedTable: DatasetTable {
     var stored = table
@@ -63,13 +69,13 @@ public struct DatasetLayout: Codable, Hashable, Sendable {
 /// What a user may choose about the layout of a dataset, beside its name.
 public struct DatasetExportSettings: Codable, Hashable, Sendable {
   /// The most samples of one file.
-  public var shardSamples: Int
+  public var shardSamples = 1000
   /// The most bytes of one file, in layouts that cut by size.
-  public var shardBytes: Int
+  public var shardBytes = 1 << 26
   /// The columns that are wanted, in any order; nil for all.
   public var columns: [String]?
   /// New names of columns.
-  public var renames: [String: String]
+  public var renames: [String: String] = [:]
   /// The layout's own variant, such as litdata's `tokens`; nil for the usual one.
   public var variant: String?
   /// The level of zstd in layouts that compress; nil for none.
@@ -85,31 +91,14 @@ public struct DatasetExportSettings: Codable, Hashable, Sendable {
     case shardBytes = "shard_bytes"
   }
 
-  /// Creates settings.
-  public init(
-    shardSamples: Int = 1000,
-    shardBytes: Int = 1 << 26,
-    columns: [String]? = nil,
-    renames: [String: String] = [:],
-    variant: String? = nil,
-    compression: Int? = nil,
-    shuffle: UInt64? = nil,
-    sequence: SequenceSettings? = nil
-  ) {
-    self.shardSamples = shardSamples
-    self.shardBytes = shardBytes
-    self.columns = columns
-    self.renames = renames
-    self.variant = variant
-    self.compression = compression
-    self.shuffle = shuffle
-    self.sequence = sequence
-  }
+  /// What is usual, whatever the layout.
+  public init() {}
 }
 
 extension DatasetExportSettings {
   /// What is usual in a layout.
   public init(usualFor format: DatasetFormat) {
-    self.init(compression: format.usualCompression)
+    self.init()
+    compression = format.usualCompression
   }
 }

@@ -153,14 +153,9 @@ public struct DatasetFile: Codable, Hashable, Sendable {
   public let bytes: Int
   /// The SHA-256, 64 hexadecimal digits.
   public let sha256: String
+}
 
-  /// Creates a description of a file.
-  public init(name: String, bytes: Int, sha256: String) {
-    self.name = name
-    self.bytes = bytes
-    self.sha256 = sha256
-  }
-
+extension DatasetFile {
   /// Reads a description; the path stays below the folder.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -182,16 +177,9 @@ public struct DatasetShard: Codable, Hashable, Sendable {
   public let bytes: Int
   /// The SHA-256 of the file, 64 hexadecimal digits.
   public let sha256: String
+}
 
-  /// Creates a description of a shard.
-  public init(name: String, samples: Int, tokens: Int, bytes: Int, sha256: String) {
-    self.name = name
-    self.samples = samples
-    self.tokens = tokens
-    self.bytes = bytes
-    self.sha256 = sha256
-  }
-
+extension DatasetShard {
   /// Reads a description; the path stays below the folder.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)

@@ -136,9 +136,9 @@ public struct SamplingSettings: Codable, Hashable, Sendable {
   /// What -|z - e|² is divided by.
   public let temperature: Double
 
-  /// Creates settings.
-  public init(rule: String, seed: UInt64, temperature: Double) {
-    self.rule = rule
+  /// Draws by the largest score with Gumbel noise.
+  public init(gumbel seed: UInt64, temperature: Double) {
+    rule = "gumbel"
     self.seed = seed
     self.temperature = temperature
   }

@@ -78,6 +78,15 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
   /// The most empty lists of an array: their number costs time and memory that no byte shows.
   private static let mostEmptyLists = 1 << 20
 
+  /// A cell of elements that fill its extents.
+  ///
+  /// - Throws: `TesseraError` with `place` where they do not.
+  func cell(_ bytes: [UInt8], shape: Shape, place: String) throws(TesseraError) -> DatasetCell {
+    let cell = DatasetCell(shape: shape, bytes: bytes)
+    guard fits(cell) else { throw .malformed("\(shape) does not fit its data", file: place) }
+    return cell
+  }
+
   /// Whether a cell can stand in this column.
   public func fits(_ cell: DatasetCell) -> Bool {
     guard cell.shape.rank == shape.count else { return false }

@@ -9,6 +9,25 @@ public protocol DatasetWriter {
   mutating func finish() throws
 }
 
+/// What a writer makes files of: the table as its layout stores it, what the user chose, the folder.
+struct DatasetOutput {
+  let stored: StoredTable
+  let options: DatasetExportSettings
+  let stage: DatasetStage
+}
+
+/// A writer of one layout.
+protocol StoredWriter: DatasetWriter {
+  /// What it makes files of.
+  var output: DatasetOutput { get }
+}
+
+extension StoredWriter {
+  var stored: StoredTable { output.stored }
+  var options: DatasetExportSettings { output.options }
+  var stage: DatasetStage { output.stage }
+}
+
 /// The columns of a table as a layout stores them: names and types.
 struct StoredTable {
   /// One stored column.
@@ -45,6 +64,16 @@ struct StoredTable {
       let name = renames[column.name] ?? column.name
       return Column(index: index, column: column, name: name, type: type)
     }
+  }
+
+  /// The columns that go by tokens.
+  ///
+  /// - Throws: `TesseraError` where there are none.
+  func flatLayout() throws(TesseraError) -> FlatLayout {
+    guard let layout = FlatLayout(table) else {
+      throw refusal("the dataset has no tokens; name their column with --columns")
+    }
+    return layout
   }
 
   /// The bytes of a cell in the stored type.

@@ -8,12 +8,6 @@ public enum ElementConversion {
     public let value: String
     /// The type that cannot hold it.
     public let type: ElementType
-
-    /// Creates an error.
-    public init(value: String, type: ElementType) {
-      self.value = value
-      self.type = type
-    }
   }
 
   /// The integer types by width and sign, and the floats that are changed exactly.

@@ -56,13 +56,7 @@ struct HDF5DatasetRows: DatasetRows {
     } else if !column.isFixed {
       shape = [bytes.count / (stored.bitWidth / 8)]
     }
-    let cell = DatasetCell(
-      shape: shape,
-      bytes: try bytes.converted(from: stored, to: column, place: place)
-    )
-    guard column.fits(cell) else {
-      throw TesseraError.malformed("\(shape) does not fit its data", file: place)
-    }
-    return cell
+    let values = try bytes.converted(from: stored, to: column, place: place)
+    return try column.cell(values, shape: shape, place: place)
   }
 }

@@ -1,9 +1,8 @@
 import TesseraCore
 
 /// One HDF5 file `data.h5`, a dataset a column, all as long as there are samples.
-struct HDF5DatasetWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let stage: DatasetStage
+struct HDF5DatasetWriter: StoredWriter {
+  let output: DatasetOutput
   private let file: HDF5RowFile
   private let path: String
   private var columns: [Column] = []
@@ -34,9 +33,9 @@ struct HDF5DatasetWriter: DatasetWriter {
   /// The most bytes that wait.
   private static let waitingBytes = 1 << 24
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .hdf5, renames: options.renames)
-    self.stage = stage
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
     path = "\(stage.folder)/\(HDF5RowLayout.file)"
     var names = [HDF5RowLayout.key]
     try stored.check(HDF5RowLayout.holds)

@@ -2,10 +2,9 @@ import TesseraCore
 
 /// The folders that two trainers of image models read: LlamaGen's `imagenet256_codes/0.npy` with
 /// labels beside it, and 4M's `tok_rgb/<key>.npy` with the crops beside it.
-struct ImageFolderWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let stage: DatasetStage
-  private let format: DatasetFormat
+struct ImageFolderWriter: StoredWriter {
+  let output: DatasetOutput
+  private var format: DatasetFormat { stored.format }
   private var list: SampleList
   private var folders: Set<String> = []
   /// The number of codes that every sample has, and the width of the pictures.
@@ -15,28 +14,22 @@ struct ImageFolderWriter: DatasetWriter {
 
   private static let rememberedFolders = 1 << 14
 
-  init(
-    _ table: DatasetTable,
-    _ options: DatasetExportSettings,
-    format: DatasetFormat,
-    into stage: DatasetStage
-  ) throws {
-    stored = try StoredTable(table, format: format, renames: options.renames)
-    self.stage = stage
-    self.format = format
-    guard let layout = ImageFolderLayout.layout(of: table) else {
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
+    guard let layout = ImageFolderLayout.layout(of: stored.table) else {
       throw stored.refusal("the dataset has no codes")
     }
-    guard table.index(of: "crop") != nil, table.index(of: "source") != nil else {
+    guard stored.table.index(of: "crop") != nil, stored.table.index(of: "source") != nil else {
       throw stored.refusal("it needs the columns source and crop, which images have")
     }
-    if format == .fourM, table.vocabularySize > 1 << 15 {
+    if stored.format == .fourM, stored.table.vocabularySize > 1 << 15 {
       throw TesseraError.limit(
-        "a vocabulary of \(table.vocabularySize) does not fit its int16",
-        place: format.rawValue
+        "a vocabulary of \(stored.table.vocabularySize) does not fit its int16",
+        place: stored.format.rawValue
       )
     }
-    if format == .fourM, Self.views(of: table.columns[layout.token]) != 1 {
+    if stored.format == .fourM, Self.views(of: stored.table.columns[layout.token]) != 1 {
       throw stored.refusal("it keeps a crop box of each view: tokenize without --augment")
     }
     list = try SampleList(layout, into: stage)
@@ -67,7 +60,7 @@ struct ImageFolderWriter: DatasetWriter {
       row.key,
       column.name
     )
-    if format == .fourM {
+    if stored.format == .fourM {
       try writeFourM(row.key, codes, count, crop.map(Int64.init))
     } else {
       try writeLlamaGen(row, codes, count, size: Int(crop[2]) - Int(crop[0]))

@@ -1,19 +1,16 @@
 /// Files of JSON, a line a sample: `data/train-00000-of-00002.jsonl`.
-struct JSONLinesWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct JSONLinesWriter: StoredWriter {
+  let output: DatasetOutput
   private let line: MetadataJSON
   private var file: StagedFile?
   private var samples = 0
   private var tokens = 0
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .jsonl, renames: options.renames)
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let stored = output.stored
     try stored.check(JSONBytes.holds)
-    self.options = options
-    self.stage = stage
-    var renamed = table.asMetadata
+    var renamed = stored.table.asMetadata
     for column in stored.columns { renamed.columns[column.index].name = column.name }
     line = MetadataJSON(renamed, hasOwnNames: true)
   }

@@ -29,10 +29,7 @@ struct LitdataRows: DatasetRows {
     table = record.table
     folder = dataset.path
     let isTokens = dataset.manifest.settings.export?.variant == "tokens"
-    tokens = isTokens ? FlatLayout(table) : nil
-    guard !isTokens || tokens != nil else {
-      throw TesseraError.malformed("its table has no tokens", file: folder)
-    }
+    tokens = isTokens ? try FlatLayout(of: table, in: folder) : nil
     files = try dataset.manifest.shards.map { (try dataset.file($0.name), $0.samples) }
   }
 
@@ -118,13 +115,7 @@ struct LitdataRows: DatasetRows {
       shape = Shape(numbers[2..<2 + rank].map { Int($0) })
       data = Array(leaf[(4 * (2 + rank))...])
     }
-    let cell = DatasetCell(
-      shape: shape,
-      bytes: try data.converted(from: type, to: column, place: place)
-    )
-    guard column.fits(cell) else {
-      throw TesseraError.malformed("\(shape) does not fit its data", file: place)
-    }
-    return cell
+    let values = try data.converted(from: type, to: column, place: place)
+    return try column.cell(values, shape: shape, place: place)
   }
 }

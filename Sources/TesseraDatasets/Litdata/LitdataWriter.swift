@@ -2,10 +2,8 @@ import TesseraCore
 
 /// Lightning's chunks: `chunk-0-0.bin` and `index.json`; items are dictionaries of the columns, or
 /// with the variant `tokens` the ids alone for its `TokensLoader`, and `samples.jsonl` beside them.
-struct LitdataWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct LitdataWriter: StoredWriter {
+  let output: DatasetOutput
   private let leaves: [Leaf]
   private let index: StagedFile
   private let isTokens: Bool
@@ -24,14 +22,13 @@ struct LitdataWriter: DatasetWriter {
     let type: ElementType
   }
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .litdata, renames: options.renames)
-    self.options = options
-    self.stage = stage
-    isTokens = options.variant == "tokens"
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
+    isTokens = output.options.variant == "tokens"
     if isTokens {
       let layout = try Self.layout(of: stored)
-      leaves = [Self.tokens(stored.columns[layout.token], table)]
+      leaves = [Self.tokens(stored.columns[layout.token], stored.table)]
       list = try SampleList(layout, into: stage)
     } else {
       leaves = try Self.tree(of: stored)

@@ -48,15 +48,8 @@ struct MegatronRows: DatasetRows {
   init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
     folder = dataset.path
-    guard let layout = FlatLayout(table) else {
-      throw TesseraError.malformed("its table has no tokens", file: folder)
-    }
-    self.layout = layout
-    names = Dictionary(
-      uniqueKeysWithValues: layout.aligned.map {
-        ($0, record.storedName(of: record.table.columns[$0].name))
-      }
-    )
+    layout = try FlatLayout(of: table, in: folder)
+    names = record.storedNames(of: layout.aligned)
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

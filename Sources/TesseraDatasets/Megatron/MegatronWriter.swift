@@ -4,9 +4,8 @@ import TesseraCore
 /// lengths for every axis of the positions and every column aligned with the tokens.
 ///
 /// One sample is one sequence and one document, so that `GPTDataset` never tears it apart.
-struct MegatronWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let stage: DatasetStage
+struct MegatronWriter: StoredWriter {
+  let output: DatasetOutput
   private var list: SampleList
   private var streams: [Stream] = []
   private let lengths: StagedFile
@@ -21,15 +20,17 @@ struct MegatronWriter: DatasetWriter {
     let file: StagedFile
   }
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .megatron, renames: options.renames)
-    self.stage = stage
-    guard let layout = FlatLayout(table) else {
-      throw stored.refusal("the dataset has no tokens; name their column with --columns")
-    }
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
+    let layout = try stored.flatLayout()
     list = try SampleList(layout, into: stage)
     lengths = try stage.spool("lengths")
-    try add("tokens", layout.token, MegatronIndex.tokenType(vocabularySize: table.vocabularySize))
+    try add(
+      "tokens",
+      layout.token,
+      MegatronIndex.tokenType(vocabularySize: stored.table.vocabularySize)
+    )
     if let positions = layout.positions {
       for axis in 0..<positions.axes {
         try add("position_\(axis)", positions.column, axis: (axis, positions.axes))

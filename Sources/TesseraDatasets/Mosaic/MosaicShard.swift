@@ -209,14 +209,7 @@ struct MosaicRows: DatasetRows {
       data = bytes[end...]
     }
     let values = try Array(data).converted(from: type, to: column, place: place)
-    let cell = DatasetCell(shape: shape, bytes: values)
-    guard column.fits(cell) else {
-      throw TesseraError.malformed(
-        "\(shape) does not fit its data",
-        file: "\(place): \(column.name)"
-      )
-    }
-    return cell
+    return try column.cell(values, shape: shape, place: "\(place): \(column.name)")
   }
 }
 

@@ -1,10 +1,8 @@
 import TesseraCore
 
 /// MosaicML's shards: `shard.00000.mds` (or `.mds.zstd`) and an `index.json` written as they end.
-struct MosaicWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct MosaicWriter: StoredWriter {
+  let output: DatasetOutput
   private let columns: [Column]
   private let configuration: [UInt8]
   private let index: StagedFile
@@ -21,10 +19,9 @@ struct MosaicWriter: DatasetWriter {
     let size: Int?
   }
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .mds, renames: options.renames)
-    self.options = options
-    self.stage = stage
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
     var columns = [Column(name: "key", stored: nil, encoding: "str", size: nil)]
     for column in stored.columns {
       guard
@@ -39,7 +36,7 @@ struct MosaicWriter: DatasetWriter {
       )
     }
     self.columns = columns.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
-    configuration = Self.configuration(of: self.columns, options)
+    configuration = Self.configuration(of: self.columns, output.options)
     index = try stage.create("index.json")
     try index.write(Array("{\"version\": 2, \"shards\": [".utf8))
   }

@@ -1,7 +1,6 @@
 /// A file an array, named by the sample's key: `data/<key>.codes.npy`.
-struct NPYFolderWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let stage: DatasetStage
+struct NPYFolderWriter: StoredWriter {
+  let output: DatasetOutput
   private var members: [(name: String, column: StoredTable.Column, head: NPYHead)]
   private var list: SampleList
   private var folders: Set<String> = []
@@ -9,10 +8,10 @@ struct NPYFolderWriter: DatasetWriter {
   /// How many names of folders are remembered as made.
   private static let rememberedFolders = 1 << 14
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .npy, renames: options.renames)
-    self.stage = stage
-    guard let layout = FlatLayout(npy: table) else {
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
+    guard let layout = FlatLayout(npy: stored.table) else {
       throw stored.refusal("the dataset has no tokens; name their column with --columns")
     }
     list = try SampleList(layout, into: stage)

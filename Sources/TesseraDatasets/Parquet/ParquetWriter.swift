@@ -2,10 +2,8 @@ import TesseraCore
 
 /// Parquet files `data/train-00000-of-00002.parquet`: a list column an array, pages compressed with
 /// zstd, the features of Hugging Face in the footer.
-struct ParquetWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct ParquetWriter: StoredWriter {
+  let output: DatasetOutput
   private let columns: [ParquetColumn]
   private let features: String
   private var file: File?
@@ -24,10 +22,9 @@ struct ParquetWriter: DatasetWriter {
     var tokens = 0
   }
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .parquet, renames: options.renames)
-    self.options = options
-    self.stage = stage
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let stored = output.stored
     try stored.check { ParquetLayout.kind(of: $0) != nil }
     let key = ParquetColumn(name: ParquetLayout.key, kind: nil, rank: 0, stored: nil)
     columns = [key] + stored.columns.map { ParquetColumn($0) }

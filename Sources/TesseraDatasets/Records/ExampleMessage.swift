@@ -107,10 +107,6 @@ struct ExampleRows {
       else { throw TesseraError.malformed("the message has no extents", file: place) }
       shape = Shape(extents.map { Int($0) })
     }
-    let cell = DatasetCell(shape: shape, bytes: bytes)
-    guard column.fits(cell) else {
-      throw TesseraError.malformed("\(shape) does not fit its data", file: place)
-    }
-    return cell
+    return try column.cell(bytes, shape: shape, place: place)
   }
 }

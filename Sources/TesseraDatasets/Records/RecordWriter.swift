@@ -1,24 +1,16 @@
 import TesseraCore
 
 /// Files of records of `tf.train.Example`: `train-00000-of-00002.tfrecord` or `.arrayrecord`.
-struct RecordWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct RecordWriter: StoredWriter {
+  let output: DatasetOutput
   private let encoder: ExampleEncoder
   private var file: RecordFile?
   private var samples = 0
   private var tokens = 0
 
-  init(
-    _ table: DatasetTable,
-    _ options: DatasetExportSettings,
-    format: DatasetFormat,
-    into stage: DatasetStage
-  ) throws {
-    stored = try StoredTable(table, format: format, renames: options.renames)
-    self.options = options
-    self.stage = stage
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let stored = output.stored
     encoder = try ExampleEncoder(stored)
   }
 

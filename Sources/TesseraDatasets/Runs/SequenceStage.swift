@@ -26,36 +26,18 @@ public struct SequenceStage: Sendable {
     /// The file with the ids of token names, a model's `config.json`.
     public var vocabularyMap: String?
     /// How documents share rows.
-    public var packing: SequencePacking
+    public var packing = SequencePacking.none
     /// The most tokens of a row.
     public var length: Int?
     /// Whether images stand in front of their captions.
-    public var imageFirst: Bool
+    public var imageFirst = false
     /// The scheme of the position ids, or `none`.
-    public var positions: String
+    public var positions = "none"
     /// The file of documents.
     public var documents: String?
 
-    /// Creates a request.
-    public init(
-      layout: SequenceLayout,
-      textTokenizer: String? = nil,
-      vocabularyMap: String? = nil,
-      packing: SequencePacking = .none,
-      length: Int? = nil,
-      imageFirst: Bool = false,
-      positions: String = "none",
-      documents: String? = nil
-    ) {
-      self.layout = layout
-      self.textTokenizer = textTokenizer
-      self.vocabularyMap = vocabularyMap
-      self.packing = packing
-      self.length = length
-      self.imageFirst = imageFirst
-      self.positions = positions
-      self.documents = documents
-    }
+    /// Asks for a layout of images alone, one document a row.
+    public init(layout: SequenceLayout) { self.layout = layout }
   }
 
   /// Opens what a request names.
@@ -88,18 +70,15 @@ public struct SequenceStage: Sendable {
   ///   - files: The files that the plan names.
   /// - Throws: As ``init(_:)``, and `TesseraError` where a file is no longer the one of the plan.
   public init(settings: SequenceSettings, files: SequenceFiles) throws {
-    try self.init(
-      Request(
-        layout: settings.layout(as: SequenceLayout.self),
-        textTokenizer: files.textTokenizer,
-        vocabularyMap: files.vocabularyMap,
-        packing: SequencePacking(rawValue: settings.pack) ?? .none,
-        length: settings.length,
-        imageFirst: settings.order == "image-first",
-        positions: settings.positions,
-        documents: files.documents
-      )
-    )
+    var request = Request(layout: try settings.layout(as: SequenceLayout.self))
+    request.textTokenizer = files.textTokenizer
+    request.vocabularyMap = files.vocabularyMap
+    request.packing = SequencePacking(rawValue: settings.pack) ?? .none
+    request.length = settings.length
+    request.imageFirst = settings.order == "image-first"
+    request.positions = settings.positions
+    request.documents = files.documents
+    try self.init(request)
     guard self.settings == settings else {
       throw TesseraError.malformed(
         "the text tokenizer, its map or the documents changed since the plan was made",
@@ -136,16 +115,8 @@ public struct SequenceFiles: Codable, Hashable, Sendable {
   /// The file of documents.
   public var documents: String?
 
-  /// Names files.
-  public init(
-    textTokenizer: String? = nil,
-    vocabularyMap: String? = nil,
-    documents: String? = nil
-  ) {
-    self.textTokenizer = textTokenizer
-    self.vocabularyMap = vocabularyMap
-    self.documents = documents
-  }
+  /// No files.
+  public init() {}
 
   /// The files of a request by paths that other processes find, too.
   init(of request: SequenceStage.Request) {

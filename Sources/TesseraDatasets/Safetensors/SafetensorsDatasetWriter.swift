@@ -2,9 +2,8 @@ import TesseraCheckpoints
 import TesseraCore
 
 /// One safetensors file: `tokens` of all samples, `offsets` of each, columns aligned with the tokens.
-struct SafetensorsDatasetWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let stage: DatasetStage
+struct SafetensorsDatasetWriter: StoredWriter {
+  let output: DatasetOutput
   private let tokenType: ElementType
   private var list: SampleList
   private let offsets: StagedFile
@@ -19,16 +18,14 @@ struct SafetensorsDatasetWriter: DatasetWriter {
     let isPositions: Bool
   }
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .safetensors, renames: options.renames)
-    self.stage = stage
-    guard let layout = FlatLayout(table) else {
-      throw stored.refusal("the dataset has no tokens; name their column with --columns")
-    }
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
+    let layout = try stored.flatLayout()
     list = try SampleList(layout, into: stage)
     offsets = try stage.spool("offsets")
     try offsets.write(Int64(0))
-    tokenType = table.vocabularySize <= 1 << 31 ? .int32 : .int64
+    tokenType = stored.table.vocabularySize <= 1 << 31 ? .int32 : .int64
     func spool(_ name: String, _ index: Int, _ type: ElementType, axes: Int?) throws {
       let files = try (0..<(axes ?? 1)).map { try stage.spool("\(index)-\($0)") }
       spools.append(

@@ -12,16 +12,10 @@ struct SafetensorsRows: DatasetRows {
   init(_ dataset: TokenDataset, _ record: DatasetLayout) throws {
     table = record.table
     folder = dataset.path
-    guard let layout = FlatLayout(table) else {
-      throw TesseraError.malformed("its table has no tokens", file: folder)
-    }
-    self.layout = layout
+    layout = try FlatLayout(of: table, in: folder)
     shard = try SafetensorsShard(path: dataset.file("data.safetensors"))
-    var names: [Int: String] = [layout.token: "tokens"]
-    for index in layout.aligned + [layout.positions?.column].compactMap(\.self) {
-      names[index] = record.storedName(of: table.columns[index].name)
-    }
-    self.names = names
+    let sides = layout.aligned + [layout.positions?.column].compactMap(\.self)
+    names = record.storedNames(of: sides).merging([layout.token: "tokens"]) { _, name in name }
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

@@ -25,6 +25,16 @@ package struct FlatLayout: Sendable {
   /// The table of the JSON: the described columns and the extents of the tokens.
   package let samples: DatasetTable
 
+  /// Divides the table of a dataset.
+  ///
+  /// - Throws: `TesseraError` with its folder where it has no tokens.
+  init(of table: DatasetTable, in folder: String) throws(TesseraError) {
+    guard let layout = FlatLayout(table) else {
+      throw .malformed("its table has no tokens", file: folder)
+    }
+    self = layout
+  }
+
   /// Divides a table; nil where it has no tokens.
   package init?(_ table: DatasetTable) {
     guard let token = table.tokenColumn, table.columns[token].type.elementType != nil else {

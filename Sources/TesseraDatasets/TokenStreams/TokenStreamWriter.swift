@@ -2,9 +2,8 @@ import TesseraCore
 
 /// Bare streams of token ids: nanoGPT's `train.bin`, llm.c's `train_000000.bin` with a header, and
 /// datatrove's `00000_tokens.ds` with the documents' ends, the loss mask and a note beside it.
-struct TokenStreamWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let stage: DatasetStage
+struct TokenStreamWriter: StoredWriter {
+  let output: DatasetOutput
   private let type: ElementType
   private let tokenizer: String
   private var list: SampleList
@@ -18,28 +17,26 @@ struct TokenStreamWriter: DatasetWriter {
 
   private static let streamName = "00000_tokens.ds"
 
-  init(
-    _ table: DatasetTable,
-    _ options: DatasetExportSettings,
-    format: DatasetFormat,
-    into stage: DatasetStage
-  ) throws {
-    stored = try StoredTable(table, format: format, renames: options.renames)
-    self.stage = stage
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let (stored, stage) = (output.stored, output.stage)
     tokenizer = "tessera"
-    guard let layout = FlatLayout(table) else {
-      throw stored.refusal("the dataset has no tokens; name their column with --columns")
-    }
-    guard let type = TokenStream.tokenType(of: format, vocabularySize: table.vocabularySize) else {
-      let advice = format == .nanogpt ? "; llmc and megatron hold larger ones" : ""
+    let layout = try stored.flatLayout()
+    guard
+      let type = TokenStream.tokenType(
+        of: stored.format,
+        vocabularySize: stored.table.vocabularySize
+      )
+    else {
+      let advice = stored.format == .nanogpt ? "; llmc and megatron hold larger ones" : ""
       throw TesseraError.limit(
-        "a vocabulary of \(table.vocabularySize) does not fit its ids\(advice)",
-        place: format.rawValue
+        "a vocabulary of \(stored.table.vocabularySize) does not fit its ids\(advice)",
+        place: stored.format.rawValue
       )
     }
     self.type = type
     list = try SampleList(layout, into: stage)
-    switch format {
+    switch stored.format {
     case .datatrove:
       file = try stage.create(Self.streamName)
       ends = try stage.create("\(Self.streamName).index")

@@ -6,10 +6,8 @@ import TesseraCore
 ///     shards/00000.tar, shards/00000.tar.idx, …
 ///     wids.json                  wids: ShardListDataset("wids.json")
 ///     .nv-meta/                  megatron-energon: get_train_dataset("folder")
-struct WebDatasetWriter: DatasetWriter {
-  private let stored: StoredTable
-  private let options: DatasetExportSettings
-  private let stage: DatasetStage
+struct WebDatasetWriter: StoredWriter {
+  let output: DatasetOutput
   private let metadata: MetadataJSON
   /// The columns that are members of their own, sorted by extension, the JSON among them as nil.
   private var members: [Member]
@@ -31,11 +29,10 @@ struct WebDatasetWriter: DatasetWriter {
     var tokens = 0
   }
 
-  init(_ table: DatasetTable, _ options: DatasetExportSettings, into stage: DatasetStage) throws {
-    stored = try StoredTable(table, format: .webdataset, renames: options.renames)
-    self.options = options
-    self.stage = stage
-    var renamed = table
+  init(_ output: DatasetOutput) throws {
+    self.output = output
+    let stored = output.stored
+    var renamed = stored.table
     for column in stored.columns { renamed.columns[column.index].name = column.name }
     metadata = MetadataJSON(renamed)
     var members = [Member(name: "json", column: nil)]
