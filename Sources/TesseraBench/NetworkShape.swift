@@ -12,15 +12,13 @@ enum NetworkShape: String, CaseIterable, ExpressibleByArgument {
 
   /// The encoder's layers.
   func graph() throws -> NetworkGraph {
-    let half: AutoencoderConfiguration.Half =
+    var half: AutoencoderConfiguration.Half =
       switch self {
       case .tesseraF8:
         AutoencoderConfiguration.Half(
-          imageChannels: 48,
           latentChannels: 32,
           baseChannels: 64,
           levels: Self.levels([64, 128], blocks: 1),
-          middleAttends: false,
           codeChannels: 6
         )
       case .vq16:
@@ -38,6 +36,10 @@ enum NetworkShape: String, CaseIterable, ExpressibleByArgument {
           codeChannels: 256
         )
       }
+    if self == .tesseraF8 {
+      half.imageChannels = 48
+      half.middleAttends = false
+    }
     let configuration = AutoencoderConfiguration(encoder: half, decoder: nil)
     guard let graph = try configuration.encoderGraph() else {
       throw ValidationError("\(rawValue) has no encoder")

@@ -8,31 +8,18 @@ extension FamilyEntry.Profile {
   ) -> Self {
     Self(
       "torchvision's Resize and CenterCrop",
-      Preprocessing(
-        resize: .short(filter, 256, .torchvision),
-        crop: .center(ImageSize(width: 256, height: 256), .torchvision),
-        range: range
-      )
+      .center(256, .torchvision, of: .short(filter, 256, .torchvision), range: range)
     )
   }
 
   static let chameleon = Self(
     "Meta's image tokenizer",
-    Preprocessing(
-      resize: .short(.lanczos, 512, .rounded),
-      crop: .center(ImageSize(width: 512, height: 512), .floor),
-      alpha: .onWhite,
-      range: .doubled
-    )
+    .center(512, .floor, of: .short(.lanczos, 512, .rounded), alpha: .onWhite, range: .doubled)
   )
 
   static let tamingEvaluation = Self(
     "taming-transformers' evaluation (albumentations, OpenCV)",
-    Preprocessing(
-      resize: .short(.openCVLinear, 256, .rounded),
-      crop: .center(ImageSize(width: 256, height: 256), .floor),
-      range: .symmetric
-    )
+    .center(256, .floor, of: .short(.openCVLinear, 256, .rounded), range: .symmetric)
   )
 
   static let transformersJanus = Self(
@@ -45,9 +32,10 @@ extension FamilyEntry.Profile {
   static let transformersChameleon = Self(
     name: "hf",
     "Transformers' ChameleonImageProcessor on Pillow",
-    Preprocessing(
-      resize: .short(.lanczos, 512, .torchvision),
-      crop: .center(ImageSize(width: 512, height: 512), .floor),
+    .center(
+      512,
+      .floor,
+      of: .short(.lanczos, 512, .torchvision),
       alpha: .composited,
       range: .chameleonPort
     )
@@ -90,4 +78,23 @@ extension FamilyEntry.Profile {
     "Su's loader (OpenCV)",
     Preprocessing(resize: .square(.openCVLinear, 128, .up), range: .normalized)
   )
+}
+
+extension Preprocessing {
+  /// The middle of a resized picture, a square of so many pixels.
+  static func center(
+    _ side: Int,
+    _ place: CropRule.Place,
+    of resize: ResizeRule,
+    alpha: AlphaRule = .drop,
+    range: PixelRange
+  ) -> Preprocessing {
+    let size = ImageSize(width: side, height: side)
+    return Preprocessing(
+      resize: resize,
+      crop: .center(size, place),
+      alpha: alpha,
+      range: range
+    )
+  }
 }

@@ -7,10 +7,10 @@ extension FamilyEntry {
 
   static let blocks: [FamilyEntry] = [
     FamilyEntry(
-      .openMAGVIT2,
-      "SEED-Voken Open-MAGVIT2 (.ckpt)",
+      family: .openMAGVIT2,
+      checkpoints: "SEED-Voken Open-MAGVIT2 (.ckpt)",
       licence: "Apache-2.0",
-      .autoencoder(
+      architecture: .autoencoder(
         AutoencoderConfiguration.Traits(
           downsampling: .symmetric,
           shuffles: true,
@@ -29,10 +29,10 @@ extension FamilyEntry {
       profiles: [.imageNet(.bilinear)]
     ),
     FamilyEntry(
-      .maskGIT,
-      "MaskGIT-VQGAN of open-muse, TiTok, RAR (.bin)",
+      family: .maskGIT,
+      checkpoints: "MaskGIT-VQGAN of open-muse, TiTok, RAR (.bin)",
       licence: "Apache-2.0",
-      .autoencoder(
+      architecture: .autoencoder(
         AutoencoderConfiguration.Traits(
           downsampling: .average,
           hasBiases: false,
@@ -57,19 +57,19 @@ extension FamilyEntry {
 
   static let conditioned: [FamilyEntry] = [
     FamilyEntry(
-      .movq,
-      "MoVQGAN and Kandinsky 2: diffusers' VQModel, ai-forever's .ckpt",
+      family: .movq,
+      checkpoints: "MoVQGAN and Kandinsky 2: diffusers' VQModel, ai-forever's .ckpt",
       licence: "Apache-2.0",
-      spatial,
+      architecture: spatial,
       spellings: [.diffusers, .taming],
       quantizer: .codebook(.l2, codebook),
       profiles: [.imageNet(.bicubic, range: .normalized)]
     ),
     FamilyEntry(
-      .emu3,
-      "Emu3-VisionTokenizer, Transformers' Emu3",
+      family: .emu3,
+      checkpoints: "Emu3-VisionTokenizer, Transformers' Emu3",
       licence: "Apache-2.0",
-      .autoencoder(
+      architecture: .autoencoder(
         AutoencoderConfiguration.Traits(
           conditioning: .spatial,
           attention: .coarsest,
@@ -82,21 +82,17 @@ extension FamilyEntry {
       remark: "an image is four equal frames, folded into convolutions of one"
     ),
     FamilyEntry(
-      .multiScale,
-      "VAR's VQ-VAE (vae_ch160v4096z32.pth)",
+      family: .multiScale,
+      checkpoints: "VAR's VQ-VAE (vae_ch160v4096z32.pth)",
       licence: "MIT",
-      attentive,
+      architecture: attentive,
       quantizer: .multiScale(codebook),
       // How often each code was used at each scale.
       leftovers: ["quantize.ema_vocab_hit_SV"],
       profiles: [
         Profile(
           "VAR's validation",
-          Preprocessing(
-            resize: .short(.lanczos, 288, .torchvision),
-            crop: .center(ImageSize(width: 256, height: 256), .torchvision),
-            range: .normalized
-          )
+          .center(256, .torchvision, of: .short(.lanczos, 288, .torchvision), range: .normalized)
         )
       ],
       remark: "680 codes an image, from coarse to fine"
@@ -113,39 +109,35 @@ extension FamilyEntry {
 
   static let others: [FamilyEntry] = [
     FamilyEntry(
-      .vqvae,
-      "the classic VQ-VAE (.pth)",
+      family: .vqvae,
+      checkpoints: "the classic VQ-VAE (.pth)",
       licence: "the checkpoint's own",
-      .vqVAE,
+      architecture: .vqVAE,
       spellings: [.vqVAE],
       quantizer: .codebook(.l2, "_vq_vae._embedding.weight"),
       leftovers: vqVAELeftovers,
       profiles: [Profile("its trainers", Preprocessing(range: .normalized))]
     ),
     FamilyEntry(
-      .dVAE,
-      "DALL-E's dVAE encoder: FLAVA's image codebook, state dicts of OpenAI's encoder",
+      family: .dVAE,
+      checkpoints: "DALL-E's dVAE encoder: FLAVA's image codebook, state dicts of OpenAI's encoder",
       licence: "modified MIT",
-      .dVAE,
+      architecture: .dVAE,
       spellings: [.flava, .dalle],
       quantizer: .logits,
       profiles: [
         Profile(
           "OpenAI's notebook",
-          Preprocessing(
-            resize: .short(.lanczos, 256, .rounded),
-            crop: .center(ImageSize(width: 256, height: 256), .torchvision),
-            range: .logitLaplace
-          )
+          .center(256, .torchvision, of: .short(.lanczos, 256, .rounded), range: .logitLaplace)
         ), .transformersFLAVA,
       ],
       remark: "codes made on GPUs are those of float16"
     ),
     FamilyEntry(
-      .finiteScalar,
-      "Su Jianlin's FSQ autoencoder (Keras 2 HDF5)",
+      family: .finiteScalar,
+      checkpoints: "Su Jianlin's FSQ autoencoder (Keras 2 HDF5)",
       licence: "the checkpoint's own",
-      .finiteScalar,
+      architecture: .finiteScalar,
       spellings: [.keras],
       quantizer: .finiteScalar(.sigmoid, [4: [6, 6, 6, 6]]),
       profiles: [.finiteScalar]

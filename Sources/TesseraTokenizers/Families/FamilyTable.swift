@@ -14,47 +14,37 @@ extension FamilyEntry {
   }
 
   static let codebook = "quantize.embedding.weight"
-  /// LlamaGen's count of the codes of the last batches.
-  private static let usage: Set<String> = ["quantize.codebook_used"]
   /// LlamaGen's and VAR's networks attend at the coarsest level and in the middle.
   static let attentive = NetworkArchitecture.autoencoder(
     AutoencoderConfiguration.Traits(attention: .coarsest)
   )
 
-  init(
+  /// LlamaGen's network, which Janus took over.
+  private static func llamagen(
     _ family: TokenizerFamily,
     _ checkpoints: String,
     licence: String,
-    _ architecture: NetworkArchitecture = .autoencoder(AutoencoderConfiguration.Traits()),
-    spellings: [NamingScheme] = [.taming],
-    quantizer: QuantizerRule,
-    prefersAveraged: Bool = false,
-    hasLogits: Bool = false,
-    leftovers: Set<String> = [],
-    constants: [String: FixedTensor] = [:],
-    profiles: [Profile],
-    remark: String = ""
-  ) {
-    self.family = family
-    self.checkpoints = checkpoints
-    self.licence = licence
-    self.architecture = architecture
-    self.spellings = spellings
-    self.quantizer = quantizer
-    self.prefersAveraged = prefersAveraged
-    self.hasLogits = hasLogits
-    self.leftovers = leftovers
-    self.constants = constants
-    self.profiles = profiles
-    self.remark = remark
+    profiles: [Profile]
+  ) -> FamilyEntry {
+    FamilyEntry(
+      family: family,
+      checkpoints: checkpoints,
+      licence: licence,
+      architecture: attentive,
+      spellings: [.llamagen, .transformersJanus, .taming],
+      quantizer: .codebook(.cosine, codebook),
+      // The count of the codes of the last batches.
+      leftovers: ["quantize.codebook_used"],
+      profiles: profiles
+    )
   }
 
   // MARK: The network of taming-transformers as it is
 
   private static let convolutional: [FamilyEntry] = [
     FamilyEntry(
-      .taming,
-      "taming-transformers VQGAN (.ckpt), also its Gumbel models",
+      family: .taming,
+      checkpoints: "taming-transformers VQGAN (.ckpt), also its Gumbel models",
       licence: "code MIT; weights without a statement",
       quantizer: .codebook(.l2, codebook),
       hasLogits: true,
@@ -64,8 +54,8 @@ extension FamilyEntry {
       remark: "Gumbel models code the largest logit; the reference draws at random"
     ),
     FamilyEntry(
-      .ldm,
-      "latent-diffusion VQ f4, f8, f16 (.ckpt), diffusers' ports",
+      family: .ldm,
+      checkpoints: "latent-diffusion VQ f4, f8, f16 (.ckpt), diffusers' ports",
       licence: "code MIT; weights without a statement",
       spellings: [.taming, .diffusers],
       quantizer: .codebook(.l2, codebook),
@@ -77,63 +67,47 @@ extension FamilyEntry {
       ],
       remark: "a model configured with tanh_out is named ldm@tanh-out:FILE: no file says so"
     ),
-    FamilyEntry(
+    llamagen(
       .llamagen,
       "LlamaGen VQ-16, VQ-8 (.pt), Transformers' spelling",
       licence: "MIT",
-      attentive,
-      spellings: [.llamagen, .transformersJanus, .taming],
-      quantizer: .codebook(.cosine, codebook),
-      leftovers: usage,
       profiles: [
         Profile(
           "LlamaGen's extraction",
-          Preprocessing(
-            resize: .halvings(.bicubic, 256),
-            crop: .center(ImageSize(width: 256, height: 256), .floor),
-            range: .normalized
-          )
+          .center(256, .floor, of: .halvings(.bicubic, 256), range: .normalized)
         )
       ]
     ),
-    FamilyEntry(
+    llamagen(
       .janus,
       "Janus, Janus-Pro VQ-16: DeepSeek's files, Transformers' port",
       licence: "code MIT; weights DeepSeek model licence",
-      attentive,
-      spellings: [.llamagen, .transformersJanus, .taming],
-      quantizer: .codebook(.cosine, codebook),
-      leftovers: usage,
       profiles: [
         Profile(
           "trainers of Janus; DeepSeek published none for the VQ",
-          Preprocessing(
-            resize: .short(.bicubic, 384, .torchvision),
-            crop: .center(ImageSize(width: 384, height: 384), .torchvision),
-            range: .normalized
-          )
+          .center(384, .torchvision, of: .short(.bicubic, 384, .torchvision), range: .normalized)
         ), .transformersJanus,
       ]
     ),
     FamilyEntry(
-      .chameleon,
-      "Chameleon, Anole, Lumina-mGPT, Liquid: vqgan.ckpt, Transformers' port",
+      family: .chameleon,
+      checkpoints: "Chameleon, Anole, Lumina-mGPT, Liquid: vqgan.ckpt, Transformers' port",
       licence: "Chameleon Research License, non-commercial",
       quantizer: .codebook(.l2, codebook),
       profiles: [.chameleon, .transformersChameleon],
       remark: "raw codes, not the ids of a language model; Transformers' files hold no decoder"
     ),
     FamilyEntry(
-      .ibq,
-      "SEED-Voken IBQ (.ckpt)",
+      family: .ibq,
+      checkpoints: "SEED-Voken IBQ (.ckpt)",
       licence: "Apache-2.0",
       quantizer: .codebook(.dot, codebook),
       prefersAveraged: true,
       profiles: [.imageNet(.bilinear)]
     ),
     FamilyEntry(
-      .emu35,
-      "Emu3.5's vision tokenizer, Transformers' port of it for Apertus 1.5",
+      family: .emu35,
+      checkpoints: "Emu3.5's vision tokenizer, Transformers' port of it for Apertus 1.5",
       licence: "Apache-2.0",
       spellings: [.taming, .transformersApertus],
       quantizer: .codebook(.dot, codebook),
@@ -149,10 +123,10 @@ extension FamilyEntry {
       remark: "Transformers' files hold no decoder"
     ),
     FamilyEntry(
-      .cosmos,
-      "Cosmos-Tokenizer DI8x8, DI16x16: .jit of a half, a folder of both, safetensors",
+      family: .cosmos,
+      checkpoints: "Cosmos-Tokenizer DI8x8, DI16x16: .jit of a half, a folder of both, safetensors",
       licence: "code Apache-2.0; weights NVIDIA Open Model License",
-      .autoencoder(AutoencoderConfiguration.Traits(resampling: .first)),
+      architecture: .autoencoder(AutoencoderConfiguration.Traits(resampling: .first)),
       spellings: [.taming, .cosmosEncoder, .cosmosDecoder],
       quantizer: .finiteScalar(
         .atanh,
@@ -165,10 +139,10 @@ extension FamilyEntry {
       remark: "published codes come from bfloat16 and differ in about 0.6 % of positions"
     ),
     FamilyEntry(
-      .showO,
-      "Show-o and MMaDA MAGVITv2",
+      family: .showO,
+      checkpoints: "Show-o and MMaDA MAGVITv2",
       licence: "Apache-2.0",
-      .autoencoder(
+      architecture: .autoencoder(
         AutoencoderConfiguration.Traits(
           depth: .published(encoder: [4, 3, 4, 3, 4], decoder: [4, 4, 3, 4, 3])
         )
@@ -179,8 +153,8 @@ extension FamilyEntry {
       profiles: [.imageNet(.bicubic, range: .normalized)]
     ),
     FamilyEntry(
-      .amused,
-      "aMUSEd, Meissonic, Lumina-DiMOO: diffusers' VQModel",
+      family: .amused,
+      checkpoints: "aMUSEd, Meissonic, Lumina-DiMOO: diffusers' VQModel",
       licence: "OpenRAIL++",
       spellings: [.diffusers, .taming],
       quantizer: .codebook(.l2, codebook),

@@ -61,23 +61,23 @@ struct FamilyEntry: Sendable {
   let checkpoints: String
   /// Licence of the published weights.
   let licence: String
-  let architecture: NetworkArchitecture
+  var architecture = NetworkArchitecture.autoencoder(.taming)
   /// The spellings that are looked for, in this order.
-  let spellings: [NamingScheme]
+  var spellings = [NamingScheme.taming]
   let quantizer: QuantizerRule
   /// Whether the authors evaluate with the averaged weights where a checkpoint has both.
-  let prefersAveraged: Bool
+  var prefersAveraged = false
   /// Whether there are models that code the largest of some logits (taming's Gumbel models).
-  let hasLogits: Bool
+  var hasLogits = false
   /// Names of tensors that cannot change codes, beside those of any family: exact, none with a wildcard.
-  let leftovers: Set<String>
+  var leftovers: Set<String> = []
   /// Tensors of values that follow from the quantizer or the network, by the graphs' names: they are no
   /// weights, but another tokenizer's say otherwise, so they are compared.
-  let constants: [String: FixedTensor]
+  var constants: [String: FixedTensor] = [:]
   /// The ways to prepare pictures; the authors' own comes first.
   let profiles: [Profile]
   /// What a user must know: one line, or empty.
-  let remark: String
+  var remark = ""
 
   /// What a tensor of known values holds.
   enum FixedTensor: Hashable, Sendable {

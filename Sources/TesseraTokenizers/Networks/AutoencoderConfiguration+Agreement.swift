@@ -85,13 +85,18 @@ private struct Sides {
     }
   }
 
+  /// The levels that do not resample, of those that must.
+  private func missing(_ levels: Range<Int>, of side: Side, _ rule: String) -> [TesseraError] {
+    let reason =
+      "each level \(rule) the extents by a convolution (networks of the option "
+      + "resamp_with_conv: false are not computed)"
+    return levels.filter { !side.half.levels[$0].resamples }
+      .map { side.missingResampling($0, reason) }
+  }
+
   private func encoderLevels(_ side: Side) -> [TesseraError] {
     let levels = side.half.levels
-    let reason =
-      "each level but the last halves the extents by a convolution (networks of the option "
-      + "resamp_with_conv: false are not computed)"
-    var errors = levels.indices.dropLast().filter { !levels[$0].resamples }
-      .map { side.missingResampling($0, reason) }
+    var errors = missing(levels.indices.dropLast(), of: side, "but the last halves")
     if levels.last?.resamples == true {
       let last = levels.count - 1
       errors.append(
@@ -103,11 +108,7 @@ private struct Sides {
 
   private func decoderLevels(_ side: Side) -> [TesseraError] {
     let levels = side.half.levels
-    let reason =
-      "each level but the finest doubles the extents by a convolution (networks of the option "
-      + "resamp_with_conv: false are not computed)"
-    var errors = levels.indices.dropFirst().filter { !levels[$0].resamples }
-      .map { side.missingResampling($0, reason) }
+    var errors = missing(levels.indices.dropFirst(), of: side, "but the finest doubles")
     if levels.first?.resamples == true {
       errors.append(
         .contradictory(

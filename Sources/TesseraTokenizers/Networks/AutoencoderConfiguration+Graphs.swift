@@ -215,9 +215,9 @@ private struct AutoencoderBlocks {
   private static func timeBlock(_ name: String, _ channels: Int) -> NetworkLayer {
     .residual(
       ResidualBlock(body: [
-        .scaling(ChannelScaling("\(name).norm1", channels)),
+        .scaling(ChannelScaling(name: "\(name).norm1", channels: channels)),
         .convolution(Convolution("\(name).conv1", channels, channels, .same)),
-        .scaling(ChannelScaling("\(name).norm2", channels)),
+        .scaling(ChannelScaling(name: "\(name).norm2", channels: channels)),
         .convolution(Convolution("\(name).conv2", channels, channels, .same)),
       ])
     )

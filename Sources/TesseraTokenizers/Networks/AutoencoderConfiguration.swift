@@ -32,7 +32,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   /// The encoder or the decoder.
   public struct Half: Hashable, Sendable {
     /// The channels on the side of the image, after the Haar transform: 3 for none.
-    public var imageChannels: Int
+    public var imageChannels = 3
     /// The channels that the encoder's `conv_out` gives, or the decoder's `conv_in` takes.
     public var latentChannels: Int
     /// The channels between the encoder's `conv_in` and its first level; unused by the decoder.
@@ -40,41 +40,24 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
     /// The levels as the names count them: 0 is the finest resolution.
     public var levels: [Level]
     /// Whether attention stands between the two middle blocks.
-    public var middleAttends: Bool
+    public var middleAttends = true
     /// The channels on the quantizer's side of `quant_conv` or `post_quant_conv`; nil where there is none.
     public var codeChannels: Int?
     /// The extent of the kernel of `quant_conv` or `post_quant_conv`: 1 or 3.
-    public var codeKernel: Int
+    public var codeKernel = 1
     /// The extent of the kernel of `conv_out`: 1 or 3.
-    public var outputKernel: Int
+    public var outputKernel = 3
     /// The residual blocks of the middle where there are only those; nil for two around an attention.
     public var middleBlocks: Int?
     /// The residual blocks over time that images pass (Emu3); nil without time.
     public var timeBlocks: Int?
 
-    /// Creates a half.
-    public init(
-      imageChannels: Int = 3,
-      latentChannels: Int,
-      baseChannels: Int,
-      levels: [Level],
-      middleAttends: Bool = true,
-      codeChannels: Int?,
-      codeKernel: Int = 1,
-      outputKernel: Int = 3,
-      middleBlocks: Int? = nil,
-      timeBlocks: Int? = nil
-    ) {
-      self.imageChannels = imageChannels
+    /// Creates a half for RGB images with attention in the middle, as most are.
+    public init(latentChannels: Int, baseChannels: Int, levels: [Level], codeChannels: Int?) {
       self.latentChannels = latentChannels
       self.baseChannels = baseChannels
       self.levels = levels
-      self.middleAttends = middleAttends
       self.codeChannels = codeChannels
-      self.codeKernel = codeKernel
-      self.outputKernel = outputKernel
-      self.middleBlocks = middleBlocks
-      self.timeBlocks = timeBlocks
     }
 
     /// The extent of the Haar transform's blocks: 1, 2 or 4, for 3, 12 or 48 channels.
@@ -95,7 +78,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   public var decoder: Half?
 
   /// Creates a configuration.
-  public init(encoder: Half?, decoder: Half?, traits: Traits = Traits()) {
+  public init(encoder: Half?, decoder: Half?, traits: Traits = .taming) {
     self.traits = traits
     self.encoder = encoder
     self.decoder = decoder
@@ -108,7 +91,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   ///   a tensor that says its sizes. What else halves and levels lack, ``disagreements()`` tells.
   public init(
     shapes: [String: Shape],
-    traits: Traits = Traits()
+    traits: Traits = .taming
   ) throws(TesseraError) {
     let inventory = Inventory(shapes: shapes, traits: traits)
     self.traits = traits
@@ -154,18 +137,19 @@ private struct Inventory {
         reason: "\(imageChannels) channels are neither RGB (3) nor its Haar transform (12, 48)"
       )
     }
-    return AutoencoderConfiguration.Half(
-      imageChannels: imageChannels,
+    var half = AutoencoderConfiguration.Half(
       latentChannels: isEncoder ? last.output : first.input,
       baseChannels: first.output,
       levels: try levels("\(prefix).\(side)", resampling: isEncoder ? "downsample" : "upsample"),
-      middleAttends: attends("\(prefix).mid.attn_1"),
-      codeChannels: codes.map { isEncoder ? $0.output : $0.input },
-      codeKernel: codes?.extent ?? 1,
-      outputKernel: last.extent,
-      middleBlocks: traits.middle == .blocks ? names.count("\(prefix).mid.block") : nil,
-      timeBlocks: traits.hasTime ? names.count("\(prefix).time_res") : nil
+      codeChannels: codes.map { isEncoder ? $0.output : $0.input }
     )
+    half.imageChannels = imageChannels
+    half.middleAttends = attends("\(prefix).mid.attn_1")
+    half.codeKernel = codes?.extent ?? 1
+    half.outputKernel = last.extent
+    half.middleBlocks = traits.middle == .blocks ? names.count("\(prefix).mid.block") : nil
+    half.timeBlocks = traits.hasTime ? names.count("\(prefix).time_res") : nil
+    return half
   }
 
   /// The levels under `prefix`, up to the last of which there is a tensor.

@@ -56,54 +56,30 @@ extension AutoencoderConfiguration {
     }
 
     /// How the encoder halves the extents.
-    public var downsampling: Downsampling
+    public var downsampling = Downsampling.asymmetric
     /// Whether the decoder doubles the extents by depth to space, not by nearest upsampling.
-    public var shuffles: Bool
+    public var shuffles = false
     /// How the decoder's normalizations depend on the codes.
-    public var conditioning: Conditioning
+    public var conditioning = Conditioning.none
     /// Whether the residual blocks' convolutions and the encoder's first have biases.
-    public var hasBiases: Bool
+    public var hasBiases = true
     /// Whether a block that changes the channels adds a shortcut of its own result, not of its input
     /// (MaskGIT); its weight then holds the identity too.
-    public var addsOwnResult: Bool
+    public var addsOwnResult = false
     /// Which levels change the extents.
-    public var resampling: Resampling
+    public var resampling = Resampling.allButOne
     /// Where attention may stand.
-    public var attention: Attention
+    public var attention = Attention.anywhere
     /// What stands between the levels and the latents.
-    public var middle: Middle
+    public var middle = Middle.aroundAttention
     /// How many residual blocks the levels have.
-    public var depth: Depth
+    public var depth = Depth.equal(more: 1)
     /// Whether convolutions stand on both sides of the quantizer: `quant_conv`, `post_quant_conv`.
-    public var hasCodeConvolutions: Bool
+    public var hasCodeConvolutions = true
     /// Whether there are convolutions over time (Emu3).
-    public var hasTime: Bool
+    public var hasTime = false
 
-    /// Creates traits; by default those of taming-transformers.
-    public init(
-      downsampling: Downsampling = .asymmetric,
-      shuffles: Bool = false,
-      conditioning: Conditioning = .none,
-      hasBiases: Bool = true,
-      addsOwnResult: Bool = false,
-      resampling: Resampling = .allButOne,
-      attention: Attention = .anywhere,
-      middle: Middle = .aroundAttention,
-      depth: Depth = .equal(more: 1),
-      hasCodeConvolutions: Bool = true,
-      hasTime: Bool = false
-    ) {
-      self.downsampling = downsampling
-      self.shuffles = shuffles
-      self.conditioning = conditioning
-      self.hasBiases = hasBiases
-      self.addsOwnResult = addsOwnResult
-      self.resampling = resampling
-      self.attention = attention
-      self.middle = middle
-      self.depth = depth
-      self.hasCodeConvolutions = hasCodeConvolutions
-      self.hasTime = hasTime
-    }
+    /// Those of taming-transformers.
+    public static let taming = Self()
   }
 }

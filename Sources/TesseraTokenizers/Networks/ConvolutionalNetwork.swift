@@ -39,8 +39,8 @@ public struct ConvolutionalNetwork: Sendable {
           storage.copy(planned.arranged(biases: try values(parameters[1])), to: planned.bias)
         }
       case .normalize(let planned):
-        let channels = planned.normalization.channels
-        let parameters = planned.normalization.parameters
+        let channels = planned.layer.channels
+        let parameters = planned.layer.parameters
         // Gain and bias of an adaptive normalization come from the condition, image by image.
         guard !parameters.isEmpty else {
           storage.copy([Float](repeating: 1, count: channels), to: planned.gain)
@@ -49,7 +49,7 @@ public struct ConvolutionalNetwork: Sendable {
         storage.copy(try values(parameters[0]), to: planned.gain)
         storage.copy(try values(parameters[1]), to: planned.bias)
       case .scale(let planned):
-        let parameters = planned.scaling.parameters
+        let parameters = planned.layer.parameters
         storage.copy(try values(parameters[0]), to: planned.gain)
         storage.copy(try values(parameters[1]), to: planned.bias)
       case .depthToSpace, .summarize, .activate, .pool, .upsample, .attend, .copy, .add: break

@@ -146,7 +146,7 @@ struct NetworkExecution {
   }
 
   private func scale(
-    _ planned: PlannedScaling,
+    _ planned: PlannedGains<ChannelScaling>,
     _ positions: Int,
     _ channels: Int,
     from input: UnsafePointer<Float>,
@@ -158,19 +158,19 @@ struct NetworkExecution {
       channels,
       parameters + planned.gain,
       parameters + planned.bias,
-      planned.scaling.activates,
+      planned.layer.activates,
       input,
       output
     )
   }
 
   private func normalize(
-    _ planned: PlannedNormalization,
+    _ planned: PlannedGains<GroupNormalization>,
     _ prepared: PreparedStep,
     from input: UnsafePointer<Float>,
     to output: UnsafeMutablePointer<Float>
   ) {
-    let normalization = planned.normalization
+    let normalization = planned.layer
     var arguments = unsafe ckernels_normalization()
     unsafe arguments.height = prepared.height
     unsafe arguments.width = prepared.width

@@ -28,11 +28,11 @@ struct NetworkStep: Sendable {
     /// Four activations, one after the other, to the places of 2x2 blocks.
     case depthToSpace
     /// A normalization.
-    case normalize(PlannedNormalization)
+    case normalize(PlannedGains<GroupNormalization>)
     /// Means and deviations of the channels, into the buffers of that name.
     case summarize(epsilon: Double)
     /// A gain and a bias a channel.
-    case scale(PlannedScaling)
+    case scale(PlannedGains<ChannelScaling>)
     /// A function of each value.
     case activate(Activation)
     /// 2x2 positions to one.
@@ -101,7 +101,7 @@ struct NetworkPlan: Sendable {
     case .normalization(let normalization): normalize(normalization, from: from, to: to)
     case .activation(let activation): add(.activate(activation), from: from, to: to)
     case .scaling(let scaling):
-      let planned = PlannedScaling(scaling, at: parameterCount)
+      let planned = PlannedGains(scaling, channels: scaling.channels, at: parameterCount)
       parameterCount = planned.end
       add(.scale(planned), from: from, to: to)
     case .convolution, .pooling, .upsampling, .residual, .attention, .condition:
@@ -260,7 +260,7 @@ struct NetworkPlan: Sendable {
       convolve(term, from: .condition, to: .biases)
     }
     channels = stream
-    let planned = PlannedNormalization(normalization, at: parameterCount)
+    let planned = PlannedGains(normalization, channels: normalization.channels, at: parameterCount)
     parameterCount = planned.end
     add(.normalize(planned), from: from, to: to)
   }

@@ -76,14 +76,7 @@ public struct ChannelScaling: Hashable, Sendable {
   /// The number of channels.
   public let channels: Int
   /// Whether x * sigmoid(x) follows.
-  public let activates: Bool
-
-  /// Creates a scaling.
-  public init(_ name: String, _ channels: Int, activates: Bool = true) {
-    self.name = name
-    self.channels = channels
-    self.activates = activates
-  }
+  public var activates = true
 
   /// Gain and bias, [channels] each.
   public var parameters: [NetworkParameter] {

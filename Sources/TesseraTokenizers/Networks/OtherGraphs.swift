@@ -33,8 +33,10 @@ enum NetworkArchitecture: Hashable, Sendable {
         decoder: try configuration.decoderGraph(),
         disagreements: configuration.disagreements()
       )
-    case .vqVAE: return try VQVAEGraphs(shapes: shapes).graphs()
-    case .dVAE: return try DiscreteVAEGraph(shapes: shapes).graphs()
+    case .vqVAE:
+      return try VQVAEGraphs(shapes: shapes, names: TensorNames(shapes.keys)).graphs()
+    case .dVAE:
+      return try DiscreteVAEGraph(shapes: shapes, names: TensorNames(shapes.keys)).graphs()
     case .finiteScalar: return try FiniteScalarGraphs(shapes: shapes).graphs()
     }
   }
@@ -103,12 +105,7 @@ private struct ConvolutionShapes {
 /// layers is the decoder's, too, and nothing else says it: neither half is taken alone.
 private struct VQVAEGraphs {
   let shapes: [String: Shape]
-  private let names: TensorNames
-
-  init(shapes: [String: Shape]) {
-    self.shapes = shapes
-    names = TensorNames(shapes.keys)
-  }
+  let names: TensorNames
 
   func graphs() throws(TesseraError) -> ArchitectureGraphs {
     let counts = ["_encoder", "_decoder"].map { (half: $0, count: names.count(layers(of: $0))) }
@@ -180,12 +177,7 @@ private struct DiscreteVAEGraph {
   private static let groups = 4
 
   let shapes: [String: Shape]
-  private let names: TensorNames
-
-  init(shapes: [String: Shape]) {
-    self.shapes = shapes
-    names = TensorNames(shapes.keys)
-  }
+  let names: TensorNames
 
   func graphs() throws(TesseraError) -> ArchitectureGraphs {
     let net = ConvolutionShapes(shapes: shapes)

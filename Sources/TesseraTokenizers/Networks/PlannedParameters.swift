@@ -145,34 +145,17 @@ struct PlannedConvolution: Sendable {
   }
 }
 
-/// A normalization and where its gains and biases begin.
-struct PlannedNormalization: Sendable {
-  let normalization: GroupNormalization
+/// A layer with a gain and a bias for each channel, and where these begin.
+struct PlannedGains<Layer: Sendable>: Sendable {
+  let layer: Layer
   let gain: Int
   let bias: Int
   /// Where the next parameters may begin.
   let end: Int
 
-  init(_ normalization: GroupNormalization, at start: Int) {
-    self.normalization = normalization
-    let count = AlignedFloats.rounded(normalization.channels)
-    gain = start
-    bias = start + count
-    end = start + 2 * count
-  }
-}
-
-/// A scaling of channels and where its gains and biases begin.
-struct PlannedScaling: Sendable {
-  let scaling: ChannelScaling
-  let gain: Int
-  let bias: Int
-  /// Where the next parameters may begin.
-  let end: Int
-
-  init(_ scaling: ChannelScaling, at start: Int) {
-    self.scaling = scaling
-    let count = AlignedFloats.rounded(scaling.channels)
+  init(_ layer: Layer, channels: Int, at start: Int) {
+    self.layer = layer
+    let count = AlignedFloats.rounded(channels)
     gain = start
     bias = start + count
     end = start + 2 * count

@@ -136,7 +136,7 @@ extension NetworkStep {
     switch operation {
     case .convolve(let planned, _, _): planned.scratch(height: height, width: width)
     case .normalize(let planned):
-      ckernels_group_norm_scratch(planned.normalization.channels)
+      ckernels_group_norm_scratch(planned.layer.channels)
     case .attend: ckernels_attention_scratch(height * width, channels)
     case .depthToSpace, .summarize, .scale, .activate, .pool, .upsample, .copy, .add: 0
     }

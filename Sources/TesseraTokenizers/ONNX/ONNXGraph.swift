@@ -87,27 +87,23 @@ struct ONNXGraph {
 
   /// Float32 values.
   mutating func floats(_ name: String, _ values: [Float], shape: [Int]) -> Value {
-    let tensor = Tensor(shape: Shape(shape), elements: values)
-    let constant = Constant(
-      name: name,
-      elementType: .float32,
-      shape: shape,
-      source: .bytes(tensor.bytes)
-    )
-    return add(constant)
+    add(name, Tensor(shape: Shape(shape), elements: values))
   }
 
   /// Int64 values.
   mutating func integers(_ name: String, _ values: [Int], shape: [Int]? = nil) -> Value {
-    let shape = shape ?? [values.count]
-    let tensor = Tensor(shape: Shape(shape), elements: values.map { Int64($0) })
-    let constant = Constant(
-      name: name,
-      elementType: .int64,
-      shape: shape,
-      source: .bytes(tensor.bytes)
+    add(name, Tensor(shape: Shape(shape ?? [values.count]), elements: values.map { Int64($0) }))
+  }
+
+  private mutating func add(_ name: String, _ tensor: Tensor) -> Value {
+    add(
+      Constant(
+        name: name,
+        elementType: tensor.elementType,
+        shape: tensor.shape.dimensions,
+        source: .bytes(tensor.bytes)
+      )
     )
-    return add(constant)
   }
 
   private mutating func add(_ constant: Constant) -> Value {

@@ -55,15 +55,7 @@ public struct BinaryQuantizer: Hashable, Sendable {
   ///   after the division by the norm.
   /// - Throws: `TesseraError`, or `.shape` where the last position is incomplete.
   public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
-    let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
-    guard rest == 0 else {
-      throw .mismatch(
-        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
-      )
-    }
-    if let index = latents.firstIndexNotFinite {
-      throw .notFinite(index: index, dimensions: dimensions)
-    }
+    let count = try latents.positions(of: dimensions)
     var values = latents
     if kind == .bsq { values.normalizeRows(of: dimensions) }
     var codes = [UInt32](repeating: 0, count: count)
@@ -82,13 +74,9 @@ public struct BinaryQuantizer: Hashable, Sendable {
   ///
   /// - Throws: `TesseraError`.
   public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
-    var digits: [UInt32] = []
-    digits.reserveCapacity(codes.count * dimensions)
-    for (index, code) in codes.enumerated() {
-      try TesseraError.check(code, at: index, vocabularySize: vocabularySize)
+    try codes.digits(width: dimensions, vocabularySize: vocabularySize) { code, digits in
       for dimension in 0..<dimensions { digits.append(code >> UInt32(bit(of: dimension)) & 1) }
     }
-    return digits
   }
 
   /// Puts bits together into codes, the inverse of ``digits(of:)``.

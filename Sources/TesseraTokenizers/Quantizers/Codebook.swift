@@ -42,6 +42,17 @@ extension [Float] {
     return check == 0 ? nil : firstIndex { !$0.isFinite }
   }
 
+  /// The number of positions of `dimensions` latents each, all of which are finite.
+  ///
+  /// - Throws: `TesseraError`, with the index of the first latent that is not.
+  func positions(of dimensions: Int) throws(TesseraError) -> Int {
+    guard count.isMultiple(of: dimensions) else {
+      throw .mismatch("\(count) latents are not whole positions of \(dimensions) dimensions")
+    }
+    if let index = firstIndexNotFinite { throw .notFinite(index: index, dimensions: dimensions) }
+    return count / dimensions
+  }
+
   /// Divides each run of `dimensions` values by its Euclidean norm, which counts as 10^-12 at least.
   ///
   /// The norm is summed in float64 and rounded to float32; the division is float32, as PyTorch's

@@ -47,15 +47,7 @@ extension FiniteScalarQuantizer {
   /// - Throws: `TesseraError` with the index of the first latent that has no code, and
   ///   `.shape` where the last position is incomplete.
   public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
-    let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
-    guard rest == 0 else {
-      throw .mismatch(
-        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
-      )
-    }
-    if let index = latents.firstIndexNotFinite {
-      throw .notFinite(index: index, dimensions: dimensions)
-    }
+    let count = try latents.positions(of: dimensions)
     return switch variant {
     case .paperTan, .atanh:
       quantize(latents, count) { latent, bound in
@@ -131,10 +123,7 @@ extension FiniteScalarQuantizer {
   ///
   /// - Throws: `TesseraError`.
   public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
-    var digits: [UInt32] = []
-    digits.reserveCapacity(codes.count * dimensions)
-    for (index, code) in codes.enumerated() {
-      try TesseraError.check(code, at: index, vocabularySize: vocabularySize)
+    try codes.digits(width: dimensions, vocabularySize: vocabularySize) { code, digits in
       var rest = code
       for level in levels {
         let (quotient, digit) = rest.quotientAndRemainder(dividingBy: UInt32(level))
@@ -142,7 +131,6 @@ extension FiniteScalarQuantizer {
         rest = quotient
       }
     }
-    return digits
   }
 
   /// Puts digits together into codes, the inverse of ``digits(of:)``.

@@ -8,14 +8,19 @@ extension Quantizer {
     case .finiteScalar(let quantizer): return quantizer.levels
     case .binary(let quantizer): return [Int](repeating: 2, count: quantizer.dimensions)
     case .vector, .multiScale: return nil
-    case .grouped(let quantizer): return Quantizer.joined(quantizer.groups)
-    case .residual(let quantizer): return Quantizer.joined(quantizer.stages)
+    case .grouped, .residual:
+      let levels = parts.compactMap(\.digitLevels)
+      return levels.count == parts.count ? levels.flatMap(\.self) : nil
     }
   }
 
-  private static func joined(_ parts: [Quantizer]) -> [Int]? {
-    let levels = parts.compactMap(\.digitLevels)
-    return levels.count == parts.count ? levels.flatMap(\.self) : nil
+  /// The quantizers whose codes stand side by side at a position.
+  private var parts: [Quantizer] {
+    switch self {
+    case .grouped(let quantizer): quantizer.groups
+    case .residual(let quantizer): quantizer.stages
+    case .finiteScalar, .binary, .vector, .multiScale: [self]
+    }
   }
 
   /// Takes codes apart into digits, one a dimension: group by group and stage by stage, ``digitLevels`` each.
@@ -26,21 +31,8 @@ extension Quantizer {
     case .finiteScalar(let quantizer): return try quantizer.digits(of: codes)
     case .binary(let quantizer): return try quantizer.digits(of: codes)
     case .vector, .multiScale: throw Quantizer.noDigits
-    case .grouped(let quantizer):
-      return try Quantizer.through(
-        quantizer.groups,
-        codes,
-        widths: quantizer.groups.map(\.codesPerPosition)
-      ) {
-        part,
-        codes throws(TesseraError) in (try part.digits(of: codes), part.digitLevels?.count ?? 0)
-      }
-    case .residual(let quantizer):
-      return try Quantizer.through(
-        quantizer.stages,
-        codes,
-        widths: quantizer.stages.map(\.codesPerPosition)
-      ) {
+    case .grouped, .residual:
+      return try through(codes, widths: parts.map(\.codesPerPosition)) {
         part,
         codes throws(TesseraError) in (try part.digits(of: codes), part.digitLevels?.count ?? 0)
       }
@@ -59,15 +51,8 @@ extension Quantizer {
     case .finiteScalar(let quantizer): return try quantizer.codes(ofDigits: digits)
     case .binary(let quantizer): return try quantizer.codes(ofDigits: digits)
     case .vector, .multiScale: throw Quantizer.noDigits
-    case .grouped(let quantizer):
-      let widths = quantizer.groups.map { $0.digitLevels?.count ?? 0 }
-      return try Quantizer.through(quantizer.groups, digits, widths: widths) {
-        part,
-        digits throws(TesseraError) in (try part.codes(ofDigits: digits), part.codesPerPosition)
-      }
-    case .residual(let quantizer):
-      let widths = quantizer.stages.map { $0.digitLevels?.count ?? 0 }
-      return try Quantizer.through(quantizer.stages, digits, widths: widths) {
+    case .grouped, .residual:
+      return try through(digits, widths: parts.map { $0.digitLevels?.count ?? 0 }) {
         part,
         digits throws(TesseraError) in (try part.codes(ofDigits: digits), part.codesPerPosition)
       }
@@ -79,8 +64,7 @@ extension Quantizer {
   )
 
   /// Runs each part on its own columns of `numbers`, and puts the results side by side.
-  private static func through(
-    _ parts: [Quantizer],
+  private func through(
     _ numbers: [UInt32],
     widths: [Int],
     _ body: (Quantizer, [UInt32]) throws(TesseraError) -> ([UInt32], width: Int)
@@ -101,5 +85,23 @@ extension Quantizer {
       first = columns.upperBound
     }
     return results.interleaved(widths: resultWidths, count: numbers.count / whole)
+  }
+}
+
+extension [UInt32] {
+  /// Takes codes apart, each checked, into `width` digits.
+  @inline(__always)
+  func digits(
+    width: Int,
+    vocabularySize: Int,
+    _ append: (_ code: UInt32, _ digits: inout [UInt32]) -> Void
+  ) throws(TesseraError) -> [UInt32] {
+    var digits: [UInt32] = []
+    digits.reserveCapacity(count * width)
+    for (index, code) in enumerated() {
+      try TesseraError.check(code, at: index, vocabularySize: vocabularySize)
+      append(code, &digits)
+    }
+    return digits
   }
 }

@@ -105,7 +105,7 @@ public struct VectorQuantizer: Sendable {
     _ latents: [Float],
     instructions: InstructionSet = .best
   ) throws(TesseraError) -> QuantizedLatents {
-    let count = try positions(latents)
+    let count = try latents.positions(of: dimensions)
     guard let packed else { return largest(latents, count) }
     let query = rule == .cosine ? normalized(latents) : latents
     var (codes, next, best) = packed.nearest(query, count: count, instructions)
@@ -131,7 +131,7 @@ public struct VectorQuantizer: Sendable {
     _ latents: [Float],
     instructions: InstructionSet = .best
   ) throws(TesseraError) -> [Float] {
-    let count = try positions(latents)
+    let count = try latents.positions(of: dimensions)
     guard let packed else { return latents }
     let query = rule == .cosine ? normalized(latents) : latents
     var scores = packed.scores(query, count: count, instructions)
@@ -170,19 +170,6 @@ public struct VectorQuantizer: Sendable {
       }
     }
     return values
-  }
-
-  private func positions(_ latents: [Float]) throws(TesseraError) -> Int {
-    let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
-    guard rest == 0 else {
-      throw .mismatch(
-        "\(latents.count) latents are not whole positions of \(dimensions) dimensions"
-      )
-    }
-    if let index = latents.firstIndexNotFinite {
-      throw .notFinite(index: index, dimensions: dimensions)
-    }
-    return count
   }
 
   private func normalized(_ latents: [Float]) -> [Float] {

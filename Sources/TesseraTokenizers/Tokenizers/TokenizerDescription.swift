@@ -11,30 +11,18 @@ public struct TokenizerDescription: Codable, Hashable, Sendable {
   /// The family.
   public let family: TokenizerFamily
   /// The file of the weights, relative to the description; nil where the weights hold it themselves.
-  public let checkpoint: String?
+  public internal(set) var checkpoint: String?
   /// How latents become codes.
   public let quantizer: QuantizerSpecification
   /// What the network sees of an image.
   public let preprocessing: Preprocessing
 
-  /// Creates the description of a family's checkpoint.
-  init(
-    name: String,
-    family: TokenizerFamily,
-    quantizer: QuantizerSpecification,
-    preprocessing: Preprocessing
-  ) {
-    self.name = name
-    self.family = family
-    checkpoint = nil
-    self.quantizer = quantizer
-    self.preprocessing = preprocessing
-  }
-
   enum CodingKeys: String, CodingKey, CaseIterable {
     case name, family, checkpoint, quantizer, preprocessing
   }
+}
 
+extension TokenizerDescription {
   /// Reads a description; fields that are not known are errors.
   public init(from decoder: any Decoder) throws {
     try decoder.refuseFields(besides: CodingKeys.allCases.map(\.rawValue))
