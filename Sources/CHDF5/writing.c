@@ -12,40 +12,37 @@ static void release(hid_t id) {
   if (stack >= 0) H5Eset_current_stack(stack);  // also closes the copy
 }
 
+// What was just made, or nothing where a step of making it failed.
+static hid_t finished(hid_t id, bool done) {
+  if (done) return id;
+  release(id);
+  return H5I_INVALID_HID;
+}
+
 // MARK: Element types
 
 // IEEE half: the library has no name for it, and knows it by its fields.
 static hid_t make_half(void) {
   hid_t type = H5Tcopy(H5T_IEEE_F32LE);
   if (type < 0) return type;
-  if (H5Tset_fields(type, 15, 10, 5, 0, 10) < 0 || H5Tset_size(type, 2) < 0 ||
-      H5Tset_ebias(type, 15) < 0) {
-    release(type);
-    return H5I_INVALID_HID;
-  }
-  return type;
+  return finished(type, H5Tset_fields(type, 15, 10, 5, 0, 10) >= 0 && H5Tset_size(type, 2) >= 0 &&
+                            H5Tset_ebias(type, 15) >= 0);
 }
 
 static hid_t make_complex(size_t bytes) {
   hid_t part = chdf5_float(bytes / 2);
   hid_t type = part < 0 ? part : H5Tcreate(H5T_COMPOUND, bytes);
   if (type < 0) return type;
-  if (H5Tinsert(type, "r", 0, part) < 0 || H5Tinsert(type, "i", bytes / 2, part) < 0) {
-    release(type);
-    return H5I_INVALID_HID;
-  }
-  return type;
+  return finished(
+      type, H5Tinsert(type, "r", 0, part) >= 0 && H5Tinsert(type, "i", bytes / 2, part) >= 0);
 }
 
 static hid_t make_boolean(void) {
   hid_t type = H5Tenum_create(H5T_STD_I8LE);
   if (type < 0) return type;
   signed char no = 0, yes = 1;
-  if (H5Tenum_insert(type, "FALSE", &no) < 0 || H5Tenum_insert(type, "TRUE", &yes) < 0) {
-    release(type);
-    return H5I_INVALID_HID;
-  }
-  return type;
+  return finished(
+      type, H5Tenum_insert(type, "FALSE", &no) >= 0 && H5Tenum_insert(type, "TRUE", &yes) >= 0);
 }
 
 // A type that the caller closes.
@@ -114,24 +111,17 @@ bool chdf5_close(hid_t file) {
 static hid_t make_link_creation(void) {
   hid_t links = H5Pcreate(H5P_LINK_CREATE);
   if (links < 0) return links;
-  if (H5Pset_create_intermediate_group(links, 1) < 0 || H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0) {
-    release(links);
-    return H5I_INVALID_HID;
-  }
-  return links;
+  return finished(links, H5Pset_create_intermediate_group(links, 1) >= 0 &&
+                             H5Pset_char_encoding(links, H5T_CSET_UTF8) >= 0);
 }
 
 static hid_t make_dataset_creation(void) {
   hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
   if (creation < 0) return creation;
-  if (H5Pset_layout(creation, H5D_CONTIGUOUS) < 0 ||
-      H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) < 0 ||
-      H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) < 0 ||
-      H5Pset_obj_track_times(creation, false) < 0) {
-    release(creation);
-    return H5I_INVALID_HID;
-  }
-  return creation;
+  return finished(creation, H5Pset_layout(creation, H5D_CONTIGUOUS) >= 0 &&
+                                H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) >= 0 &&
+                                H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) >= 0 &&
+                                H5Pset_obj_track_times(creation, false) >= 0);
 }
 
 bool chdf5_add_dataset(

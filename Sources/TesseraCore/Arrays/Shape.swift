@@ -25,15 +25,22 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
   /// A file may declare any extents: check this before allocating.
   public var elementCount: Int? {
     if dimensions.contains(0) { return 0 }
+    return dimensions.product
+  }
+
+  /// The shape as `[3, 224, 224]`.
+  public var description: String { "\(dimensions)" }
+}
+
+extension [Int] {
+  /// The product of all; nil where it overflows.
+  package var product: Int? {
     var product = 1
-    for dimension in dimensions {
-      let (next, overflow) = product.multipliedReportingOverflow(by: dimension)
+    for factor in self {
+      let (next, overflow) = product.multipliedReportingOverflow(by: factor)
       if overflow { return nil }
       product = next
     }
     return product
   }
-
-  /// The shape as `[3, 224, 224]`.
-  public var description: String { "\(dimensions)" }
 }

@@ -79,7 +79,7 @@ public struct TorchToKeras: Sendable {
     _ implied: [ImpliedTensor]
   ) throws {
     let forms = try forward.operations.reduce(
-      forward.sources.map { TensorForm($0.shape, $0.elementType) }
+      forward.sources.map { TensorForm(shape: $0.shape, elementType: $0.elementType) }
     ) { try $1.forms(after: $0) }
     if try addPacked(forward, of: layer) { return }
     var sources: [TensorInfo] = []

@@ -66,12 +66,6 @@ public struct TensorCopy: Sendable, Hashable {
   public let name: String
   /// The tensor of the result that it repeats.
   public let of: String
-
-  /// Creates a copy.
-  public init(name: String, of: String) {
-    self.name = name
-    self.of = of
-  }
 }
 
 /// A tensor of the result whose values follow from the source's settings.
@@ -80,12 +74,6 @@ public struct StatedTensor: Sendable, Hashable {
   public let name: String
   /// Its values.
   public let tensor: Tensor
-
-  /// Creates a tensor of the result.
-  public init(name: String, tensor: Tensor) {
-    self.name = name
-    self.tensor = tensor
-  }
 }
 
 /// Rules for every tensor of one checkpoint: what a recipe gives for it.

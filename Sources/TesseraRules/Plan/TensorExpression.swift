@@ -13,7 +13,12 @@ struct TensorExpression: Sendable {
 
   /// A tensor of one value.
   init(_ tensor: TensorInfo, filledWith value: ImpliedTensor.Value) {
-    self.init(TensorComputation(filling: TensorForm(tensor.shape, tensor.elementType), with: value))
+    self.init(
+      TensorComputation(
+        filling: TensorForm(shape: tensor.shape, elementType: tensor.elementType),
+        with: value
+      )
+    )
   }
 
   /// A tensor whose values are known.
@@ -37,7 +42,7 @@ struct TensorExpression: Sendable {
   var elementType: ElementType { parts[0].pipeline.output }
 
   /// Extents and type.
-  var form: TensorForm { TensorForm(shape, elementType) }
+  var form: TensorForm { TensorForm(shape: shape, elementType: elementType) }
 
   /// The most memory that whole tensors take on the way, in bytes.
   var wholeByteCount: Int { parts.map(\.source.wholeByteCount).max() ?? 0 }

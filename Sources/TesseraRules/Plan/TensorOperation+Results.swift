@@ -7,14 +7,8 @@ public struct TensorForm: Hashable, Sendable {
   /// The type of the elements.
   public let elementType: ElementType
 
-  /// Creates a form.
-  public init(_ shape: Shape, _ elementType: ElementType) {
-    self.shape = shape
-    self.elementType = elementType
-  }
-
-  func with(_ shape: Shape) -> TensorForm { TensorForm(shape, elementType) }
-  func with(_ type: ElementType) -> TensorForm { TensorForm(shape, type) }
+  func with(_ shape: Shape) -> TensorForm { TensorForm(shape: shape, elementType: elementType) }
+  func with(_ type: ElementType) -> TensorForm { TensorForm(shape: shape, elementType: type) }
 }
 
 extension TensorOperation {
@@ -24,7 +18,7 @@ extension TensorOperation {
   /// - Returns: One shape a result.
   /// - Throws: `TesseraError` where the operation does not apply to these shapes.
   public func shapes(after shapes: [Shape]) throws(TesseraError) -> [Shape] {
-    try forms(after: shapes.map { TensorForm($0, .float32) }).map(\.shape)
+    try forms(after: shapes.map { TensorForm(shape: $0, elementType: .float32) }).map(\.shape)
   }
 
   /// The shapes and types of the results, without any data.
@@ -111,12 +105,12 @@ extension TensorOperation {
       guard let (_, real) = types.first(where: { $0.0 == form.elementType }) else {
         throw refusal([form], "the elements are not complex")
       }
-      return TensorForm(Shape(form.shape.dimensions + [2]), real)
+      return TensorForm(shape: Shape(form.shape.dimensions + [2]), elementType: real)
     }
     guard let (complex, _) = types.first(where: { $0.1 == form.elementType }),
       form.shape.dimensions.last == 2
     else { throw refusal([form], "needs float32 or float64 with a last axis of 2") }
-    return TensorForm(Shape(Array(form.shape.dimensions.dropLast())), complex)
+    return TensorForm(shape: Shape(Array(form.shape.dimensions.dropLast())), elementType: complex)
   }
 
   private func conjugated(

@@ -67,7 +67,12 @@ final class TensorComputation: Sendable {
 
   /// A tensor whose values are known.
   convenience init(stating tensor: Tensor) {
-    self.init(nil, nil, TensorForm(tensor.shape, tensor.elementType), stated: tensor)
+    self.init(
+      nil,
+      nil,
+      TensorForm(shape: tensor.shape, elementType: tensor.elementType),
+      stated: tensor
+    )
   }
 
   /// The result of an operation on one tensor.

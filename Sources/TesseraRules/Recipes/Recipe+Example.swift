@@ -55,7 +55,7 @@ extension Recipe {
   /// Whether all sizes in a rule's operations are whole.
   private func isWhole(_ rule: RecipeRule, _ tensor: TensorInfo, _ sizes: [String: Int]) -> Bool {
     guard rule.sides[0].count == 1, rule.definition.gather == nil else { return true }
-    let form = TensorForm(tensor.shape, tensor.elementType)
+    let form = TensorForm(shape: tensor.shape, elementType: tensor.elementType)
     return (try? RecipeOperation.operations(rule.definition.operations, on: [form], sizes)) != nil
   }
 

@@ -51,7 +51,7 @@ extension Recipe {
     _ counts: [String: Int]
   ) throws(TesseraError) -> ConversionRule {
     let definition = match.rule.definition
-    var forms = match.sources.map { TensorForm($0.shape, $0.elementType) }
+    var forms = match.sources.map { TensorForm(shape: $0.shape, elementType: $0.elementType) }
     var operations: [TensorOperation] = []
     if definition.isGathering { operations = try gathering(match.sources, &forms) }
     operations += try RecipeOperation.operations(definition.operations, on: forms, sizes)
@@ -91,7 +91,7 @@ extension Recipe {
       throw TesseraError.mismatch(cause, place: odd.name).inRecipe(identifier)
     }
     let whole = Shape([sources.count] + shape.dimensions)
-    forms = [TensorForm(whole, forms[0].elementType)]
+    forms = [TensorForm(shape: whole, elementType: forms[0].elementType)]
     return [
       .reshape(from: shape, to: Shape([1] + shape.dimensions)),
       .concatenate(axis: 0, sizes: sources.map { _ in 1 }),

@@ -15,20 +15,9 @@ struct RotaryFactors: Hashable, Sendable {
   let highFrequencyFactor: Double
   /// The context of the first training, in tokens.
   let originalContext: Int
+}
 
-  /// Settings as they are stated.
-  init(
-    factor: Double,
-    lowFrequencyFactor: Double,
-    highFrequencyFactor: Double,
-    originalContext: Int
-  ) {
-    self.factor = factor
-    self.lowFrequencyFactor = lowFrequencyFactor
-    self.highFrequencyFactor = highFrequencyFactor
-    self.originalContext = originalContext
-  }
-
+extension RotaryFactors {
   /// The settings of LLaMA 3.1, which its later versions share but for the factor.
   init(usualWith factor: Double) {
     self.init(

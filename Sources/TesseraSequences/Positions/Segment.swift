@@ -21,23 +21,13 @@ public enum Segment: Hashable, Sendable, Codable {
   public var tokenCount: Int? {
     switch self {
     case .text(let count): count
-    case .image(let height, let width): Segment.product([height, width])
-    case .video(let frames, let height, let width, _): Segment.product([frames, height, width])
+    case .image(let height, let width): [height, width].product
+    case .video(let frames, let height, let width, _): [frames, height, width].product
     }
   }
 
   /// Whether this is a video.
   var isVideo: Bool { if case .video = self { true } else { false } }
-
-  private static func product(_ extents: [Int]) -> Int? {
-    var product = 1
-    for extent in extents {
-      let (next, overflow) = product.multipliedReportingOverflow(by: extent)
-      if overflow { return nil }
-      product = next
-    }
-    return product
-  }
 
   /// Reads one object; unknown fields, missing extents and extents below 1 are errors.
   public init(from decoder: any Decoder) throws {
