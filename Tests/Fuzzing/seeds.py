@@ -385,23 +385,10 @@ def cut(path, data):
 
 def small_vocabulary(source, target):
     """The same dataset with codes below 1000, which 4M's int16 can hold."""
-    import numpy as np
+    sys.path.insert(0, str(ROOT / "Tests" / "Oracles"))
+    from dataset_files import with_small_codes
 
-    manifest = json.loads((source / "dataset.json").read_text())
-    manifest["tokenizer"]["quantizer"]["levels"], manifest["tokenizer"]["vocabulary_size"] = [8, 5, 5, 5], 1000
-    (target / "shards").mkdir(parents=True)
-    (target / "rejected.jsonl").write_bytes((source / "rejected.jsonl").read_bytes())
-    shard = target / "shards" / "00000.tar"
-    with tarfile.open(source / "shards" / "00000.tar") as old, tarfile.open(shard, "w", format=tarfile.USTAR_FORMAT) as new:
-        for member in old:
-            data = old.extractfile(member).read()
-            if member.name.endswith("codes.npy"):
-                stream = io.BytesIO()
-                np.save(stream, np.load(io.BytesIO(data)) % 1000)
-                data = stream.getvalue()
-            member.size = len(data)
-            new.addfile(member, io.BytesIO(data))
-    (target / "dataset.json").write_text(json.dumps(manifest))
+    with_small_codes(source, target, quantizer={"levels": [8, 5, 5, 5]})
 
 
 for make in (numpy_seeds, torch_seeds, gguf_seeds, flax_seeds, onnx_seeds, safetensors_seeds, shard_seeds, fixture_seeds, hdf5_seeds, image_seeds, torch_tar_seeds, text_seeds, caption_seeds, dataset_seeds):

@@ -123,15 +123,19 @@ static const char *kind_of_open(int flags) {
   return flags & O_CREAT ? "create" : flags & O_DIRECTORY ? "opendir" : "open";
 }
 
+// The mode of a call that may create a file: its last argument then, otherwise not there.
+#define MODE(mode, flags)                 \
+  mode_t mode = 0;                        \
+  if (flags & (O_CREAT | O_TMPFILE)) {    \
+    va_list list;                         \
+    va_start(list, flags);                \
+    mode = va_arg(list, mode_t);          \
+    va_end(list);                         \
+  }
+
 #define OPEN(name)                                                                    \
   int name(const char *file, int flags, ...) {                                        \
-    mode_t mode = 0;                                                                  \
-    if (flags & (O_CREAT | O_TMPFILE)) {                                              \
-      va_list list;                                                                   \
-      va_start(list, flags);                                                          \
-      mode = va_arg(list, mode_t);                                                    \
-      va_end(list);                                                                   \
-    }                                                                                 \
+    MODE(mode, flags)                                                                 \
     char path[PATH_MAX];                                                              \
     if (!resolve(AT_FDCWD, file, path)) return NEXT(name)(file, flags, mode);         \
     GUARDED(kind_of_open(flags), path, NULL, -1, NEXT(name)(file, flags, mode));      \
@@ -141,13 +145,7 @@ OPEN(open64)
 
 #define OPENAT(name)                                                                          \
   int name(int folder, const char *file, int flags, ...) {                                    \
-    mode_t mode = 0;                                                                          \
-    if (flags & (O_CREAT | O_TMPFILE)) {                                                      \
-      va_list list;                                                                           \
-      va_start(list, flags);                                                                  \
-      mode = va_arg(list, mode_t);                                                            \
-      va_end(list);                                                                           \
-    }                                                                                         \
+    MODE(mode, flags)                                                                         \
     char path[PATH_MAX];                                                                      \
     if (!resolve(folder, file, path)) return NEXT(name)(folder, file, flags, mode);           \
     GUARDED(kind_of_open(flags), path, NULL, -1, NEXT(name)(folder, file, flags, mode));      \

@@ -12,6 +12,8 @@ import tarfile
 import numpy as np
 import pytest
 
+from dataset_files import tar_samples, with_small_codes
+
 FORMATS = (
     "webdataset parquet megatron mds tfrecord arrayrecord litdata datatrove nanogpt llmc arrow hdf5 npy "
     "llamagen safetensors jsonl"
@@ -26,17 +28,6 @@ def tree(folder):
     """Every file below a folder with its digest."""
     files = [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def tar_samples(folder):
-    """The samples of tar shards as a dictionary of arrays and texts, read by Python's tarfile and numpy."""
-    samples = {}
-    for shard in sorted((folder / "shards").glob("*.tar")):
-        with tarfile.open(shard) as archive:
-            for member in archive:
-                key, column = member.name.split(".", 1)
-                samples.setdefault(key, {})[column] = archive.extractfile(member).read()
-    return samples
 
 
 def arrays(members):
@@ -560,21 +551,7 @@ def test_4m_refuses_codes_beyond_int16(tessera, source, tmp_path):
 
 def test_4m(tessera, source, samples, tmp_path):
     """Folders of a modality each: int16 [crops, codes], and the crop as top, left, height, width, flip."""
-    few = tmp_path / "few"
-    (few / "shards").mkdir(parents=True)
-    told = json.loads((source / "dataset.json").read_text())
-    told["tokenizer"]["vocabulary_size"] = 1000
-    for shard in told["shards"]:
-        with tarfile.open(source / shard["name"]) as old, tarfile.open(few / shard["name"], "w") as new:
-            for member in old:
-                data = old.extractfile(member).read()
-                if member.name.endswith("codes.npy"):
-                    buffer = io.BytesIO()
-                    np.save(buffer, np.load(io.BytesIO(data)) % 1000)
-                    data = buffer.getvalue()
-                new.addfile(member, io.BytesIO(data))
-    (few / "dataset.json").write_text(json.dumps(told))
-    (few / "rejected.jsonl").write_bytes((source / "rejected.jsonl").read_bytes())
+    few = with_small_codes(source, tmp_path / "few")
     tessera("export", few, "-o", tmp_path / "out", "--format", "4m", "--quiet")
     for key, sample in samples.items():
         codes = np.load(tmp_path / "out" / "tok_rgb" / f"{key}.npy")
@@ -764,7 +741,7 @@ def test_litdata_tokens_come_back(tessera, source, offset, tmp_path):
 ])
 def test_codes_beyond_the_vocabulary(tessera, source, tmp_path, verb, options, code):
     """A dataset whose manifest speaks of fewer codes than its shards hold: named, and nothing written."""
-    few = tmp_path / "few"
+    few = with_small_codes(source, tmp_path / "few")
     (few / "shards").mkdir(parents=True)
     told = json.loads((source / "dataset.json").read_text())
     if verb == "export":

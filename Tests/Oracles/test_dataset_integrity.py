@@ -2,7 +2,6 @@
 manifests and rows never leave a folder; damaged manifests end in one line."""
 
 import hashlib
-import io
 import json
 import os
 import pathlib
@@ -14,6 +13,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from dataset_files import with_small_codes
 from family_references import Taming
 from PIL import Image
 from safetensors.torch import save_file
@@ -48,22 +48,7 @@ def source(tessera, pictures):
 @pytest.fixture(scope="module")
 def few(source):
     """The same with codes below 1000, which 4M's int16 holds."""
-    folder = source.parent / "few"
-    shutil.copytree(source, folder)
-    told = json.loads((folder / "dataset.json").read_text())
-    told["tokenizer"]["vocabulary_size"] = 1000
-    for shard in told["shards"]:
-        with tarfile.open(source / shard["name"]) as old, tarfile.open(folder / shard["name"], "w") as new:
-            for member in old:
-                data = old.extractfile(member).read()
-                if member.name.endswith("codes.npy"):
-                    buffer = io.BytesIO()
-                    np.save(buffer, np.load(io.BytesIO(data)) % 1000)
-                    data = buffer.getvalue()
-                    member.size = len(data)
-                new.addfile(member, io.BytesIO(data))
-    (folder / "dataset.json").write_text(json.dumps(told))
-    return folder
+    return with_small_codes(source, source.parent / "few")
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,12 @@
 """Every family's networks and quantizers against the real classes, on drawn weights and photographs."""
 
-import io
 import json
-import tarfile
 
 import family_names
 import family_references as references
 import numpy as np
 import pytest
+from dataset_files import shard_arrays
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -60,16 +59,6 @@ def store(reference, path):
     save_file({k: v.contiguous() for k, v in reference.state.items()}, path)
 
 
-def members(folder):
-    arrays = {}
-    for shard in sorted((folder / "shards").glob("*.tar")):
-        with tarfile.open(shard) as tar:
-            for member in tar.getmembers():
-                if member.name.endswith(".npy"):
-                    arrays[member.name] = np.load(io.BytesIO(tar.extractfile(member).read()))
-    return arrays
-
-
 def check_codes(reference, pixels, arrays):
     """Latents and codes of images of one size, which the reference takes as one batch; the codes' margins."""
     margins = []
@@ -110,7 +99,7 @@ def test_a_family_is_its_reference(kind, references_made, tessera, root, tmp_pat
         pixels = photographs(root, folder / "images", sizes)
         tessera("tokenize", folder / "images", "-o", folder / "dataset", "--tokenizer", name, "--latents", "--quiet",
                 *AS_STORED)
-        arrays = members(folder / "dataset")
+        arrays = shard_arrays(folder / "dataset")
         margins = np.concatenate([m for images in pixels.values() for m in check_codes(reference, images, arrays)])
         assert (margins > 1e-4).mean() > 0.9, f"few of {margins.size} codes have a margin"
         manifest = json.loads((folder / "dataset/dataset.json").read_text())
@@ -131,7 +120,7 @@ def test_other_spellings_are_the_same_network(kind, tessera, root, tmp_path):
     name = f"{reference.family}:{tmp_path}/own.safetensors"
     tessera("tokenize", tmp_path / "images", "-o", tmp_path / "dataset", "--tokenizer", name, "--latents", "--quiet",
             *AS_STORED)
-    arrays = members(tmp_path / "dataset")
+    arrays = shard_arrays(tmp_path / "dataset")
     check_codes(reference, pixels, arrays)
     if reference.decodes:
         tessera("decode", tmp_path / "dataset", "-o", tmp_path / "decoded", "--tokenizer", name, "--sheet", 0, "--quiet")

@@ -122,12 +122,16 @@ BAD_PICKLES = {
 }
 
 
+def refuses(confined, path, data, words):
+    """A file of these bytes is malformed, which one line with these words says."""
+    path.write_bytes(data)
+    result = confined("inspect", path)
+    assert result.returncode == 3 and one_line(result) and words in result.stderr, (result.returncode, result.stderr)
+
+
 @pytest.mark.parametrize("name", BAD_PICKLES)
 def test_damaged_pickles(confined, tmp_path, name):
-    data, words = BAD_PICKLES[name]
-    (tmp_path / "bad.pkl").write_bytes(data)
-    result = confined("inspect", tmp_path / "bad.pkl")
-    assert result.returncode == 3 and one_line(result) and words in result.stderr, (result.returncode, result.stderr)
+    refuses(confined, tmp_path / "bad.pkl", *BAD_PICKLES[name])
 
 
 def test_values_that_contain_themselves_or_multiply(confined, tmp_path):
@@ -327,10 +331,7 @@ SAFETENSORS = {
 
 @pytest.mark.parametrize("name", SAFETENSORS)
 def test_safetensors_refusals(confined, tmp_path, name):
-    data, words = SAFETENSORS[name]
-    (tmp_path / "bad.safetensors").write_bytes(data)
-    result = confined("inspect", tmp_path / "bad.safetensors")
-    assert result.returncode == 3 and one_line(result) and words in result.stderr, (result.returncode, result.stderr)
+    refuses(confined, tmp_path / "bad.safetensors", *SAFETENSORS[name])
 
 
 def test_control_characters_do_not_reach_the_terminal(confined, tmp_path):

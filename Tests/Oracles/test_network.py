@@ -1,14 +1,13 @@
 """The embedded tokenizer's network against its PyTorch twin (training/tessera-f8/model.py), same weights, same pixels."""
 
 import importlib.util
-import io
 import json
-import tarfile
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from dataset_files import shard_arrays
 from PIL import Image
 
 TOLERANCE = 1e-4
@@ -58,13 +57,7 @@ def pictures(root, tmp_path_factory):
 def encode(tessera, folder, output, *more):
     tessera("tokenize", folder, "-o", output, "--latents", "--resize", "none", "--crop", "none",
             "--shard-samples", 5, "--quiet", *more)
-    arrays = {}
-    for shard in sorted((output / "shards").glob("*.tar")):
-        with tarfile.open(shard) as tar:
-            for member in tar.getmembers():
-                if member.name.endswith(".npy"):
-                    arrays[member.name] = np.load(io.BytesIO(tar.extractfile(member).read()))
-    return arrays
+    return shard_arrays(output)
 
 
 @pytest.fixture(scope="module")

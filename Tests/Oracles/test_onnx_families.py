@@ -4,7 +4,8 @@ import family_references as references
 import numpy as np
 import pytest
 from safetensors.torch import save_file
-from test_families import AS_STORED, FAMILIES, members, photographs, store
+from dataset_files import shard_arrays
+from test_families import AS_STORED, FAMILIES, photographs, store
 from test_onnx import run
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
@@ -14,7 +15,7 @@ def check(tessera, reference, name, folder, pixels):
     """Codes and latents of images of one size as one batch of the graph's, beside those of `tokenize`."""
     converted = tessera("convert", name, "-o", folder / "encoder.onnx")
     tessera("tokenize", folder / "images", "-o", folder / "dataset", "--tokenizer", name, "--latents", "--quiet", *AS_STORED)
-    arrays = members(folder / "dataset")
+    arrays = shard_arrays(folder / "dataset")
     for images in pixels.values():
         outputs, model = run(folder / "encoder.onnx", np.stack(list(images.values())))
         assert outputs["codes"].dtype == np.int64
@@ -52,7 +53,7 @@ def compared(tessera, root, name, folder):
     images = photographs(root, folder / "images", [(64, 64), (96, 160)])
     tessera("convert", name, "-o", folder / "encoder.onnx")
     tessera("tokenize", folder / "images", "-o", folder / "dataset", "--tokenizer", name, "--latents", "--quiet", *AS_STORED)
-    arrays = members(folder / "dataset")
+    arrays = shard_arrays(folder / "dataset")
     for pixels in images.values():
         outputs, _ = run(folder / "encoder.onnx", np.stack(list(pixels.values())))
         for index, key in enumerate(pixels):

@@ -14,7 +14,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 from PIL import Image
-from test_families import AS_STORED, members, store
+from dataset_files import shard_arrays
+from test_families import AS_STORED, store
 from torchvision import transforms as T
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
@@ -296,7 +297,7 @@ def test_transparency_is_laid_on_white_where_chameleons_code_does(tessera, root,
     (tmp_path / "white").mkdir()
     Image.fromarray(pixels).save(tmp_path / "white/p.png")
     tessera("tokenize", tmp_path / "white", "-o", tmp_path / "two", "--tokenizer", name, "--quiet")
-    assert np.array_equal(*(members(tmp_path / folder)["p.codes.npy"] for folder in ("one", "two")))
+    assert np.array_equal(*(shard_arrays(tmp_path / folder)["p.codes.npy"] for folder in ("one", "two")))
 
 
 def test_emu3_refuses_what_its_own_code_refuses(tessera, listed, tmp_path):
@@ -321,7 +322,7 @@ def test_latent_diffusion_with_tanh(tessera, root, tmp_path):
     name = f"ldm@tanh-out:{tmp_path}/own.safetensors"
     tessera("tokenize", tmp_path / "images", "-o", tmp_path / "dataset", "--tokenizer", name, "--quiet", *AS_STORED)
     tessera("decode", tmp_path / "dataset", "-o", tmp_path / "decoded", "--tokenizer", name, "--sheet", 0, "--quiet")
-    codes = torch.from_numpy(members(tmp_path / "dataset")["p.codes.npy"].astype(np.int64))
+    codes = torch.from_numpy(shard_arrays(tmp_path / "dataset")["p.codes.npy"].astype(np.int64))
     expected = (torch.tanh(reference.decode(codes))[0].permute(1, 2, 0).numpy() + 1) * 127.5
     assert np.abs(np.array(Image.open(tmp_path / "decoded/p.png")) - expected).max() <= 0.5 + 0.1275
     error = tessera("tokenizers", f"taming@tanh-out:{tmp_path}/own.safetensors", code=None)

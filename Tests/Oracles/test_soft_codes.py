@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import tarfile
 import io
 
 import entmax
@@ -10,6 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from dataset_files import tar_samples
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEVELS = [8, 8, 8, 5, 5, 5]  # tessera-f8
@@ -18,14 +18,10 @@ PREPROCESSING = ["--resize", "bicubic:exact=48x40", "--crop", "none"]
 
 def members(dataset):
     """Arrays and descriptions of each sample."""
-    samples = {}
-    for shard in sorted((dataset / "shards").glob("*.tar")):
-        with tarfile.open(shard) as tar:
-            for member in tar:
-                key, column = member.name.split(".", 1)
-                data = tar.extractfile(member).read()
-                samples.setdefault(key, {})[column] = np.load(io.BytesIO(data)) if column.endswith("npy") else data
-    return samples
+    return {
+        key: {column: np.load(io.BytesIO(data)) if column.endswith("npy") else data for column, data in sample.items()}
+        for key, sample in tar_samples(dataset).items()
+    }
 
 
 @pytest.fixture

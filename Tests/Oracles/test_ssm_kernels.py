@@ -131,18 +131,23 @@ def s4_kernels(values, p, b, c, steps, length):
     return np.array(kernels)
 
 
-def test_low_rank_kernel_and_rate(tessera, kernel, tmp_path):
-    random = np.random.default_rng(3)
-    values, p, b, c = s4(random)
-    steps, length, trained = np.array([0.01, 0.02, 0.05]), 200, 96
-    # What S4 stores: C (I - A_bar^L).
-    m = full(values, p)
+def stored_outputs(m, c, steps, trained):
+    """What S4 stores after training on so many samples: C (I - A_bar^L), in conjugate pairs."""
     stored = []
     for row, step in zip(c, steps):
         a_bar = np.linalg.solve(np.eye(16) - step / 2 * m, np.eye(16) + step / 2 * m)
         stored.append((np.concatenate([row, row.conj()]) @ (np.eye(16) - np.linalg.matrix_power(a_bar, trained)))[:8])
+    return np.array(stored)
+
+
+def test_low_rank_kernel_and_rate(tessera, kernel, tmp_path):
+    random = np.random.default_rng(3)
+    values, p, b, c = s4(random)
+    steps, length, trained = np.array([0.01, 0.02, 0.05]), 200, 96
+    m = full(values, p)
+    stored = stored_outputs(m, c, steps, trained)
     path = tmp_path / "s4.safetensors"
-    arrays = {"Lambda": pairs(values), "P": pairs(p), "B": pairs(b), "C": pairs(np.array(stored)), "dt": steps}
+    arrays = {"Lambda": pairs(values), "P": pairs(p), "B": pairs(b), "C": pairs(stored), "dt": steps}
     save_file({**arrays, "l_kernel": np.array(trained)}, path)
     assert "undo it" in kernel(path, "--method", "bilinear", "--length", 10, "--system", "dplr", code=4)
     for factor in (1, 2, 0.5):
@@ -174,16 +179,12 @@ def test_checkpoints_of_s4(tessera, kernel, tmp_path):
     random = np.random.default_rng(6)
     values, p, b, c = s4(random)
     steps, length, trained = np.array([0.01, 0.02, 0.05]), 100, 64
-    m = full(values, p)
-    stored = []
-    for row, step in zip(c, steps):
-        a_bar = np.linalg.solve(np.eye(16) - step / 2 * m, np.eye(16) + step / 2 * m)
-        stored.append((np.concatenate([row, row.conj()]) @ (np.eye(16) - np.linalg.matrix_power(a_bar, trained)))[:8])
+    stored = stored_outputs(full(values, p), c, steps, trained)
     prefix = "layers.0.layer.kernel."
     single = lambda x: np.ascontiguousarray(x, np.float32)
     tensors = {
         "inv_dt": single(np.log(steps)[:, None]), "A_real": single(np.log(-values.real)[None]), "A_imag": single(-values.imag[None]),
-        "B": single(pairs(b)[None, None]), "C": single(pairs(np.array(stored))[None]), "P": single(pairs(p)[:, None]),
+        "B": single(pairs(b)[None, None]), "C": single(pairs(stored)[None]), "P": single(pairs(p)[:, None]),
         "l_kernel": np.array(trained, np.int64),
     }
     path, moved = tmp_path / "s4.safetensors", tmp_path / "moved.safetensors"
@@ -203,7 +204,7 @@ def test_checkpoints_of_s4(tessera, kernel, tmp_path):
     # S4D: no P, zoh.
     save_file({prefix + n: tensors[n] for n in ("inv_dt", "A_real", "A_imag", "B", "C")}, path)
     z = steps[:, None] * values
-    weights = np.array(stored) * b * steps[:, None] * np.expm1(z) / z
+    weights = stored * b * steps[:, None] * np.expm1(z) / z
     expected = 2 * np.einsum("hn,hnl->hl", weights, np.exp(z[..., None] * np.arange(length))).real
     ours = kernel(path, "--method", "zoh", "--length", length, "--s4", prefix[:-1])
     np.testing.assert_allclose(ours, expected, atol=3e-6 * abs(expected).max())
