@@ -85,8 +85,3 @@ extension Duration {
     Double(components.seconds) + Double(components.attoseconds) * 1e-18
   }
 }
-
-extension Double {
-  /// The number as text with a fixed number of decimal places.
-  func rounded(places: Int) -> String { String(format: "%.\(places)f", self) }
-}

@@ -1,6 +1,7 @@
 import ArgumentParser
 import TesseraCheckpoints
 import TesseraCore
+import TesseraDistillation
 import TesseraRules
 
 /// `convert`: a checkpoint becomes another.
@@ -135,9 +136,9 @@ struct ConvertCommand: AsyncParsableCommand {
 
   func run() async throws {
     if writesGraph { return try writeGraph() }
-    var computed: GeneratorOptions.Prepared?
+    var computed: GeneratorRequest.Prepared?
     let prepared = try PreparedConversion(of: input, to: output, request) { checkpoint in
-      let result = try generator.applied(to: checkpoint)
+      let result = try generator.request.applied(to: checkpoint)
       computed = result
       return result.checkpoint
     }

@@ -63,7 +63,7 @@ struct DistillTripleCommand: AsyncParsableCommand {
     let source = try SourceCheckpoint(path: teacher, selecting: selection.selection)
     let constants = try TrainingTriple.Constants(
       sigmaInit: sigmaInit,
-      sigmaData: try sigmaData ?? GeneratorOptions.sigmaData(of: source.checkpoint),
+      sigmaData: try sigmaData ?? GeneratorRequest.sigmaData(of: source.checkpoint),
       alpha: alpha,
       tMax: tMax
     )

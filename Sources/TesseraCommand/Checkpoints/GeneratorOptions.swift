@@ -97,7 +97,7 @@ struct GeneratorOptions: ParsableArguments {
     guard loraPart == nil || !lora.isEmpty else {
       throw ValidationError("'--lora-part' belongs to '--lora'.")
     }
-    for argument in lora where Adapter(argument).path.isEmpty {
+    for argument in lora where GeneratorRequest.Adapter(argument).path.isEmpty {
       throw ValidationError("'\(argument)': name the adapter's file.")
     }
   }
@@ -113,104 +113,19 @@ struct GeneratorOptions: ParsableArguments {
     return baking
   }
 
-  /// An adapter as the user names it.
-  struct Adapter {
-    let path: String
-    let strength: Double
-
-    /// Splits FILE:STRENGTH; what follows the last colon is a strength only where it is a number.
-    init(_ argument: String) {
-      if let colon = argument.lastIndex(of: ":"),
-        let strength = Double(argument[argument.index(after: colon)...]), strength.isFinite
-      {
-        path = String(argument[..<colon])
-        self.strength = strength
-      } else {
-        path = argument
-        strength = 1
+  /// What the options ask for.
+  var request: GeneratorRequest {
+    GeneratorRequest(
+      adapters: lora.map { GeneratorRequest.Adapter($0) },
+      component: loraPart,
+      baking: bake,
+      foldSigma: foldSigma,
+      sigmaData: sigmaData,
+      golden: golden,
+      fold: foldTimestep.flatMap { step in
+        prediction.map { TimestepFold.Constants(timestep: step, prediction: $0) }
       }
-    }
-  }
-
-  /// A checkpoint with what the options ask for, and a line a merged weight.
-  func applied(to checkpoint: any CheckpointReader) throws -> Prepared {
-    var result = Prepared(checkpoint: checkpoint)
-    for argument in lora {
-      let adapter = Adapter(argument)
-      let merge = try AdapterMerge(
-        of: adapter.path,
-        strength: adapter.strength,
-        component: loraPart,
-        into: result.checkpoint
-      )
-      result.checkpoint = merge.checkpoint
-      result.modules += merge.modules
-    }
-    for bake in bake { result.checkpoint = try bake.baked(result.checkpoint) }
-    if let foldSigma {
-      let constants = SigmaFold.Constants(
-        sigma: foldSigma,
-        sigmaData: try sigmaData(of: checkpoint)
-      )
-      let folded = try SigmaFold(of: result.checkpoint, constants: constants)
-      if let golden {
-        result.generator = Generator(
-          checkpoint: result.checkpoint,
-          constants: constants,
-          samples: golden
-        )
-      }
-      result.checkpoint = folded.checkpoint
-    }
-    if let foldTimestep, let prediction {
-      let constants = TimestepFold.Constants(timestep: foldTimestep, prediction: prediction)
-      result.checkpoint = try TimestepFold(of: result.checkpoint, constants: constants).checkpoint
-    }
-    return result
-  }
-
-  /// The data's standard deviation: the user's, or the file's.
-  private func sigmaData(of checkpoint: any CheckpointReader) throws -> Double {
-    try sigmaData ?? GeneratorOptions.sigmaData(of: checkpoint)
-  }
-
-  /// The data's standard deviation as a file states it.
-  static func sigmaData(of checkpoint: any CheckpointReader) throws -> Double {
-    let stored = checkpoint.attributes.filter {
-      $0.key == "sigma_data" || $0.key.hasSuffix(".sigma_data")
-    }
-    guard Set(stored.values).count == 1, let value = stored.values.first.flatMap({ Double($0) })
-    else {
-      let cause = "the file does not say sigma_data; name it with --sigma-data (EDM and SiD: 0.5)"
-      throw TesseraError.mismatch(cause)
-    }
-    return value
-  }
-
-  /// A checkpoint after all of this.
-  struct Prepared {
-    var checkpoint: any CheckpointReader
-    var modules: [AdapterMerge.Module] = []
-    /// What golden samples are made of; nil where none are asked for.
-    var generator: Generator?
-  }
-
-  /// A generator before it is folded.
-  struct Generator {
-    let checkpoint: any CheckpointReader
-    let constants: SigmaFold.Constants
-    let samples: Int
-
-    /// The golden samples as a file beside this output.
-    func goldenFile(beside output: String) throws -> CompanionFile {
-      let samples = try GoldenSamples(of: checkpoint, constants: constants, count: samples)
-      let file = output.split(separator: "/").last.map(String.init) ?? ""
-      let stem = file.lastIndex(of: ".").map { String(file[..<$0]) } ?? file
-      return CompanionFile(
-        name: "\(stem).golden.safetensors",
-        content: .bytes(try samples.file(toolVersion: ToolVersion.current))
-      )
-    }
+    )
   }
 }
 

@@ -1,6 +1,7 @@
 public import ArgumentParser
 import Foundation
 import TesseraCore
+import TesseraDatasets
 public import TesseraSequences
 
 extension PositionScheme.Name: ExpressibleByArgument {}
@@ -141,14 +142,8 @@ struct PositionsCommand: ParsableCommand {
     if check, let rule { return try runCheck(rule) }
     let positions = try rule.flatMap { rule in try input.map { try ids(rule, of: $0) } }
     if let layout = table.layout {
-      let run = RotaryTableRun(
-        table: try table.table(layout, axes: positions.map { $0.axes.count - (packed ? 1 : 0) }),
-        positions: positions,
-        input: input,
-        output: output,
-        reporting: reporting
-      )
-      return try run.run()
+      let axes = positions.map { $0.axes.count - (packed ? 1 : 0) }
+      return try run(table.table(layout, axes: axes), positions)
     }
     guard let positions, let scheme, let input else { return }
     if let output {
@@ -160,7 +155,16 @@ struct PositionsCommand: ParsableCommand {
       "positions: \(scheme.rawValue), \(positions.axes.count) axes, \(positions.tokens) tokens, "
         + "next \(positions.next)"
     )
-    if reporting.json { try writeJSON(positions, scheme: scheme) }
+    if reporting.json { try StandardOutput.write(positions.json(scheme: scheme)) }
+  }
+
+  private func run(_ table: RotaryTable, _ positions: PositionIds?) throws {
+    if let output { try table.write(to: output, of: positions, reading: input.map { [$0] } ?? []) }
+    reporting.note(
+      "positions: \(table.layout.rawValue) table, \(table.axis.count) frequencies of "
+        + "\(table.axisCount) axes" + (positions.map { ", \($0.tokens) tokens" } ?? "")
+    )
+    try reporting.report(RotaryTableReport(table, of: positions))
   }
 
   private func documents(in path: String) throws -> [[Segment]] {
@@ -188,74 +192,5 @@ struct PositionsCommand: ParsableCommand {
         "the ids span \(check.span) positions, and the context holds \(context); shorten the documents"
       ).in(input ?? rule.name.rawValue)
     }
-  }
-
-  /// Prints the ids, a line an axis.
-  private func writeJSON(_ positions: PositionIds, scheme: PositionScheme.Name) throws {
-    func list(_ items: [String]) -> String { "[" + items.joined(separator: ", ") + "]" }
-    let ids = positions.axes.indices.map { axis in
-      list(positions.ids(axis: axis).map(PositionsCommand.number))
-    }
-    let text = """
-      {
-        "scheme": "\(scheme.rawValue)",
-        "axes": \(list(positions.axes.map { "\"\($0)\"" })),
-        "documents": \(list(positions.documents.map(String.init))),
-        "ids": [
-          \(ids.joined(separator: ",\n    "))
-        ],
-        "next": \(positions.next),
-        "delta": \(positions.delta)
-      }
-
-      """
-    try StandardOutput.write(text)
-  }
-
-  /// Whole numbers without a point; fractions with as many digits as float32 needs.
-  private static func number(_ id: Double) -> String {
-    Int(exactly: id).map(String.init) ?? "\(Float(id))"
-  }
-}
-
-/// `positions --check --json`: `schemas/position-check.schema.json`.
-private struct PositionCheckReport: Encodable {
-  struct Finding: Encodable {
-    let holds: Bool
-    let counterexample: String?
-  }
-
-  let scheme: String
-  let axes: [String]
-  let documents: Int
-  let tokens: Int
-  let maximum: Double
-  let span: Int
-  let context: Int?
-  let properties: [String: Finding]
-
-  init(_ check: PositionCheck, scheme: PositionScheme, context: Int?) {
-    self.scheme = scheme.name.rawValue
-    axes = check.axes
-    documents = check.documents
-    tokens = check.tokens
-    maximum = check.maximum
-    span = check.span
-    self.context = context
-    properties = Dictionary(
-      uniqueKeysWithValues: check.findings.map { property, finding in
-        (property.rawValue, Finding(holds: finding.holds, counterexample: finding.counterexample))
-      }
-    )
-  }
-
-  var lines: [String] {
-    let findings = PositionCheck.Property.allCases.compactMap { property in
-      properties[property.rawValue].map { finding in
-        "  \(property.rawValue): \(finding.counterexample.map { "no: \($0)" } ?? "holds")"
-      }
-    }
-    let head = "positions: \(scheme), \(documents) documents, \(tokens) tokens, \(span) positions"
-    return [head] + findings
   }
 }

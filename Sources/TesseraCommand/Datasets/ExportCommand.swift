@@ -98,35 +98,3 @@ extension OutputOptions {
     note("  \(manifest.settings.format) has no place for \(lost.joined(separator: ", ")): left out")
   }
 }
-
-/// `export --json`.
-private struct ExportSummary: Encodable {
-  let format: String
-  let samples: Int
-  let tokens: Int
-  let rejected: Int
-  let columns: [String]
-  let omitted: [String]
-  let shards: Int
-  let bytes: Int
-  let seconds: Double
-
-  init(_ manifest: DatasetManifest, seconds: Double) {
-    format = manifest.settings.format
-    samples = manifest.samples
-    tokens = manifest.tokens
-    rejected = manifest.rejected
-    columns = manifest.columns
-    omitted = manifest.layout?.omitted ?? []
-    shards = manifest.shards.count
-    bytes =
-      manifest.shards.reduce(0) { $0 + $1.bytes }
-      + (manifest.layout?.files.reduce(0) { $0 + $1.bytes } ?? 0)
-    self.seconds = seconds
-  }
-
-  var text: String {
-    "\(samples) samples, \(tokens) tokens in \(shards) \(shards == 1 ? "file" : "files"), "
-      + "\((Double(bytes) / 1e6).rounded(places: 1)) MB"
-  }
-}

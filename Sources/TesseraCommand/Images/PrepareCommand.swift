@@ -2,7 +2,9 @@ import ArgumentParser
 import Foundation
 import TesseraCore
 import TesseraDatasets
-import TesseraImages
+public import TesseraImages
+
+extension ImagePreparation.Encoding: ExpressibleByArgument {}
 
 /// Writes what a network will see.
 struct PrepareCommand: AsyncParsableCommand {
@@ -17,12 +19,6 @@ struct PrepareCommand: AsyncParsableCommand {
       """
   )
 
-  /// What a picture is written as.
-  enum Encoding: String, ExpressibleByArgument, CaseIterable {
-    case png
-    case npy
-  }
-
   @Argument(
     help: "Folders, image files, lists (.txt, one path a line) and WebDataset archives (.tar).",
     completion: .file()
@@ -33,7 +29,7 @@ struct PrepareCommand: AsyncParsableCommand {
   var output: String
 
   @Option(help: "png, or npy: uint8 [h, w, 3].")
-  var `as` = Encoding.png
+  var `as` = ImagePreparation.Encoding.png
 
   @OptionGroup(title: "Preprocessing")
   var preprocessing: PreprocessingOptions
@@ -56,7 +52,7 @@ struct PrepareCommand: AsyncParsableCommand {
     for note in found.notes { reporting.note(note) }
     let folder = try PictureFolder(output, verb: "prepare", identity: nil)
     let kept = KeptFiles("prepare", of: found.inputs.count, in: output)
-    let preparation = Preparation(
+    let preparation = ImagePreparation(
       profile: preprocessing.overriding(.tesseraF8),
       limits: preprocessing.limits,
       encoding: `as`
@@ -118,42 +114,4 @@ private struct PrepareSummary: Encodable {
   let inputs: Int
   let samples: Int
   let rejected: Int
-}
-
-/// The way of one image: bytes, pixels, encoded result.
-private struct Preparation: Sendable {
-  enum Outcome: Sendable {
-    case prepared(ImageInput, [UInt8])
-    case rejected(Rejection)
-  }
-
-  let profile: Preprocessing
-  let limits: ImageLimits
-  let encoding: PrepareCommand.Encoding
-
-  @concurrent @Sendable
-  func outcome(of input: ImageInput) async throws -> Outcome {
-    var stage = Rejection.Stage.read
-    do {
-      let bytes = try input.bytes(maximumBytes: limits.bytes)
-      stage = .decode
-      let image = try LibraryCrash.naming(input.source, library: .image) {
-        try profile.image(from: bytes, limits: limits).image
-      }
-      return .prepared(input, try encoded(image))
-    } catch let error as TesseraError {
-      if error.isMachineFault { throw error }
-      return .rejected(input.rejection(stage, error))
-    }
-  }
-
-  private func encoded(_ image: RGBImage) throws -> [UInt8] {
-    switch encoding {
-    case .png:
-      return try PNGFile.encode(image)
-    case .npy:
-      let shape: Shape = [image.height, image.width, 3]
-      return try NPYFile.encode(Tensor(elementType: .uint8, shape: shape, bytes: image.pixels))
-    }
-  }
 }

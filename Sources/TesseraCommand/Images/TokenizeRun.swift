@@ -81,7 +81,7 @@ struct TokenizeRun {
   /// Says what was planned.
   func report(_ plan: DatasetPlan) throws {
     output.note("\(folder.path): planned \(plan.inputs) images in \(plan.shardCount) shards")
-    try output.report(PlanSummary(inputs: plan.inputs, shards: plan.shardCount, plan: plan.digest))
+    try output.report(PlanSummary(plan))
   }
 
   /// Says what the finished dataset holds; a failure where it holds nothing, or less than asked for.
@@ -92,7 +92,7 @@ struct TokenizeRun {
       rejectedByStage: rejections.stages,
       seconds: seconds,
       written: written,
-      stages: shares
+      times: times
     )
     output.note("\(folder.path): \(summary.text)")
     output.noteOmissions(of: manifest)
@@ -112,98 +112,6 @@ struct TokenizeRun {
           + "see rejected.jsonl\n"
       )
       throw ExitCode(1)
-    }
-  }
-
-  /// The share of all tasks' time that each stage took.
-  private var shares: [String: Double] {
-    let seconds = (times?.durations ?? [:]).mapValues(\.seconds)
-    let total = seconds.values.reduce(0, +)
-    guard total > 0 else { return [:] }
-    return Dictionary(
-      uniqueKeysWithValues: BatchStage.allCases.map { ($0.rawValue, (seconds[$0] ?? 0) / total) }
-    )
-  }
-}
-
-/// `tokenize --plan-only --json`.
-private struct PlanSummary: Encodable {
-  let inputs: Int
-  let shards: Int
-  let plan: String
-}
-
-/// `tokenize --json`.
-private struct DatasetSummary: Encodable {
-  let inputs: Int
-  let samples: Int
-  let tokens: Int
-  let rejected: Int
-  let rejectedByStage: [String: Int]
-  let shards: Int
-  let seconds: Double
-  let written: Int
-  let imagesPerSecond: Double
-  let stages: [String: Double]
-
-  enum CodingKeys: String, CodingKey {
-    case inputs, samples, tokens, rejected, shards, seconds, written, stages
-    case rejectedByStage = "rejected_by_stage"
-    case imagesPerSecond = "images_per_second"
-  }
-
-  init(
-    manifest: DatasetManifest,
-    rejectedByStage: [String: Int],
-    seconds: Double,
-    written: Int,
-    stages: [String: Double]
-  ) {
-    inputs = manifest.samples + manifest.rejected
-    samples = manifest.samples
-    tokens = manifest.tokens
-    rejected = manifest.rejected
-    self.rejectedByStage = rejectedByStage
-    shards = manifest.shards.count
-    self.seconds = seconds
-    self.written = written
-    imagesPerSecond = seconds > 0 ? Double(written) / seconds : 0
-    self.stages = stages
-  }
-
-  var text: String {
-    var text = "\(samples) samples, \(tokens) tokens in \(shards) shards; \(rejected) rejected"
-    if rejected > 0 {
-      let stages = rejectedByStage.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }
-      text += " (\(stages.joined(separator: ", ")))"
-    }
-    return text
-  }
-
-  var speedText: String {
-    let shares = BatchStage.allCases.map { stage in
-      "\(stage.rawValue) \(((stages[stage.rawValue] ?? 0) * 100).rounded(places: 1))%"
-    }
-    return "\(imagesPerSecond.rounded(places: 1)) images/s: \(shares.joined(separator: ", "))"
-  }
-}
-
-/// What `rejected.jsonl` says: how many a stage, and the first few lines.
-private struct RejectionSummary {
-  var stages: [String: Int] = [:]
-  var lines: [String] = []
-
-  /// How many lines are shown; all are in the file.
-  private static let shown = 5
-
-  init(folder: String) throws {
-    try RejectionList(folder: folder).forEach { rejection in
-      stages[rejection.stage.rawValue, default: 0] += 1
-      if lines.count < Self.shown {
-        lines.append("\(rejection.source): \(rejection.stage.rawValue): \(rejection.reason)")
-      } else if lines.count == Self.shown {
-        lines.append("… and more: \(folder)/\(DatasetManifest.rejectedFileName)")
-      }
     }
   }
 }

@@ -85,92 +85,31 @@ struct SSMEncodeCommand: ParsableCommand {
     }
   }
 
-  /// What a run reports.
-  private struct Summary: Encodable {
-    let samples: Int
-    let channels: Int
-    let shape: [Int]
-    let dtype: String
-  }
-
   func run() throws {
     let system = try HippoSystem(measure, order: order, form: form, window: window, tilt: tilt)
-    let stepping: SignalEncoder.Stepping
-    if let dt, let method {
-      stepping = .constant(method, step: dt)
-    } else if let rule = VaryingRule(method: method, convention: convention) {
-      stepping = .varying(rule)
-    } else {
-      preconditionFailure("validate() has checked it")
-    }
-    let file = try ArrayFile(path: input)
-    let shape = file.header.shape
-    let channels = shape.rank == 2 ? shape[1] : 1
-    guard 1...2 ~= shape.rank, (1...1 << 20).contains(channels), let count = shape.elementCount
-    else {
-      throw problem(.mismatch, "\(shape) is neither [samples] nor [samples, channels]")
-    }
-    let encoder = try TesseraError.naming(input) {
-      try SignalEncoder(system, stepping: stepping, channels: channels)
-    }
-    let samples = count / channels
-    let rows = samples / every + (samples % every == 0 ? 0 : 1)
-    let leading = shape.rank == 2 ? [rows, channels] : [rows]
-    let result = leading + encoder.stateShape
-    guard let header = NPYHeader(elementType: dtype.elementType, shape: Shape(result)),
-      let encoded = header.encoded
-    else { throw problem(.numericLimit, "states of shape \(result) are larger than a file can be") }
-    var written = try AtomicFile(path: output, reading: [input])
-    try written.write(encoded)
-    try stream(file, samples: samples, through: encoder, into: &written)
-    try written.commit()
-    reporting.note("ssm encode: \(samples) samples, \(dtype.rawValue) \(result)")
-    try reporting.report(
-      Summary(samples: samples, channels: channels, shape: result, dtype: dtype.rawValue)
+    let encoding = try SignalEncoding(
+      of: input,
+      through: system,
+      stepping: stepping,
+      every: every,
+      dtype: dtype
     )
-  }
-
-  private func stream(
-    _ file: ArrayFile,
-    samples: Int,
-    through encoder: SignalEncoder,
-    into written: inout AtomicFile
-  ) throws {
-    // Some MiB of rows, and as many of samples.
-    let perSample = max(encoder.rowCount / every, encoder.channels, 1)
-    let block = min(1 << 16, max(1, (1 << 20) / perSample))
     var progress = ProgressLine(
       "ssm encode",
       unit: "samples",
-      total: samples,
+      total: encoding.samples,
       isQuiet: reporting.quiet
     )
-    for start in stride(from: 0, to: samples, by: block) {
-      let end = min(samples, start + block)
-      let elements = start * encoder.channels..<end * encoder.channels
-      guard let values = StateSpaceArray(try file.read(elements))?.values else {
-        throw problem(
-          .mismatch,
-          "a signal is real, and this is \(file.header.elementType.rawValue)"
-        )
-      }
-      let rows = try TesseraError.naming(input) { try encoder.encode(values, every: every) }
-      try written.write(try bytes(rows, before: end))
-      progress.show(end)
-    }
-    if samples % every != 0 { try written.write(try bytes(encoder.lastRow, before: samples)) }
+    try encoding.write(to: output) { progress.show($0) }
+    reporting.note("ssm encode: \(encoding.samples) samples, \(dtype.rawValue) \(encoding.shape)")
+    try reporting.report(encoding)
   }
 
-  private func bytes(_ rows: [Double], before sample: Int) throws -> [UInt8] {
-    guard dtype == .float32 else { return Tensor(shape: [rows.count], elements: rows).bytes }
-    let narrow = rows.map { Float($0) }
-    guard narrow.allSatisfy(\.isFinite) else {
-      throw problem(.numericLimit, "a state before sample \(sample) is too large for float32")
+  private var stepping: SignalEncoder.Stepping {
+    if let dt, let method { return .constant(method, step: dt) }
+    guard let rule = VaryingRule(method: method, convention: convention) else {
+      preconditionFailure("validate() has checked it")
     }
-    return Tensor(shape: [rows.count], elements: narrow).bytes
-  }
-
-  private func problem(_ kind: FailureKind, _ reason: String) -> TesseraError {
-    TesseraError(kind, reason).in(input)
+    return .varying(rule)
   }
 }

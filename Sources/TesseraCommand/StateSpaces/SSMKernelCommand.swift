@@ -62,25 +62,12 @@ struct SSMKernelCommand: ParsableCommand {
       )
     }
     if let output {
-      let shape = Shape(kernel.storedShape)
-      let single = kernel.values.map { Float($0) }
-      if dtype == .float32, let bad = single.firstIndex(where: { !$0.isFinite }) {
-        throw TesseraError.limit(
-          "element \(bad) of the kernel is \(kernel.values[bad]), too large for float32"
-        ).in(input)
-      }
-      let tensor =
-        dtype == .float32
-        ? Tensor(shape: shape, elements: single) : Tensor(shape: shape, elements: kernel.values)
-      var written = try AtomicFile(path: output, reading: [input])
-      try written.write(try NPYFile.encode(tensor))
-      try written.commit()
+      try TesseraError.naming(input) { try kernel.write(to: output, as: dtype, reading: [input]) }
     }
     reporting.note("ssm kernel: \(dtype.rawValue) \(kernel.storedShape)")
     reporting.note(unused: unused, verb: "kernel")
-    guard reporting.json else { return }
     var printed = StateSpaceFile(arrays: ["K": kernel], metadata: [:])
     printed.unused = unused
-    try StateSpacePrinting.write(printed)
+    try reporting.print(printed)
   }
 }

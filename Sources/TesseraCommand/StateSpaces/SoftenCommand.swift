@@ -60,139 +60,30 @@ struct SoftenCommand: ParsableCommand {
   }
 
   func run() throws {
-    let probabilities = try ProbabilityMap(
-      parsing: isSparseSoftmax ? "softmax:top-k=" + map.dropFirst("sparse-k=".count) : map
+    let softening = try Softening(
+      of: input,
+      by: map,
+      temperature: temperature,
+      tensor: tensor,
+      isBFloat16: bfloat16
     )
-    let logits = try LogitsFile(path: input, tensor: tensor, isBFloat16: bfloat16)
-    let row = try TesseraError.naming(input) {
-      try LogitRow(
-        map: probabilities,
-        temperature: temperature,
-        elementType: logits.elementType,
-        count: logits.columns
-      )
+    let (rows, classes) = (softening.rows, softening.classes)
+    if reporting.json, rows * classes > Self.printLimit {
+      throw ValidationError("\(rows) rows of \(classes) are too many for --json.")
     }
-    if reporting.json, logits.rows * logits.columns > Self.printLimit {
-      throw ValidationError("\(logits.rows) rows of \(logits.columns) are too many for --json.")
-    }
-    var totals = Totals()
     var dense: [[Float]] = []
-    let file = try output.map { try TargetsOutput(SparseTargetsFile(path: $0, reading: [input])) }
-    try forEachTarget(of: logits, row) { target in
-      totals.add(target)
-      try file?.append(target)
-      if reporting.json { dense.append(target.dense(logits.columns)) }
+    var progress = ProgressLine("soften", unit: "rows", total: rows, isQuiet: reporting.quiet)
+    let totals = try softening.run(to: output) { target in
+      if reporting.json { dense.append(target.dense(classes)) }
+    } progress: {
+      progress.show($0)
     }
-    try file?.commit(metadata: metadata(probabilities, classes: logits.columns))
-    reporting.note(totals.line(rows: logits.rows, classes: logits.columns))
+    reporting.note(totals.line)
     if reporting.json { try write(dense) }
-  }
-
-  /// Whether the targets are of the sparse softmax, which has a loss of its own.
-  private var isSparseSoftmax: Bool { map.hasPrefix("sparse-k=") }
-
-  /// Maps the rows in order, some MiB of logits at a time.
-  private func forEachTarget(
-    of logits: LogitsFile,
-    _ row: LogitRow,
-    _ body: (SoftTarget) throws -> Void
-  ) throws {
-    var progress = ProgressLine(
-      "soften",
-      unit: "rows",
-      total: logits.rows,
-      isQuiet: reporting.quiet
-    )
-    let block = max(1, (4 << 20) / max(1, logits.rowSize))
-    for start in stride(from: 0, to: logits.rows, by: block) {
-      let end = min(logits.rows, start + block)
-      let bytes = try logits.bytes(of: start..<end)
-      for index in start..<end {
-        let offset = (index - start) * logits.rowSize
-        try body(
-          try naming(row: index) { try row.target(of: bytes[offset..<offset + logits.rowSize]) }
-        )
-      }
-      progress.show(end)
-    }
-  }
-
-  /// What the file says of its targets.
-  private func metadata(_ probabilities: ProbabilityMap, classes: Int) -> [String: String] {
-    var metadata = [
-      "tessera.soften.map": map, "tessera.soften.temperature": "\(temperature)",
-      "tessera.soften.loss": isSparseSoftmax
-        ? "sparse softmax: log sum over the top k of e^x - sum target x"
-        : probabilities.matchingLoss,
-      "tessera.soften.gradient": "map(student / temperature) - target, over the temperature",
-      "tessera.soften.classes": "\(classes)", "tessera.version": ToolVersion.current,
-      "tessera.source": URL(filePath: input).lastPathComponent,
-    ]
-    if let tensor { metadata["tessera.source.tensor"] = tensor }
-    return metadata
-  }
-
-  private func naming<Value>(row: Int, _ body: () throws -> Value) throws -> Value {
-    do {
-      return try body()
-    } catch let error as TesseraError {
-      throw error.in("\(input): row \(row)")
-    }
   }
 
   private func write(_ rows: [[Float]]) throws {
     let lines = rows.map { "[\($0.map { "\($0)" }.joined(separator: ", "))]" }
-    let text = "{\"rows\": [\(lines.joined(separator: ",\n"))]}\n"
-    try StandardOutput.write(text)
-  }
-
-  /// What the summary says.
-  private struct Totals {
-    var entries = 0
-    var mass = 0.0
-    var divergence = 0.0
-
-    mutating func add(_ target: SoftTarget) {
-      entries += target.distribution.indices.count
-      mass += target.mass
-      divergence += target.divergence
-    }
-
-    func line(rows: Int, classes: Int) -> String {
-      let count = Double(max(1, rows))
-      return
-        "soften: \(rows) rows of \(classes), mean support \((Double(entries) / count).rounded(places: 1)), "
-        + "mean mass \((mass / count).rounded(places: 4)), mean kl \((divergence / count).rounded(places: 4))"
-    }
-  }
-}
-
-/// A file under construction that may be absent.
-private final class TargetsOutput {
-  private var file: SparseTargetsFile?
-
-  init(_ file: consuming SparseTargetsFile) { self.file = consume file }
-
-  func append(_ target: SoftTarget) throws {
-    try file?.append(
-      indices: target.distribution.indices,
-      values: target.distribution.values,
-      mass: Float(target.mass),
-      divergence: Float(target.divergence)
-    )
-  }
-
-  func commit(metadata: [String: String]) throws {
-    guard let finished = file.take() else { return }
-    try finished.commit(metadata: metadata)
-  }
-}
-
-extension SoftTarget {
-  /// Every class' probability.
-  fileprivate func dense(_ count: Int) -> [Float] {
-    var row = [Float](repeating: 0, count: count)
-    for (index, value) in zip(distribution.indices, distribution.values) { row[Int(index)] = value }
-    return row
+    try StandardOutput.write("{\"rows\": [\(lines.joined(separator: ",\n"))]}\n")
   }
 }

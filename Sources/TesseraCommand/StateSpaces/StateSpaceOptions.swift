@@ -3,6 +3,7 @@ import Foundation
 import TesseraCore
 public import TesseraStateSpaces
 
+extension FloatType: ExpressibleByArgument {}
 extension HippoMeasure: ExpressibleByArgument {}
 extension HippoForm: ExpressibleByArgument {}
 extension LegsConvention: ExpressibleByArgument {}
@@ -17,14 +18,6 @@ extension DiscretizationMethod: ExpressibleByArgument {
   public static var allValueStrings: [String] {
     ["forward", "backward", "bilinear", "gbt:A", "zoh"]
   }
-}
-
-/// The precision of an output.
-enum FloatType: String, ExpressibleByArgument, CaseIterable {
-  case float64, float32
-
-  /// The element type of this name.
-  var elementType: ElementType { self == .float64 ? .float64 : .float32 }
 }
 
 /// Where a state-space file goes.
@@ -58,7 +51,7 @@ struct StateSpaceOutput: ParsableArguments {
     let list = arrays.map { "\($0.key) \($0.value.storedShape)" }.joined(separator: ", ")
     reporting.note("ssm \(verb): \(list)")
     reporting.note(unused: file.unused, verb: verb)
-    if reporting.json { try StateSpacePrinting.write(file) }
+    try reporting.print(file)
   }
 }
 
@@ -123,50 +116,22 @@ struct S4Options: ParsableArguments {
   }
 }
 
-/// State-space files as JSON: nested lists and the metadata.
-enum StateSpacePrinting {
-  /// The most numbers that are printed.
+extension OutputOptions {
+  /// The most numbers of a state-space file that are printed.
   private static let numberLimit = 1 << 18
 
-  /// Prints `{"A": [[…]], …, "metadata": {…}}` to standard output.
-  static func write(_ file: StateSpaceFile) throws {
+  /// Prints the arrays and metadata of a file, where they were asked for.
+  func print(_ file: StateSpaceFile) throws {
+    guard json else { return }
     let count = file.arrays.values.reduce(0) { $0 + $1.values.count }
-    guard count <= numberLimit else {
-      throw ValidationError("\(count) numbers are too many for --json (\(numberLimit)): use -o.")
+    guard count <= Self.numberLimit else {
+      throw ValidationError(
+        "\(count) numbers are too many for --json (\(Self.numberLimit)): use -o."
+      )
     }
-    var members = file.arrays.map { name, array in
-      (name, list(array.values[...], array.storedShape[...]))
-    }
-    let strings = file.storedMetadata.filter { $0.key.hasPrefix("tessera.ssm.") }
-      .sorted { $0.key < $1.key }
-      .map { "\(quoted(String($0.key.dropFirst("tessera.ssm.".count)))): \(quoted($0.value))" }
-    members.append(("metadata", "{\(strings.joined(separator: ", "))}"))
-    let lines = members.sorted { $0.0 < $1.0 }.map { "  \(quoted($0.0)): \($0.1)" }
-    let text = "{\n\(lines.joined(separator: ",\n"))\n}\n"
-    try StandardOutput.write(text)
+    try StandardOutput.write(file.json)
   }
 
-  /// Values as nested lists.
-  private static func list(_ values: ArraySlice<Double>, _ shape: ArraySlice<Int>) -> String {
-    guard let extent = shape.first else { return values.first.map { "\($0)" } ?? "null" }
-    guard extent > 0 else { return "[]" }
-    let size = values.count / extent
-    let items = (0..<extent).map { index in
-      let start = values.startIndex + index * size
-      return list(values[start..<start + size], shape.dropFirst())
-    }
-    return "[\(items.joined(separator: ", "))]"
-  }
-
-  private static func quoted(_ text: String) -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .withoutEscapingSlashes
-    guard let bytes = try? encoder.encode(text) else { return "null" }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-}
-
-extension OutputOptions {
   /// Names the arrays and tensors on which a result does not depend.
   func note(unused: [String], verb: String) {
     guard !unused.isEmpty else { return }

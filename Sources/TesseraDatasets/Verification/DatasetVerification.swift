@@ -4,7 +4,7 @@ public import TesseraTokenizers
 
 /// Whether a dataset is what its manifest says, and what its originals give.
 public struct DatasetVerification: Sendable {
-  private let dataset: TokenDataset
+  let dataset: TokenDataset
 
   /// Prepares for a dataset.
   public init(of dataset: TokenDataset) { self.dataset = dataset }

@@ -1,24 +1,48 @@
-import Foundation
 import TesseraCore
-import TesseraTokenizers
 
 /// `quantize --reindex`: one file of codes to the same codes under other numbers.
-struct ReindexRun {
-  let specification: QuantizerSpecification
-  let quantizer: Quantizer
-  /// The steps as the user named them.
-  let steps: [String]
-  let isInverse: Bool
-  let input: String
-  let file: ArrayFile
-  let output: String
+package struct ReindexRun {
+  private let specification: QuantizerSpecification
+  private let quantizer: Quantizer
+  private let steps: [String]
+  private let isInverse: Bool
+  private let input: String
+  private let file: ArrayFile
+  private let output: String
   /// Files that must not be written over.
-  let inputs: [String]
+  private let inputs: [String]
+
+  /// Opens the quantizer and the file.
+  ///
+  /// - Parameters:
+  ///   - input: Codes (.npy).
+  ///   - quantizerFile: The quantizer's JSON file.
+  ///   - output: The file to write (.npy).
+  ///   - steps: The steps in order, such as `offset:8192`.
+  ///   - isInverse: Whether the steps are undone.
+  /// - Throws: `TesseraError`, naming the file.
+  package init(
+    _ input: String,
+    quantizerFile: String,
+    output: String,
+    steps: [String],
+    isInverse: Bool
+  ) throws {
+    (specification, quantizer) = try QuantizerFile.open(quantizerFile)
+    file = try ArrayFile(path: input)
+    inputs = [input, quantizerFile]
+    self.input = input
+    self.output = output
+    self.steps = steps
+    self.isInverse = isInverse
+  }
 
   private static let block = 1 << 18
 
   /// Converts the file.
-  func run() throws -> QuantizeSummary {
+  ///
+  /// - Throws: `TesseraError`, naming the file.
+  package func run() throws -> QuantizeSummary {
     try checkOrder()
     var files = AtomicFileSet()
     var named = inputs
@@ -77,7 +101,7 @@ struct ReindexRun {
   }
 
   /// The file in which a step collects a list; nil for other steps.
-  static func list(collectedBy step: String) -> String? { step.value(of: "collect") }
+  package static func list(collectedBy step: String) -> String? { step.value(of: "collect") }
 
   /// The file's codes, a block at a time, with the place of each block's first.
   private func forEachBlock(of count: Int, _ body: ([UInt64], Int) throws -> Void) throws {
@@ -176,18 +200,5 @@ extension String {
   /// What follows `name:`.
   fileprivate func value(of name: String) -> String? {
     hasPrefix(name + ":") ? String(dropFirst(name.count + 1)) : nil
-  }
-}
-
-extension Tensor {
-  /// Numbers that fit it as an unsigned type.
-  fileprivate init(narrowing numbers: [UInt64], to type: ElementType) {
-    let shape: Shape = [numbers.count]
-    switch type {
-    case .uint8: self.init(shape: shape, elements: numbers.map { UInt8($0) })
-    case .uint16: self.init(shape: shape, elements: numbers.map { UInt16($0) })
-    case .uint32: self.init(shape: shape, elements: numbers.map { UInt32($0) })
-    default: self.init(shape: shape, elements: numbers)
-    }
   }
 }

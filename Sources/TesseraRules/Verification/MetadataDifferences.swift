@@ -1,7 +1,5 @@
-import TesseraRules
-
 /// What two checkpoints say of themselves, as `diff` and `verify` report it.
-struct MetadataDifferences: Encodable {
+package struct MetadataDifferences: Encodable {
   /// A key whose values differ.
   struct Entry: Encodable {
     let key: String

@@ -1,22 +1,45 @@
-import TesseraCheckpoints
 import TesseraCore
-import TesseraTokenizers
 
 /// One file through a quantizer, a block of positions (or images) at a time, blocks side by side.
-struct QuantizeRun: Sendable {
-  let quantizer: Quantizer
-  let specification: QuantizerSpecification
-  /// Whether digits stand in the place of codes.
-  let usesDigits: Bool
-  let input: String
-  let file: ArrayFile
-  let output: String
-  /// Where the margins go; nil for nowhere.
-  var margins: String?
+package struct QuantizeRun: Sendable {
+  private let quantizer: Quantizer
+  private let specification: QuantizerSpecification
+  private let usesDigits: Bool
+  private let input: String
+  private let file: ArrayFile
+  private let output: String
+  private let margins: String?
   /// Files that must not be written over.
-  let inputs: [String]
-  /// Blocks in flight.
-  let workers: Int
+  private let inputs: [String]
+  private let workers: Int
+
+  /// Opens the quantizer and the file.
+  ///
+  /// - Parameters:
+  ///   - input: Latents, or codes for `dequantize()` (.npy).
+  ///   - quantizerFile: The quantizer's JSON file.
+  ///   - output: The file to write (.npy).
+  ///   - usesDigits: Whether digits stand in the place of codes.
+  ///   - margins: The file for the margins; nil for none.
+  ///   - workers: Blocks in flight.
+  /// - Throws: `TesseraError`, naming the file.
+  package init(
+    _ input: String,
+    quantizerFile: String,
+    output: String,
+    usesDigits: Bool,
+    margins: String?,
+    workers: Int
+  ) throws {
+    (specification, quantizer) = try QuantizerFile.open(quantizerFile)
+    file = try ArrayFile(path: input)
+    inputs = [input, quantizerFile]
+    self.input = input
+    self.output = output
+    self.usesDigits = usesDigits
+    self.margins = margins
+    self.workers = workers
+  }
 
   /// Latents a block: some MiB.
   private static let blockLatents = 1 << 20
@@ -27,7 +50,9 @@ struct QuantizeRun: Sendable {
   private var item: QuantizedItem { QuantizedItem(quantizer, usesDigits: usesDigits) }
 
   /// Latents to codes or digits.
-  func quantize() async throws -> QuantizeSummary {
+  ///
+  /// - Throws: `TesseraError`, naming the file.
+  package func quantize() async throws -> QuantizeSummary {
     try checkLatents()
     let count = try items(of: "latents", trailing: item.latentShape)
     let codeType = ElementType.unsigned(holding: UInt64(quantizer.vocabularySize))
@@ -65,7 +90,9 @@ struct QuantizeRun: Sendable {
   }
 
   /// Codes or digits to values.
-  func dequantize() async throws -> QuantizeSummary {
+  ///
+  /// - Throws: `TesseraError`, naming the file.
+  package func dequantize() async throws -> QuantizeSummary {
     let count = try items(of: usesDigits ? "digits" : "codes", trailing: item.codeShape)
     guard quantizer.valueDimensions > 0 else {
       throw try problem { () throws(TesseraError) in _ = try quantizer.values(of: [UInt32]()) }
@@ -309,13 +336,14 @@ extension ArrayFile {
 }
 
 extension Tensor {
-  /// Numbers that fit it as an unsigned type.
-  init(narrowing numbers: [UInt32], to type: ElementType) {
+  /// Numbers as an unsigned type that fits each of them.
+  init(narrowing numbers: [some UnsignedInteger], to type: ElementType) {
     let shape: Shape = [numbers.count]
     switch type {
     case .uint8: self.init(shape: shape, elements: numbers.map { UInt8($0) })
     case .uint16: self.init(shape: shape, elements: numbers.map { UInt16($0) })
-    default: self.init(shape: shape, elements: numbers)
+    case .uint32: self.init(shape: shape, elements: numbers.map { UInt32($0) })
+    default: self.init(shape: shape, elements: numbers.map { UInt64($0) })
     }
   }
 }

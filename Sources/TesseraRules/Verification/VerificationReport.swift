@@ -1,9 +1,8 @@
 import TesseraCheckpoints
 import TesseraCore
-import TesseraRules
 
 /// What `verify` reports about two checkpoints: `schemas/verify.schema.json` states the JSON.
-struct VerificationReport: Encodable {
+package struct VerificationReport: Encodable {
   /// One direction of the comparison.
   struct Direction: Encodable {
     let tensors: [Entry]
@@ -29,7 +28,7 @@ struct VerificationReport: Encodable {
     }
   }
 
-  let verified: Bool
+  package let verified: Bool
   let recipe: String
   let tolerance: Double
   let files: [String: String]
@@ -38,7 +37,8 @@ struct VerificationReport: Encodable {
   /// What the files say of themselves; nil where their formats say it in different forms.
   let metadata: MetadataDifferences?
 
-  init(
+  /// Compares with what is allowed.
+  package init(
     recipe: String,
     metadata: MetadataComparison?,
     forward: CheckpointComparison,
@@ -68,7 +68,7 @@ struct VerificationReport: Encodable {
   }
 
   /// The report as text: what fails, then the sum.
-  var lines: [String] {
+  package var lines: [String] {
     var lines: [String] = []
     for (direction, name) in [(forward, "forward"), (backward, "backward")] {
       guard let direction else { continue }

@@ -1,6 +1,5 @@
 import Foundation
 import TesseraCore
-import TesseraTokenizers
 
 /// A quantizer's JSON file and the arrays that it names.
 enum QuantizerFile {
