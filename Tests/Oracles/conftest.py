@@ -5,13 +5,20 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
-import sys
+import tempfile
+from typing import NamedTuple
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+# Workers share the cores already; threads of the references' libraries would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Started in the background or by nohup, the tests would hand ignored signals down to the program; those that have a
 # handler are the default again in a child.
@@ -59,19 +66,54 @@ def bench(program):
     return _runner(f"{program}-bench")
 
 
-MEASURE = ("import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)")
+class Measured(NamedTuple):
+    code: int
+    errors: str
+    # Of the processor, the user's and the system's.
+    seconds: float
+    # The peak resident size.
+    mebibytes: float
 
 
 @pytest.fixture(scope="session")
-def peak(program):
-    """The peak resident size of a run in MiB, from a parent that has no other child."""
+def measured(program, tmp_path_factory):
+    """Runs the program from a parent of its own, under limits where they are given; returns what it took."""
+    measure = tmp_path_factory.mktemp("measure") / "measure"
+    subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", HERE / "measure.c", "-o", measure], check=True)
 
-    def measure(*arguments):
-        command = [sys.executable, "-c", MEASURE, program, *map(str, arguments)]
-        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    def run(*arguments, suffix="", cpu=0, address_space=0):
+        command = [measure, cpu, address_space, program + suffix, *arguments]
+        result = subprocess.run([*map(str, command)], capture_output=True)
+        assert result.returncode == 0, result.returncode
+        code, seconds, kibibytes = result.stdout.split()
+        return Measured(int(code), result.stderr.decode(errors="replace"), float(seconds), int(kibibytes) / 1024)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def peak(measured):
+    """The peak resident size of a run in MiB."""
+
+    def measure(*arguments, **limits):
+        result = measured(*arguments, **limits)
+        assert result.code == 0, f"exit {result.code}: {result.errors[-2000:]}"
+        return result.mebibytes
 
     return measure
+
+
+def memory_for(size):
+    """Where folders in memory are made, since a disk would take most of the time to synchronize; None (the disk) without room."""
+    place = "/dev/shm"
+    return place if os.path.isdir(place) and shutil.disk_usage(place).free > size else None
+
+
+@pytest.fixture
+def memory():
+    """A folder in memory, of a few MiB."""
+    with tempfile.TemporaryDirectory(dir=memory_for(32 << 20)) as folder:
+        yield pathlib.Path(folder)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ import random
 import shutil
 import struct
 import subprocess
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -24,24 +23,12 @@ MIB = 1 << 20
 CPU_SECONDS, PEAK_MIB = (10 if "PYTEST_XDIST_WORKER" in os.environ else 5), 512
 CODES = (0, 1, 3, 4, 5)
 
-MEASURE = """
-import json, resource, subprocess, sys
-def limit():
-    resource.setrlimit(resource.RLIMIT_CPU, (120, 120))
-    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
-result = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=limit)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([result.returncode, result.stderr.decode(errors="replace"), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
-"""
-
-
 @pytest.fixture(scope="session")
-def cheap(program):
+def cheap(measured):
     """Runs the program under its limits; returns exit code and error text."""
 
     def run(*arguments, codes=CODES, cpu=CPU_SECONDS, peak=PEAK_MIB, is_report=False, suffix=""):
-        command = [sys.executable, "-c", MEASURE, program + suffix, *map(str, arguments)]
-        code, errors, seconds, size = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        code, errors, seconds, size = measured(*arguments, suffix=suffix, cpu=120, address_space=16 << 30)
         if "COSTS" in os.environ:
             print(f"{seconds:7.2f} s {size:6.0f} MiB exit {code} {' '.join(map(str, arguments))[-90:]} {errors.strip()[-150:]}")
         assert code in codes, (arguments, code, errors[-2000:])

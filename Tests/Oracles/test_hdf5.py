@@ -62,7 +62,7 @@ def test_damaged_bytes_end_in_one_line(program, root, tmp_path):
     files = [path.read_bytes() for path in sorted((root / "fixtures/weights").rglob("*.h5")) if path.stat().st_size < 50_000]
     damaged, output = tmp_path / "damaged.h5", tmp_path / "out.safetensors"
     codes = {}
-    for _ in range(400):
+    for _ in range(200):
         data = bytearray(files[draw.integers(len(files))])
         for _ in range(draw.choice([1, 3, 12])):
             data[draw.integers(len(data))] = draw.choice([0, 255, draw.integers(256)])
@@ -73,7 +73,7 @@ def test_damaged_bytes_end_in_one_line(program, root, tmp_path):
             assert run.stderr.splitlines()[-1].startswith("Error: ") and not output.exists(), run.stderr
         output.unlink(missing_ok=True)
         codes[run.returncode] = codes.get(run.returncode, 0) + 1
-    assert codes[3] > 50 and codes[0] > 20, codes
+    assert codes[3] > 25 and codes[0] > 10, codes
 
 
 @pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"shuffle": True}, {"fletcher32": True}])

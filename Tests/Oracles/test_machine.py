@@ -292,9 +292,23 @@ def test_a_read_that_fails_rejects_nothing(program, failing, movable, dataset, t
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
-    for number in range(40):
+    for number in range(24):
         noise(folder / f"{number}.png", size=200, seed=number)
     return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tessera, many, tmp_path_factory):
+    """For each verb that keeps what is finished, its command without the output and what it writes."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    commands = {
+        "tokenize": ["tokenize", many, "--shard-samples", "6", "--workers", "1"],
+        "prepare": ["prepare", many, "--workers", "1"],
+        "decode": ["decode", folder / "tokenize", "--workers", "1"],
+    }
+    for verb, command in commands.items():
+        tessera(*command, "-o", folder / verb, "--quiet")
+    return {verb: (command, tree(folder / verb)) for verb, command in commands.items()}
 
 
 def interrupted(program, arguments, number, moment):
@@ -310,17 +324,10 @@ def interrupted(program, arguments, number, moment):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("verb", ["tokenize", "prepare", "decode"])
-def test_a_signal_says_what_is_kept(program, tessera, many, tmp_path, verb, number):
+def test_a_signal_says_what_is_kept(program, tessera, uninterrupted, tmp_path, verb, number):
     out = tmp_path / "out"
-    if verb == "decode":
-        tessera("tokenize", many, "-o", tmp_path / "source", "--quiet")
-    arguments = {
-        "tokenize": ["tokenize", many, "-o", out, "--shard-samples", "8", "--workers", "1"],
-        "prepare": ["prepare", many, "-o", out, "--workers", "1"],
-        "decode": ["decode", tmp_path / "source", "-o", out, "--workers", "1"],
-    }[verb]
-    expected = tmp_path / "expected"
-    tessera(*[expected if part is out else part for part in arguments], "--quiet")
+    command, expected = uninterrupted[verb]
+    arguments = [*command, "-o", out]
     kind = "shards/*.tar" if verb == "tokenize" else "*.png"
     code, lines = interrupted(program, arguments, number, lambda: list(out.glob(kind)))
     assert code == -number, lines
@@ -328,7 +335,7 @@ def test_a_signal_says_what_is_kept(program, tessera, many, tmp_path, verb, numb
     assert str(out) in lines[-1] and "again" in lines[-1]
     assert not list(out.rglob(".partial-*"))
     tessera(*arguments, "--quiet")
-    assert tree(out) == tree(expected)
+    assert tree(out) == expected
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -545,22 +552,29 @@ def test_a_run_that_fails_takes_its_empty_folder_away(tessera, images, dataset, 
         assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "mine"], place
 
 
+@pytest.fixture(scope="module")
+def tokens(tessera, tmp_path_factory):
+    """Two datasets of one picture each: a large one, in a folder, and a small one."""
+    folder = tmp_path_factory.mktemp("tokens")
+    noise(folder / "in" / "deep" / "a.png", size=704)
+    noise(folder / "other" / "b.png", size=32)
+    for name in ("in", "other"):
+        tessera("tokenize", folder / name, "-o", folder / f"{name}-tokens", "--resize", "none", "--crop", "none", "--quiet")
+    return folder
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("own", [False, True])
-def test_decode_stopped_before_its_first_picture(program, tessera, tmp_path, number, own):
+def test_decode_stopped_before_its_first_picture(program, tessera, tokens, tmp_path, number, own):
     """Nothing is kept, so nothing is left, and the folder takes any other run."""
-    noise(tmp_path / "in" / "deep" / "a.png", size=704)
-    noise(tmp_path / "other" / "b.png", size=32)
-    for name in ("in", "other"):
-        tessera("tokenize", tmp_path / name, "-o", tmp_path / f"{name}-tokens", "--resize", "none", "--crop", "none", "--quiet")
     work, out = tmp_path / "work", tmp_path / "work" / "out"
     (out if own else work).mkdir(parents=True)
-    arguments = ["decode", tmp_path / "in-tokens", "-o", out, "--sheet", "0"]
+    arguments = ["decode", tokens / "in-tokens", "-o", out, "--sheet", "0"]
     code, _ = interrupted(program, arguments, number, lambda: (out / ".tessera" / "decode").exists())
     assert code == -number and not list(out.rglob("*.png"))
     if number != signal.SIGKILL:
         assert list(work.rglob("*")) == ([out] if own else [])
-    tessera("decode", tmp_path / "other-tokens", "-o", out, "--sheet", "0", "--quiet")
+    tessera("decode", tokens / "other-tokens", "-o", out, "--sheet", "0", "--quiet")
     assert list(tree(out)) == ["b.png"] and [path.name for path in out.rglob("*")] == ["b.png"]
 
 
@@ -676,21 +690,22 @@ def test_shards_are_replaced_as_a_whole(tessera, tmp_path):
     assert list(tree(out)) == ["model.safetensors"]
 
 
-def test_killed_while_shards_are_replaced(program, tessera, tmp_path):
+def test_killed_while_shards_are_replaced(program, tessera, memory):
     """At no moment is there an index that names new and old shards."""
     import fault_harness
 
-    library = fault_harness.build(tmp_path)
-    weights(tmp_path / "old.safetensors", 0, 3)
-    weights(tmp_path / "new.safetensors", 50, 3)
-    out = tmp_path / "out"
+    library = fault_harness.build(memory)
+    weights(memory / "old.safetensors", 0, 3)
+    weights(memory / "new.safetensors", 50, 3)
+    (memory / "before").mkdir()
+    tessera("convert", memory / "old.safetensors", "-o", memory / "before" / "model.safetensors", "--shard-size", "400", "--quiet")
+    out = memory / "out"
+    target = out / "model.safetensors"
+    command = ["convert", memory / "new.safetensors", "-o", target, "--shard-size", "400", "--force", "--quiet"]
     for at in range(1, 200):
         shutil.rmtree(out, ignore_errors=True)
-        out.mkdir()
-        target = out / "model.safetensors"
-        tessera("convert", tmp_path / "old.safetensors", "-o", target, "--shard-size", "400", "--quiet")
+        shutil.copytree(memory / "before", out)
         environment = dict(ENVIRONMENT, LD_PRELOAD=str(library), FAULT_ROOT=str(out), FAULT_CALLS="all", FAULT_AT=str(at), FAULT_AS="kill")
-        command = ["convert", tmp_path / "new.safetensors", "-o", target, "--shard-size", "400", "--force", "--quiet"]
         code = subprocess.run([program, *map(str, command)], env=environment, capture_output=True).returncode
         index = out / "model.safetensors.index.json"
         if index.exists():

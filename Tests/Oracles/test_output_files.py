@@ -8,7 +8,6 @@ import pathlib
 import resource
 import shutil
 import subprocess
-import tempfile
 
 import fault_harness
 import numpy as np
@@ -18,13 +17,6 @@ from safetensors.numpy import load_file, save_file
 
 TINY = ["--resize", "nearest:exact=8x8", "--crop", "none", "--workers", "1"]
 ENVIRONMENT = dict(os.environ, SWIFT_BACKTRACE="enable=no")
-
-
-@pytest.fixture
-def memory():
-    """A folder in memory: a disk would take most of the time to synchronize."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        yield pathlib.Path(folder)
 
 
 def tree(folder):

@@ -4,7 +4,6 @@ import json
 import pathlib
 import resource
 import subprocess
-import sys
 
 import jsonschema
 import numpy as np
@@ -226,18 +225,12 @@ def test_a_file_beyond_the_size_limit_leaves_nothing(program, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy", "q.json"]
 
 
-def test_memory_does_not_grow_with_the_file(program, tmp_path):
+def test_memory_does_not_grow_with_the_file(peak, tmp_path):
     (tmp_path / "q.json").write_text(json.dumps(specification("atanh", [8, 5])))
     peaks = []
     for positions in (100_000, 20_000_000):
         latents = np.lib.format.open_memmap(tmp_path / "l.npy", "w+", np.float32, (positions, 2))
         del latents
-        # The peak of one child, measured by a parent that has no other.
-        script = (
-            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
-            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-        )
-        command = [program, "quantize", tmp_path / "l.npy", "--quantizer", tmp_path / "q.json", "-o", tmp_path / "c.npy"]
-        output = subprocess.run([sys.executable, "-c", script, *command, "--quiet"], capture_output=True, check=True)
-        peaks.append(int(output.stdout))
-    assert peaks[1] < peaks[0] + 16 * 1024, peaks  # KiB; the file grew by 152 MiB
+        command = ["quantize", tmp_path / "l.npy", "--quantizer", tmp_path / "q.json", "-o", tmp_path / "c.npy"]
+        peaks.append(peak(*command, "--quiet"))
+    assert peaks[1] < peaks[0] + 16, peaks  # MiB; the file grew by 152
