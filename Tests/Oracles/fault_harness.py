@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 CALLS = ["create", "open", "opendir", "write", "fsync", "rename", "readdir", "close", "mkdir", "unlink", "truncate"]
 HERE = pathlib.Path(__file__).parent
-# The share of all faults that a run of the tests draws, and its seed; "1" is every fault there is.
-SHARE = float(os.environ.get("TESSERA_FAULTS", "0.1"))
-SEED = 11
+# Every fault there is, or a draw of them, which its seed repeats.
+TAKES_ALL = os.environ.get("TESSERA_FAULTS") == "1"
+SEED = os.environ.get("TESSERA_FAULTS_SEED", "11")
+# Of how many commands of a verb each kind of fault is drawn, and how many faults of any kind each command has besides.
+OF_A_KIND, OF_A_COMMAND = 3, 2
 
 
 def build(folder):
@@ -48,6 +50,11 @@ class Fault:
     def __str__(self):
         how = {str(errno.ENOSPC): "ENOSPC", str(errno.EIO): "EIO"}.get(self.how, self.how)
         return f"{how} at {self.calls} {self.at} {self.lasts}"
+
+    def kind(self, log):
+        """What is done to which call: all calls of one name, of one command, are one kind."""
+        call = log[self.at - 1].split(" ")[0] if self.calls == "all" else self.calls
+        return f"{self.how} at {call} {self.lasts}"
 
     @property
     def environment(self):
@@ -103,19 +110,9 @@ class Harness:
                     faults.append(Fault(call, at, "short"))
         return faults
 
-    def check(self, share=SHARE):
-        """Runs a share of the faults; returns how many, and what they broke."""
-        expected, log = self.undisturbed()
-        assert not [name for name in expected if any(part.startswith(".") for part in name.split("/")) and ".nv-meta" not in name]
-        assert not undurable(log, self.folder, expected), undurable(log, self.folder, expected)
-        faults = self.faults(log)
-        if share < 1:
-            drawn = random.Random(f"{SEED} {self.folder.name}")
-            faults = drawn.sample(faults, max(1, round(share * len(faults))))
-        broken = []
-        for fault in faults:
-            broken += [f"{fault}: {problem}" for problem in self.problems(fault, expected)]
-        return len(faults), broken
+    def check(self, expected, faults):
+        """What some faults broke."""
+        return [f"{fault}: {problem}" for fault in faults for problem in self.problems(fault, expected)]
 
     def problems(self, fault, expected):
         self.clean()
@@ -141,6 +138,37 @@ class Harness:
             yield f"the run after it: {difference(tree(self.folder), expected)}"
         elif left := [str(path) for path in self.folder.rglob("*") if is_empty(path)]:
             yield f"the run after it leaves empty folders: {left}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A command, what it writes undisturbed, and the faults to try."""
+
+    harness: Harness
+    expected: dict
+    faults: list
+
+
+def drawn(commands):
+    """The commands of one verb, by name, each with its faults: of each kind a few, in commands that are drawn."""
+    runs = {name: harness.undisturbed() for name, harness in commands.items()}
+    for name, (expected, log) in runs.items():
+        hidden = [file for file in expected if any(part.startswith(".") for part in file.split("/")) and ".nv-meta" not in file]
+        assert not hidden, (name, hidden)
+        assert not undurable(log, commands[name].folder, expected), (name, undurable(log, commands[name].folder, expected))
+    every = {name: commands[name].faults(log) for name, (_, log) in runs.items()}
+    chosen = every if TAKES_ALL else {name: set() for name in commands}
+    kinds = {}
+    for name, (_, log) in runs.items():
+        for fault in every[name]:
+            kinds.setdefault(fault.kind(log), {}).setdefault(name, []).append(fault)
+    for kind, places in sorted(kinds.items()) if not TAKES_ALL else ():
+        draw = random.Random(f"{SEED} {kind}")
+        for name in draw.sample(sorted(places), min(OF_A_KIND, len(places))):
+            chosen[name].add(draw.choice(places[name]))
+    for name, faults in every.items() if not TAKES_ALL else ():
+        chosen[name] |= set(random.Random(f"{SEED} {name}").sample(faults, min(OF_A_COMMAND, len(faults))))
+    return {name: Checked(commands[name], runs[name][0], sorted(chosen[name], key=str)) for name in commands}
 
 
 def is_empty(path):

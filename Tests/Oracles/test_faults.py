@@ -1,6 +1,7 @@
 """Every call to the system may fail: no exit 0 with other bytes, and the next run makes all good.
 
-`make test` draws a tenth of the faults, `make test-faults` (TESSERA_FAULTS=1) takes all.
+`make test` draws, for each verb, some faults of each kind (what is done to which call); TESSERA_FAULTS_SEED draws others.
+`make test-faults` (TESSERA_FAULTS=1) takes all.
 """
 
 import pathlib
@@ -13,6 +14,7 @@ import fault_harness
 import numpy as np
 import pytest
 import torch
+from conftest import memory_for
 from fault_harness import Harness, tree
 from PIL import Image
 from safetensors.torch import save_file as save_tensors
@@ -31,6 +33,7 @@ CHECKPOINTS = {
     "gguf": ["out.gguf"],
     "folder": ["model/"],
     "exact": ["out.safetensors", "--dtype", "bf16", "--keep-exact"],
+    "graph": ["out.onnx"],
 }
 
 
@@ -83,10 +86,10 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def harness(program, library):
-    """Works in memory: a disk would take most of the time to synchronize."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+    """Works in memory."""
+    with tempfile.TemporaryDirectory(dir=memory_for(32 << 20)) as folder:
 
         def make(name, arguments, **options):
             return Harness(program, library, arguments, pathlib.Path(folder) / name, **options)
@@ -94,15 +97,23 @@ def harness(program, library):
         yield make
 
 
-def passes(harness):
-    count, broken = harness.check()
-    print(f"{harness.folder.name}: {count} faults, {len(broken)} broken")
-    assert not broken, f"{len(broken)} of {count}:\n" + "\n".join(broken[:20])
+def passes(checked):
+    broken = checked.harness.check(checked.expected, checked.faults)
+    print(f"{checked.harness.folder.name}: {len(checked.faults)} faults, {len(broken)} broken (TESSERA_FAULTS_SEED={fault_harness.SEED})")
+    assert not broken, f"{len(broken)} of {len(checked.faults)}:\n" + "\n".join(broken[:20])
+
+
+@pytest.fixture(scope="module")
+def exports(harness, dataset):
+    def arguments(layout):
+        return lambda folder: ["export", dataset, "-o", folder / "out", "--format", layout]
+
+    return fault_harness.drawn({layout: harness(f"export-{layout}", arguments(layout)) for layout in LAYOUTS})
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_export(harness, dataset, layout):
-    passes(harness(f"export-{layout}", lambda folder: ["export", dataset, "-o", folder / "out", "--format", layout]))
+def test_export(exports, layout):
+    passes(exports[layout])
 
 
 @pytest.mark.parametrize("verb", ["export", "tokenize"])
@@ -139,24 +150,38 @@ def test_what_replaced_published_files_stays(harness, images, dataset, tokenizer
     assert replaced > 1
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_tokenize(harness, images, tokenizer, layout):
-    def arguments(folder):
+@pytest.fixture(scope="module")
+def tokenizations(harness, images, tokenizer):
+    def arguments(layout):
         options = ["--tokenizer", tokenizer, "--format", layout, "--shard-samples", "2"]
-        return ["tokenize", images, "-o", folder / "out", *options, *TINY]
+        return lambda folder: ["tokenize", images, "-o", folder / "out", *options, *TINY]
 
-    passes(harness(f"tokenize-{layout}", arguments))
+    return fault_harness.drawn({layout: harness(f"tokenize-{layout}", arguments(layout)) for layout in LAYOUTS})
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tokenize(tokenizations, layout):
+    passes(tokenizations[layout])
+
+
+@pytest.fixture(scope="module")
+def conversions(harness, checkpoint, tokenizer):
+    def arguments(kind):
+        name, *options = CHECKPOINTS[kind]
+        source = {"folder": checkpoint, "graph": tokenizer}.get(kind, checkpoint / "model.safetensors")
+        return lambda folder: ["convert", source, "-o", f"{folder}/{name}", *options]
+
+    return fault_harness.drawn({kind: harness(f"convert-{kind}", arguments(kind), again=["--force"]) for kind in CHECKPOINTS})
 
 
 @pytest.mark.parametrize("kind", CHECKPOINTS)
-def test_convert(harness, checkpoint, kind):
-    name, *options = CHECKPOINTS[kind]
-    source = checkpoint if kind == "folder" else checkpoint / "model.safetensors"
+def test_convert(conversions, kind):
+    passes(conversions[kind])
 
-    def arguments(folder):
-        return ["convert", source, "-o", f"{folder}/{name}", *options]
 
-    passes(harness(f"convert-{kind}", arguments, again=["--force"]))
+def alone(harness):
+    """The one command of its verb."""
+    return fault_harness.drawn({"": harness})[""]
 
 
 def test_quantize_with_margins(harness, tmp_path):
@@ -167,24 +192,17 @@ def test_quantize_with_margins(harness, tmp_path):
         files = ["-o", folder / "codes.npy", "--margins", folder / "margins.npy"]
         return ["quantize", tmp_path / "latents.npy", "--quantizer", tmp_path / "fsq.json", *files]
 
-    passes(harness("quantize-margins", arguments))
-
-
-def test_convert_to_a_graph(harness, tokenizer):
-    def arguments(folder):
-        return ["convert", tokenizer, "-o", folder / "out.onnx"]
-
-    passes(harness("convert-onnx", arguments, again=["--force"]))
+    passes(alone(harness("quantize-margins", arguments)))
 
 
 def test_decode(harness, dataset, tokenizer):
     options = ["--tokenizer", tokenizer, "--workers", "1"]
     arguments = lambda folder: ["decode", dataset, "-o", folder / "out", *options]  # noqa: E731
-    passes(harness("decode", arguments, refuses_complete=True))
+    passes(alone(harness("decode", arguments, refuses_complete=True)))
 
 
 def test_prepare(harness, images):
-    passes(harness("prepare", lambda folder: ["prepare", images, "-o", folder / "out", *TINY]))
+    passes(alone(harness("prepare", lambda folder: ["prepare", images, "-o", folder / "out", *TINY])))
 
 
 @pytest.mark.parametrize("verb", ["tokenize", "export", "convert", "decode", "prepare"])
