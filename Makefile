@@ -4,20 +4,34 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 PACKAGES := libjpeg-dev libpng-dev libhdf5-dev liblapack-dev zlib1g-dev libzstd-dev libsnappy-dev libsentencepiece-dev pkg-config
+ARM_PACKAGES := qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross
 ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test
 SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest
 
-.PHONY: setup build demo test lint test-swift test-shims test-oracles test-faults oracles fuzz bench clean test-arm
+.PHONY: setup setup-arm setup-oracles build demo test lint test-build test-swift test-shims test-arm test-oracles test-faults \
+  oracles fuzz bench clean
 
-## Installs the C libraries on Debian; does nothing where they are present.
+# Installs packages on Debian; does nothing where they are present.
+define install
+@missing=(); for package in $(1); do \
+  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing+=($$package); \
+done; \
+if (( $${#missing[@]} )); then \
+  $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends "$${missing[@]}"; \
+fi
+endef
+
+## The C libraries.
 setup:
-	@missing=(); for package in $(PACKAGES); do \
-	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing+=($$package); \
-	done; \
-	if (( $${#missing[@]} )); then \
-	  $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends "$${missing[@]}"; \
-	fi
+	$(call install,$(PACKAGES))
+
+setup-arm:
+	$(call install,$(ARM_PACKAGES))
+
+# Any Python that makes environments will do.
+setup-oracles:
+	@python3 -c 'import ensurepip' 2>/dev/null || $(MAKE) -s PACKAGES=python3-venv setup
 
 build: setup
 	swift build -c release
@@ -31,44 +45,41 @@ demo: build
 	.build/release/tessera convert fixtures/weights/fer-emotion.hdf5 -o demo/emotion.safetensors --to torch
 	@echo "Look at demo/decoded/contact-sheet.png; shards are in demo/dataset/shards."
 
-## Everything that continuous integration runs.
-test: setup lint test-swift test-shims test-arm test-oracles
+## Everything that continuous integration runs. The references' environment is fetched beside the build; the oracles, of
+## which some take times, run alone. What runs side by side says all it has to say when it ends.
+test: setup setup-arm setup-oracles
+	$(MAKE) -j2 --output-sync=target lint test-arm oracles test-swift test-shims
+	$(MAKE) test-oracles
 
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
 
-test-swift: setup
+test-build: setup
 	swift build -c release --build-tests --scratch-path $(TEST_BUILD)
+
+test-swift: test-build
 	$(SWIFT_TEST) --skip-build
 
 ## The C shims under AddressSanitizer: small inputs, cut and damaged files.
 test-shims: setup
-	swift test --sanitize=address --scratch-path .build-asan --disable-xctest --filter 'ShimTests'
+	TESSERA_SHIMS=1 swift test --sanitize=address --scratch-path .build-asan --disable-xctest --filter 'ShimTests'
 
 ## The C kernels compiled for Arm and run by qemu-user: the same bits as here, on odd shapes.
-ARM_PACKAGES := qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross
-test-arm:
-	@dpkg-query -W $(ARM_PACKAGES) >/dev/null 2>&1 || \
-	  { $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends $(ARM_PACKAGES); }
+test-arm: setup-arm
 	scripts/test_arm.sh
 
 ## Compares the program with the reference implementations in Python.
-test-oracles: test-swift oracles
-	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Oracles
+test-oracles: test-build oracles
+	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist worksteal Tests/Oracles
 
-## Every call to the system that can fail, in every verb and layout; `make test` draws a tenth of them.
-test-faults: test-swift oracles
+## Every call to the system that can fail, in every verb and layout; `make test` draws some of each kind.
+test-faults: test-build oracles
 	TESSERA_FAULTS=1 TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 Tests/Oracles/test_faults.py
 
-## The Python environment of the oracles; made anew when its requirements change.
+## The Python environment of the oracles; another one when its requirements change.
 oracles: $(ORACLES)/.complete
-$(ORACLES)/.complete: Tests/Oracles/requirements.txt Tests/Oracles/requirements-no-deps.txt
-	@python3 -c 'import ensurepip' 2>/dev/null || \
-	  { $(ROOT) apt-get update -q && $(ROOT) apt-get install -qy --no-install-recommends python3-venv; }
-	python3 -m venv $(ORACLES)
-	$(ORACLES)/bin/pip install -q --disable-pip-version-check -r Tests/Oracles/requirements.txt
-	$(ORACLES)/bin/pip install -q --disable-pip-version-check --no-deps -r Tests/Oracles/requirements-no-deps.txt
-	touch $@
+$(ORACLES)/.complete: Tests/Oracles/requirements.txt Tests/Oracles/requirements-no-deps.txt | setup-oracles
+	scripts/oracles.sh $(ORACLES)
 
 ## Fuzzes every reader under AddressSanitizer: a million inputs each, an hour at most. `make test` replays what it kept.
 fuzz: build oracles
