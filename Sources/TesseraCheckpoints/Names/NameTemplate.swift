@@ -83,7 +83,8 @@ package struct NameTemplate: Hashable, Sendable {
   ///   - countsBack: False to bind `{-i}` to the number as it stands.
   init(table text: String, countsBack: Bool = true) {
     var elements: [Element] = []
-    for (index, piece) in text.split(separator: "{", omittingEmptySubsequences: false).enumerated() {
+    for (index, piece) in text.split(separator: "{", omittingEmptySubsequences: false).enumerated()
+    {
       var literal = piece
       if index > 0, let close = piece.firstIndex(of: "}") {
         let name = piece[..<close].drop { $0 == "-" }

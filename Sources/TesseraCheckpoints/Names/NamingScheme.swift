@@ -44,9 +44,10 @@ package struct NamingScheme: Sendable {
   /// The number of levels, as far as names count from the other end; at least as many as the encoder's, whose
   /// names count from its first, so that a level lost at the end does not renumber the others.
   package func levels(of names: some Collection<String>) -> Int {
-    let largest = names.map { name in
-      rules.lazy.compactMap { $0.largestReversed(in: name) }.first ?? -1
-    }.max() ?? -1
+    let largest =
+      names.map { name in
+        rules.lazy.compactMap { $0.largestReversed(in: name) }.first ?? -1
+      }.max() ?? -1
     guard largest >= 0 else { return 0 }
     let encoder = TensorNames(names.map { canonical($0, levels: largest + 1) })
     return max(largest + 1, encoder.count("encoder.down"))

@@ -54,7 +54,8 @@ struct ExportOptions: ParsableArguments {
   /// The settings of a layout.
   func settings(for format: DatasetFormat, shardSamples: Int) throws -> DatasetExportSettings {
     if let variant, format.entry.variants.first(where: { $0 == variant }) == nil {
-      let known = format.entry.variants.isEmpty ? "none" : format.entry.variants.joined(separator: ", ")
+      let known =
+        format.entry.variants.isEmpty ? "none" : format.entry.variants.joined(separator: ", ")
       throw ValidationError("--variant: \(format.rawValue) has \(known), not '\(variant)'")
     }
     var renames: [String: String] = [:]

@@ -74,7 +74,9 @@ public struct Preprocessing: Hashable, Sendable, Codable {
     let decoder = ImageDecoder(limits: limits, alpha: alpha, truncation: truncation)
     let header = try decoder.header(of: bytes)
     let scaled = limits.scaled(to: header)
-    guard let decodeRegion = unsafe header.format.entry.decodeRegion, orientation == .ignore || header.orientation == .upright else {
+    guard let decodeRegion = unsafe header.format.entry.decodeRegion,
+      orientation == .ignore || header.orientation == .upright
+    else {
       return try apply(to: decoder.decode(bytes, header: header), limits: scaled)
     }
     let plan = try resize.plan(for: header.size)
