@@ -59,9 +59,9 @@ public enum Checkpoint {
     case .safetensors: return try SafetensorsCheckpoint(path: path)
     case .torch: return try TorchCheckpoint(path: path)
     case .numpy: return try NumpyCheckpoint(path: path, rawAs: opaqueType)
-    case .gguf: return try GGUFCheckpoint(path: path)
-    case .flax: return try FlaxCheckpoint(path: path)
-    case .onnx: return try ONNXCheckpoint(path: path)
+    case .gguf: return try GGUFCheckpoint(region: FileRegion(path: path))
+    case .flax: return try FlaxCheckpoint(region: FileRegion(path: path))
+    case .onnx: return try ONNXCheckpoint(region: FileRegion(path: path))
     case .json:
       if path.hasSuffix(TorchShards.suffix) { return try TorchShards(path: path) }
       if path.hasSuffix(KerasShards.suffix) {

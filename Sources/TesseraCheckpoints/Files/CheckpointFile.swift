@@ -151,7 +151,7 @@ public struct CheckpointFile: ~Copyable {
         sums.append(try file.checksum(of: entry.bytes))
       }
     }
-    try layout.finish(&file, metadata: metadata, checksums: sums)
+    try layout.finish(&file, with: CheckpointEnding(metadata: metadata, checksums: sums))
     return file
   }
 }

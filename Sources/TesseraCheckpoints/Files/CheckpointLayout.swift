@@ -36,6 +36,14 @@ public enum CheckpointEncoding: String, Sendable, Hashable {
   }
 }
 
+/// What a checkpoint file says that is known only after the data.
+public struct CheckpointEnding: Sendable {
+  /// The strings to store; as long as those the layout was made with.
+  public let metadata: [String: String]
+  /// The CRC-32 of each tensor's bytes, where they are needed.
+  public let checksums: [UInt32]
+}
+
 /// Where every byte of a checkpoint file goes, known before the first tensor is read.
 ///
 /// Equal tensors and strings give equal bytes. The tensors' data may then arrive in any order: see
@@ -56,15 +64,22 @@ public protocol CheckpointLayout: Sendable {
   ///
   /// - Parameters:
   ///   - file: The file that `begin` has prepared.
-  ///   - metadata: The strings to store; as long as those the layout was made with.
-  ///   - checksums: The CRC-32 of each of `tensors`' bytes, where they are needed.
+  ///   - ending: Strings and checksums.
   /// - Throws: `TesseraError`.
-  func finish(_ file: inout AtomicFile, metadata: [String: String], checksums: [UInt32]) throws
+  func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws
 }
 
 extension TensorInfo {
   /// The bytes that the elements take; nil where the number overflows or is not whole.
   public var byteCount: Int? {
     shape.elementCount.flatMap { elementType.byteCount(elements: $0) }
+  }
+}
+
+extension AtomicFile {
+  /// Writes a header once more, with the strings that are known by now.
+  mutating func replace(_ header: [UInt8], by final: [UInt8]) throws {
+    precondition(final.count == header.count, "the data stay where they are")
+    try write(final, at: 0)
   }
 }

@@ -93,10 +93,8 @@ private struct GatherBox {
         try unsafe source.copy(
           ForwardBytes.Run(
             count: innermost.extent,
-            source: from * width,
-            sourceStep: innermost.source * width,
-            target: to * width,
-            targetStep: innermost.target * width
+            source: (from * width, innermost.source * width),
+            target: (to * width, innermost.target * width)
           ),
           width: width,
           into: target
@@ -125,10 +123,8 @@ private struct ForwardBytes {
   /// Elements that lie evenly apart: places and steps in bytes.
   struct Run {
     let count: Int
-    let source: Int
-    let sourceStep: Int
-    let target: Int
-    let targetStep: Int
+    let source: (start: Int, step: Int)
+    let target: (start: Int, step: Int)
   }
 
   let region: FileRegion
@@ -147,7 +143,7 @@ private struct ForwardBytes {
   ) throws {
     var done = 0
     while done < run.count {
-      let first = run.source + done * run.sourceStep
+      let first = run.source.start + done * run.source.step
       var offset = first - start
       if offset < 0 || offset + width > buffer.count {
         buffer = try region.bytes(first..<min(region.length, first + ForwardBytes.refill))
@@ -157,11 +153,9 @@ private struct ForwardBytes {
       let rest = run.count - done
       let room = buffer.count - offset - width
       let part = Run(
-        count: run.sourceStep == 0 ? rest : min(rest, room / run.sourceStep + 1),
-        source: offset,
-        sourceStep: run.sourceStep,
-        target: run.target + done * run.targetStep,
-        targetStep: run.targetStep
+        count: run.source.step == 0 ? rest : min(rest, room / run.source.step + 1),
+        source: (offset, run.source.step),
+        target: (run.target.start + done * run.target.step, run.target.step)
       )
       unsafe buffer.withUnsafeBytes { source in
         switch width {
@@ -184,12 +178,12 @@ private struct ForwardBytes {
   ) {
     for index in 0..<run.count {
       let element = unsafe source.loadUnaligned(
-        fromByteOffset: run.source + index * run.sourceStep,
+        fromByteOffset: run.source.start + index * run.source.step,
         as: type
       )
       unsafe target.storeBytes(
         of: element,
-        toByteOffset: run.target + index * run.targetStep,
+        toByteOffset: run.target.start + index * run.target.step,
         as: type
       )
     }

@@ -12,12 +12,7 @@ public struct FlaxCheckpoint: TableCheckpoint {
 
   /// Opens a file.
   ///
-  /// - Parameter path: A file that `flax.serialization` wrote.
   /// - Throws: `TesseraError`.
-  public init(path: String) throws {
-    try self.init(region: FileRegion(path: path))
-  }
-
   init(region: FileRegion) throws {
     var walk = FlaxWalk(region)
     try walk.readAll()

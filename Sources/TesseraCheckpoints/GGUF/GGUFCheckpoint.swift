@@ -14,12 +14,7 @@ public struct GGUFCheckpoint: TableCheckpoint {
 
   /// Opens a file and checks its whole header.
   ///
-  /// - Parameter path: The file.
   /// - Throws: `TesseraError`.
-  public init(path: String) throws {
-    try self.init(region: FileRegion(path: path))
-  }
-
   init(region: FileRegion) throws {
     let header = try GGUFHeader(region)
     var found = TensorTable<GGUFBlockRun>(files: [region.name])
@@ -35,7 +30,7 @@ public struct GGUFCheckpoint: TableCheckpoint {
         found.refusals.append(TensorRefusal(tensor.name, cause))
         continue
       }
-      let start = header.dataStart + tensor.offset
+      let start = header.dataStart + tensor.data.offset
       found.add(
         TensorInfo(name: tensor.name, elementType: type.elementType, shape: tensor.shape),
         at: GGUFBlockRun(region: region, type: type, start: start)
@@ -95,9 +90,8 @@ struct GGUFHeader {
     let type: GGUFType?
     let typeName: String
     let shape: Shape
-    /// Where the data start, from the start of all data.
-    let offset: Int
-    let byteCount: Int
+    /// Where the data start, from the start of all data, and how many bytes they are.
+    let data: (offset: Int, count: Int)
   }
 
   let version: Int
@@ -177,8 +171,7 @@ struct GGUFHeader {
       type: type,
       typeName: block.2,
       shape: shape,
-      offset: start,
-      byteCount: bytes
+      data: (start, bytes)
     )
   }
 
@@ -191,14 +184,14 @@ struct GGUFHeader {
         TesseraError.malformed(cause, file: region.name, place: tensor.name)
       }
       let start = (end + metadata.alignment - 1) / metadata.alignment * metadata.alignment
-      guard tensor.offset == start else {
-        throw refusal("starts at data byte \(tensor.offset), and \(start) is where it must")
+      guard tensor.data.offset == start else {
+        throw refusal("starts at data byte \(tensor.data.offset), and \(start) is where it must")
       }
-      guard start <= available, tensor.byteCount <= available - start else {
-        let cause = "ends at data byte \(start) + \(tensor.byteCount); the file has \(available)"
+      guard start <= available, tensor.data.count <= available - start else {
+        let cause = "ends at data byte \(start) + \(tensor.data.count); the file has \(available)"
         throw refusal(cause + ": it is cut short")
       }
-      end = start + tensor.byteCount
+      end = start + tensor.data.count
     }
     let trailing =
       available - (end + metadata.alignment - 1) / metadata.alignment * metadata.alignment

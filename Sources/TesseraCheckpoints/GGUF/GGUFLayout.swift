@@ -151,14 +151,9 @@ public struct GGUFLayout: CheckpointLayout {
   }
 
   /// Writes the header once more, with the strings that are known by now.
-  public func finish(
-    _ file: inout AtomicFile,
-    metadata: [String: String],
-    checksums: [UInt32]
-  ) throws {
-    let final = try GGUFLayout(tensors: tensors, metadata: metadata, options: options)
-    precondition(final.header.count == header.count, "the data stay where they are")
-    try file.write(final.header, at: 0)
+  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+    let final = try GGUFLayout(tensors: tensors, metadata: ending.metadata, options: options)
+    try file.replace(header, by: final.header)
   }
 }
 

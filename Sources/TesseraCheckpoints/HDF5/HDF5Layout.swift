@@ -184,12 +184,8 @@ public struct HDF5Layout: CheckpointLayout {
   }
 
   /// Adds the attributes of the root.
-  public func finish(
-    _ file: inout AtomicFile,
-    metadata: [String: String],
-    checksums: [UInt32]
-  ) throws {
-    var strings = metadata
+  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+    var strings = ending.metadata
     // About PyTorch's layout in safetensors, and nothing else.
     strings["format"] = nil
     let sorted = strings.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }

@@ -36,7 +36,7 @@ public struct NPZLayout: CheckpointLayout {
       headers.append(header)
     }
     let members = zip(tensors, headers).map { tensor, header in
-      ZipLayout.Member(name: tensor.name + ".npy", size: header.count + (tensor.byteCount ?? 0))
+      (name: tensor.name + ".npy", size: header.count + (tensor.byteCount ?? 0))
     }
     let comment = Self.comment(metadata)
     guard let layout = ZipLayout(members, comment: comment.count) else {
@@ -61,17 +61,15 @@ public struct NPZLayout: CheckpointLayout {
   }
 
   /// Writes the archive's own headers and its comment.
-  public func finish(
-    _ file: inout AtomicFile,
-    metadata: [String: String],
-    checksums: [UInt32]
-  ) throws {
+  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     var sums: [UInt32] = []
     for (index, tensor) in tensors.enumerated() {
       let head = Checksum.crc32(headers[index])
-      sums.append(Checksum.combine(head, checksums[index], secondLength: tensor.byteCount ?? 0))
+      sums.append(
+        Checksum.combine(head, ending.checksums[index], secondLength: tensor.byteCount ?? 0)
+      )
     }
-    try archive.writeHeaders(to: file, checksums: sums, comment: Self.comment(metadata))
+    try archive.writeHeaders(to: file, checksums: sums, comment: Self.comment(ending.metadata))
   }
 
   /// The strings as JSON; without those that are about safetensors, or too long for a comment.

@@ -14,12 +14,7 @@ public struct ONNXCheckpoint: TableCheckpoint {
 
   /// Opens a model.
   ///
-  /// - Parameter path: The file.
   /// - Throws: `TesseraError`.
-  public init(path: String) throws {
-    try self.init(region: FileRegion(path: path))
-  }
-
   init(region: FileRegion) throws {
     var model = ONNXModel(region)
     try model.readAll()

@@ -57,7 +57,7 @@ public struct PyTorchLayout: CheckpointLayout {
     let sizes = members.enumerated().map { index, member in
       member.contents?.count ?? storages[index - head.count].byteCount ?? 0
     }
-    let all = zip(members, sizes).map { ZipLayout.Member(name: $0.0.name, size: $0.1) }
+    let all = zip(members, sizes).map { (name: $0.0.name, size: $0.1) }
     guard let layout = ZipLayout(all, comment: 0) else {
       throw TesseraError.mismatch("too large, or a name too long", place: Self.format)
     }
@@ -81,18 +81,14 @@ public struct PyTorchLayout: CheckpointLayout {
   }
 
   /// Writes the members that are no tensors, and the archive's own headers.
-  public func finish(
-    _ file: inout AtomicFile,
-    metadata: [String: String],
-    checksums: [UInt32]
-  ) throws {
+  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     var sums = [UInt32](repeating: 0, count: members.count)
     for (index, tensor) in tensors.enumerated() where tensor.aliasOf == nil {
-      sums[memberOfTensor[index]] = checksums[index]
+      sums[memberOfTensor[index]] = ending.checksums[index]
     }
     for (index, member) in members.enumerated() {
       guard var contents = member.contents else { continue }
-      if member.name == Self.metadataName { contents = Self.text(metadata) }
+      if member.name == Self.metadataName { contents = Self.text(ending.metadata) }
       precondition(contents.count == archive.contents(of: index).count, "members keep their sizes")
       try file.write(contents, at: archive.contents(of: index).lowerBound)
       sums[index] = Checksum.crc32(contents)

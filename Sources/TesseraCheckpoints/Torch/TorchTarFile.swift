@@ -38,10 +38,8 @@ struct TorchTarFile: TorchStorages {
     var position = 0
     let count = try PickleInterpreter.count(in: region, at: &position)
     for _ in 0..<count {
-      let tree = try PickleInterpreter.tree(of: region, at: position)
-      position += tree.byteCount
-      guard let parts = tree.elements(tree.root), parts.count == 3, let key = key(parts[0], tree),
-        let type = tree.global(parts[2])
+      guard let entry = try entry(of: region, at: &position),
+        let type = entry.tree.global(entry.parts[2])
       else { throw refusal("storages", "an entry without key and type") }
       let elementType = TorchElementType(named: type.name)
       var input = ByteInput(region: region, from: position, what: "storages")
@@ -51,8 +49,8 @@ struct TorchTarFile: TorchStorages {
       }
       let range = try input.skip(bytes)
       position = range.upperBound
-      storages[key] = TorchStorage(
-        identity: key,
+      storages[entry.key] = TorchStorage(
+        identity: entry.key,
         type: elementType,
         byteCount: bytes,
         place: .region(region.part(range, name: region.name)),
@@ -86,10 +84,8 @@ struct TorchTarFile: TorchStorages {
     var position = 0
     let count = try PickleInterpreter.count(in: region, at: &position)
     for _ in 0..<count {
-      let tree = try PickleInterpreter.tree(of: region, at: position)
-      position += tree.byteCount
-      guard let parts = tree.elements(tree.root), parts.count == 3, let key = key(parts[0], tree),
-        let storage = self.key(parts[1], tree).flatMap({ storages[$0] })
+      guard let entry = try entry(of: region, at: &position),
+        let storage = key(entry.parts[1], entry.tree).flatMap({ storages[$0] })
       else { throw refusal("tensors", "an entry without key and storage") }
       var input = ByteInput(region: region, from: position, what: "tensors")
       let rank = try input.number(width: 4)
@@ -109,8 +105,20 @@ struct TorchTarFile: TorchStorages {
           storageBytes: storage.byteCount
         )
       else { throw refusal("tensors", "\(size) with strides \(strides) leaves its storage") }
-      tensors[key] = TorchTensor(storage: storage, stored: stored)
+      tensors[entry.key] = TorchTensor(storage: storage, stored: stored)
     }
+  }
+
+  /// The pickle of three parts that an entry starts with, the first its key; nil where it is another.
+  private func entry(
+    of region: FileRegion,
+    at position: inout Int
+  ) throws -> (key: String, parts: [PickleNode], tree: PickleTree)? {
+    let tree = try PickleInterpreter.tree(of: region, at: position)
+    position += tree.byteCount
+    guard let parts = tree.elements(tree.root), parts.count == 3, let key = key(parts[0], tree)
+    else { return nil }
+    return (key, parts, tree)
   }
 
   private func key(_ node: PickleNode, _ tree: PickleTree) -> String? {

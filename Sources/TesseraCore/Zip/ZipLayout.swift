@@ -2,17 +2,9 @@
 /// must be.
 package struct ZipLayout: Sendable {
   /// A member before it has a place.
-  package struct Member: Sendable {
-    /// Its name, UTF-8.
-    package let name: String
-    /// The bytes of its contents.
-    package let size: Int
-
-    package init(name: String, size: Int) {
-      self.name = name
-      self.size = size
-    }
-  }
+  ///
+  /// Its name in UTF-8, and the bytes of its contents.
+  package typealias Member = (name: String, size: Int)
 
   /// A member with its place.
   private struct Place: Sendable {
