@@ -42,18 +42,9 @@ import Testing
     )
   }
 
-  private func sample(_ key: String) -> TokenSample {
+  private func sample(_ key: String) throws -> TokenSample {
     TokenSample(
-      description: SampleDescription(
-        key: key,
-        source: key + ".jpg",
-        sha256: String(repeating: "0", count: 64),
-        size: [8, 8],
-        orientation: 1,
-        resized: [8, 8],
-        crop: [0, 0, 8, 8],
-        grid: [1, 1]
-      ),
+      description: try description(key, of: key + ".jpg", side: 8),
       codes: Tensor(elementType: .uint8, shape: [1, 1], bytes: [7])
     )
   }
@@ -77,7 +68,7 @@ import Testing
   @Test func `the longest key fits a tar name, and the sample is read back`() throws {
     let key = String(repeating: "k", count: WebDatasetShard.longestKey)
     var shard = try WebDatasetShard(name: "shards/00000.tar", in: folder)
-    var longest = sample(key)
+    var longest = try sample(key)
     longest.soft = SoftCodes()
     try shard.append(longest)
     try shard.append(sample("folder/b"))

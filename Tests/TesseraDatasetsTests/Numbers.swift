@@ -57,16 +57,7 @@ struct Numbers {
       let reason = "\(number) leaves 3 by 7"
       return .rejected(Rejection(source: input.image.source, stage: .decode, reason: reason))
     }
-    let description = SampleDescription(
-      key: input.image.key,
-      source: input.image.source,
-      sha256: String(repeating: "1", count: 64),
-      size: [1, 1],
-      orientation: 1,
-      resized: [1, 1],
-      crop: [0, 0, 1, 1],
-      grid: [1, 1]
-    )
+    let description = try description(input.image.key, of: input.image.source, side: 1)
     let codes = TokenSample.codeTensor(
       CodeGrid(height: 1, width: 1, codes: [number]),
       vocabularySize: 1000,
@@ -105,4 +96,14 @@ struct Numbers {
     }
     return files
   }
+}
+
+/// The description of a square picture of which one code was made.
+func description(_ key: String, of source: String, side: Int) throws -> SampleDescription {
+  let json = """
+    {"key": "\(key)", "source": "\(source)", "sha256": "\(String(repeating: "1", count: 64))",
+    "size": [\(side), \(side)], "orientation": 1, "resized": [\(side), \(side)],
+    "crop": [0, 0, \(side), \(side)], "grid": [1, 1]}
+    """
+  return try JSONDecoder().decode(SampleDescription.self, from: Data(json.utf8))
 }

@@ -91,7 +91,8 @@ extension SampleDescription {
       orientation: orientation[0],
       resized: resized,
       crop: crop,
-      grid: grid
+      grid: grid,
+      margin: nil
     )
   }
 }

@@ -47,6 +47,14 @@ struct StoredTable {
     var width: Int { elementType.bitWidth / 8 }
   }
 
+  /// What a layout stores of a sample as one value.
+  enum Part {
+    case key
+    case cells(Column)
+    /// The extents of a column's cells, for layouts whose values are flat.
+    case extents(Column)
+  }
+
   let format: DatasetFormat
   let table: DatasetTable
   let columns: [Column]

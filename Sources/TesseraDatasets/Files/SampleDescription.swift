@@ -23,27 +23,4 @@ public struct SampleDescription: Codable, Hashable, Sendable {
   ///
   /// Codes of another implementation may differ where this is below its numerical difference.
   public let margin: Float?
-
-  /// Creates a description.
-  public init(
-    key: String,
-    source: String,
-    sha256: String,
-    size: [Int],
-    orientation: Int,
-    resized: [Int],
-    crop: [Int],
-    grid: [Int],
-    margin: Float? = nil
-  ) {
-    self.key = key
-    self.source = source
-    self.sha256 = sha256
-    self.size = size
-    self.orientation = orientation
-    self.resized = resized
-    self.crop = crop
-    self.grid = grid
-    self.margin = margin
-  }
 }

@@ -13,13 +13,7 @@ struct HDF5DatasetWriter: StoredWriter {
 
   /// A dataset of the file and the rows that wait for it.
   private struct Column {
-    enum Source {
-      case key
-      case cells(StoredTable.Column)
-      case extents(StoredTable.Column)
-    }
-
-    let source: Source
+    let source: StoredTable.Part
     let index: Int
     var data: [UInt8] = []
     var sizes: [Int] = []

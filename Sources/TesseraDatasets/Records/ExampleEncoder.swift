@@ -11,24 +11,18 @@ struct ExampleEncoder {
 
   /// One list of the map.
   private struct List {
-    enum Source {
-      case key
-      case column(StoredTable.Column)
-      case shape(StoredTable.Column)
-    }
-
     let name: String
-    let source: Source
+    let source: StoredTable.Part
   }
 
   init(_ stored: StoredTable) throws {
     self.stored = stored
     var lists = [List(name: "key", source: .key)]
     for column in stored.columns {
-      lists.append(List(name: column.name, source: .column(column)))
+      lists.append(List(name: column.name, source: .cells(column)))
       if ExampleMessage.hasShape(column.column) {
         lists.append(
-          List(name: ExampleMessage.shapeName(of: column.name), source: .shape(column))
+          List(name: ExampleMessage.shapeName(of: column.name), source: .extents(column))
         )
       }
     }
@@ -63,13 +57,13 @@ struct ExampleEncoder {
     return message
   }
 
-  private func feature(of row: DatasetRow, _ source: List.Source) throws -> [UInt8] {
+  private func feature(of row: DatasetRow, _ source: StoredTable.Part) throws -> [UInt8] {
     switch source {
     case .key: return Self.wrapped(Array(row.key.utf8), number: 1)
-    case .shape(let column):
+    case .extents(let column):
       let extents = row.cells[column.index].shape.dimensions.map(Int64.init)
       return Self.wrapped(Varint.bytes(of: extents), number: 3)
-    case .column(let column):
+    case .cells(let column):
       let bytes = try stored.bytes(of: row, column)
       switch column.type.elementType {
       case nil: return Self.wrapped(bytes, number: 1)
