@@ -37,7 +37,7 @@ import Testing
         == "b: two rules of 'identity/1' apply to it"
     )
     #expect(
-      try error { $0.dropped = [DroppedTensor(name: "b", reason: "optimizer state")] }
+      try error { $0.drop("b", because: "optimizer state") }
         == "b: two rules of 'identity/1' apply to it"
     )
   }
@@ -45,7 +45,7 @@ import Testing
   @Test func `the result names its source, what was dropped, and keeps the author`() async throws {
     var rules = ConversionRules(keeping: stored.checkpoint)
     rules.rules.removeLast()
-    rules.dropped = [DroppedTensor(name: "b", reason: "optimizer state")]
+    rules.drop("b", because: "optimizer state")
     let result = try await stored.converted(by: rules)
     #expect(result.tensors.map(\.name) == ["a"])
     #expect(result.attributes["author"] == "somebody")
@@ -81,9 +81,9 @@ import Testing
   @Test func `implied tensors hold their value in every element`() async throws {
     var rules = ConversionRules(keeping: stored.checkpoint)
     let types: [ElementType] = [.float16, .bfloat16, .float32, .float64]
-    rules.implied = types.map { type in
+    for type in types {
       let tensor = TensorInfo(name: type.rawValue, elementType: type, shape: [2])
-      return ImpliedTensor(tensor: tensor, value: .one, reason: "test")
+      rules.imply(tensor, .one, because: "test")
     }
     let result = try await stored.converted(by: rules)
     #expect(try bytes("F16", of: result) == [0, 0x3C, 0, 0x3C])

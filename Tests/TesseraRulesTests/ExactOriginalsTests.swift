@@ -29,12 +29,7 @@ import Testing
   /// Converts to bfloat16 and keeps what that rounds.
   private func convert() async throws {
     let plan = try plan(source, .bfloat16)
-    var conversion = CheckpointConversion(
-      of: source,
-      sourceFiles: source.files,
-      plan: plan,
-      toolVersion: "test"
-    )
+    var conversion = CheckpointConversion(of: source, plan: plan)
     conversion.rounded = ExactOriginals.rounded(by: plan) { $0.reversibility == .exact }
     #expect(conversion.rounded == ["x": ["x"]])
     let files = try await conversion.write(to: result)
@@ -59,12 +54,7 @@ import Testing
     #expect(ExactOriginals.areUsed(by: back))
     let joined = originals.joined(to: middle)
     let path = "\(folder.path)/back.safetensors"
-    _ = try await CheckpointConversion(
-      of: joined,
-      sourceFiles: joined.files,
-      plan: back,
-      toolVersion: "test"
-    ).write(to: path)
+    _ = try await CheckpointConversion(of: joined, plan: back).write(to: path)
     let after = try SafetensorsCheckpoint(path: path)
     #expect(try bytes("x", of: after) == Tensor(shape: [2, 3], floats: values).bytes)
     #expect(!ExactOriginals.areUsed(by: originals.restoring(try plan(middle, .bfloat16))))
@@ -79,12 +69,7 @@ import Testing
     let originals = try #require(try ExactOriginals.beside(result))
     let back = originals.restoring(try plan(middle, .bfloat16).casting(to: .float32))
     let joined = originals.joined(to: middle)
-    let conversion = CheckpointConversion(
-      of: joined,
-      sourceFiles: joined.files,
-      plan: back,
-      toolVersion: "test"
-    )
+    let conversion = CheckpointConversion(of: joined, plan: back)
     let error = await #expect(throws: TesseraError.self) {
       _ = try await conversion.write(to: "\(folder.path)/back.safetensors")
     }

@@ -68,21 +68,14 @@ import Testing
     let (tensors, sizes, stored, forward) = try fittingExample(recipe, seed: seed)
     let there = try TemporaryFolder()
     let path = "\(there.path)/there.pt"
-    let files = try await CheckpointConversion(
-      of: stored.checkpoint,
-      sourceFiles: stored.checkpoint.files,
-      plan: forward,
-      toolVersion: "test"
-    ).write(to: path, format: .pytorch)
+    let files = try await CheckpointConversion(of: stored.checkpoint, plan: forward).write(
+      to: path,
+      format: .pytorch
+    )
     let middle = try Checkpoint.open(files.result)
     let back = try plan(recipe.inverted(), middle, sizes)
     let result = "\(there.path)/back.safetensors"
-    _ = try await CheckpointConversion(
-      of: middle,
-      sourceFiles: middle.files,
-      plan: back,
-      toolVersion: "test"
-    ).write(to: result)
+    _ = try await CheckpointConversion(of: middle, plan: back).write(to: result)
     let after = try SafetensorsCheckpoint(path: result)
     let dropped = Set(forward.dropped.map(\.name))
     #expect(Set(after.tensors.map(\.name)) == Set(tensors.keys).subtracting(dropped))
@@ -102,22 +95,27 @@ import Testing
     }
   }
 
+  /// Why a recipe does not take a checkpoint, which is a mismatch.
+  private func refusal(
+    of checkpoint: any CheckpointReader,
+    by recipe: Recipe,
+    _ sizes: [String: Int]
+  ) -> TesseraError? {
+    let error =
+      #expect(throws: (any Error).self) {
+        try plan(recipe, checkpoint, sizes)
+      } as? TesseraError
+    #expect(error?.kind == .mismatch)
+    return error
+  }
+
   @Test(arguments: recipes)
   func `a second application is refused`(recipe: Recipe) async throws {
     let (_, sizes, stored, forward) = try fittingExample(recipe, seed: 4)
     let path = "\(stored.folder.path)/there.safetensors"
-    _ = try await CheckpointConversion(
-      of: stored.checkpoint,
-      sourceFiles: stored.checkpoint.files,
-      plan: forward,
-      toolVersion: "test"
-    ).write(to: path)
+    _ = try await CheckpointConversion(of: stored.checkpoint, plan: forward).write(to: path)
     let there = try SafetensorsCheckpoint(path: path)
-    let error =
-      #expect(throws: (any Error).self) {
-        try plan(recipe, there, sizes)
-      } as? TesseraError
-    #expect(error?.kind == .mismatch)
+    let error = refusal(of: there, by: recipe, sizes)
     #expect(error?.description.contains("already") == true, "\(error?.description ?? "")")
   }
 
@@ -143,12 +141,7 @@ import Testing
     if !hasFallback {
       var more = tensors
       more["zzz"] = Tensor(shape: [1], floats: [1])
-      let stored = try StoredTensors(more)
-      let error =
-        #expect(throws: (any Error).self) {
-          try plan(recipe, stored.checkpoint, sizes)
-        } as? TesseraError
-      #expect(error?.kind == .mismatch)
+      let error = try refusal(of: StoredTensors(more).checkpoint, by: recipe, sizes)
       #expect(error?.description.hasPrefix("zzz: ") == true)
     }
     let shaped = tensors.keys.sorted().first { name in
@@ -158,12 +151,7 @@ import Testing
       var other = tensors
       let shape = Shape(tensor.shape.dimensions + [1])
       other[name] = Tensor(elementType: .float32, shape: shape, bytes: tensor.bytes)
-      let stored = try StoredTensors(other)
-      let error =
-        #expect(throws: (any Error).self) {
-          try plan(recipe, stored.checkpoint, sizes)
-        } as? TesseraError
-      #expect(error?.kind == .mismatch)
+      let error = try refusal(of: StoredTensors(other).checkpoint, by: recipe, sizes)
       #expect(error?.description.contains(name) == true)
     }
   }

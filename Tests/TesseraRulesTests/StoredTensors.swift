@@ -49,9 +49,7 @@ struct StoredTensors {
   ) async throws -> SafetensorsCheckpoint {
     let conversion = CheckpointConversion(
       of: checkpoint,
-      sourceFiles: checkpoint.files,
-      plan: try ConversionPlan(rules, of: checkpoint),
-      toolVersion: "test"
+      plan: try ConversionPlan(rules, of: checkpoint)
     )
     let path = "\(folder.path)/out.safetensors"
     let files = try await conversion.write(to: path, shardByteLimit: shardByteLimit).all
@@ -88,4 +86,16 @@ func permuted(_ bytes: [UInt8], _ shape: [Int], _ axes: [Int], width: Int) -> [U
     result += bytes[source * width..<(source + 1) * width]
   }
   return result
+}
+
+extension CheckpointConversion {
+  /// A conversion of a checkpoint's own files.
+  init(of checkpoint: any CheckpointReader, plan: ConversionPlan) {
+    self.init(
+      of: checkpoint,
+      sourceFiles: checkpoint.files,
+      plan: plan,
+      toolVersion: "test"
+    )
+  }
 }

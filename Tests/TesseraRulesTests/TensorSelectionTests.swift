@@ -135,15 +135,11 @@ extension ConversionRule {
 }
 
 /// Tensors that share one storage, without data.
-private struct AliasedTensors: CheckpointReader {
+private struct AliasedTensors: PlacedCheckpoint {
   let tensors: [TensorInfo]
   let format = "test"
   let attributes: [String: String] = [:]
   let notes: [String] = []
 
-  func read(
-    _ elements: Range<Int>,
-    of tensor: TensorInfo,
-    into buffer: UnsafeMutableRawBufferPointer
-  ) throws {}
+  func place(of tensor: TensorInfo) -> (any TensorPlace)? { nil }
 }

@@ -58,9 +58,7 @@ import Testing
     let path = "\(folder.path)/out.weights.h5"
     _ = try await CheckpointConversion(
       of: keras.checkpoint,
-      sourceFiles: keras.checkpoint.files,
-      plan: try ConversionPlan(keras.rules, of: keras.checkpoint),
-      toolVersion: "test"
+      plan: try ConversionPlan(keras.rules, of: keras.checkpoint)
     ).write(to: path, format: .kerasWeights)
     #expect(try floats("layers/dense/vars/0", path) == [0, 2, 4, 1, 3, 5])
     #expect(try floats("layers/lstm/cell/vars/2", path) == (0..<8).map { Float(2 * $0) })

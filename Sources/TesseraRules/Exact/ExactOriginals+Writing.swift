@@ -56,7 +56,7 @@ struct OriginalsFile {
       if rounded[tensor.name] != nil {
         rules.rules.append(ConversionRule(tensor, to: tensor.name))
       } else {
-        rules.dropped.append(DroppedTensor(name: tensor.name, reason: "not rounded"))
+        rules.drop(tensor.name, because: "not rounded")
       }
     }
     var plan = try ConversionPlan(rules, of: source)

@@ -46,8 +46,10 @@ import TesseraCore
 
   /// A whole tensor in memory.
   private func tensor(_ computation: TensorComputation) throws -> Tensor {
-    if let stated = computation.stated { return stated }
-    if let value = computation.fill {
+    switch computation.known {
+    case nil: break
+    case .stated(let tensor): return tensor
+    case .all(let value):
       let form = computation.form
       let element = value.bytes(as: form.elementType)
       var bytes: [UInt8] = []

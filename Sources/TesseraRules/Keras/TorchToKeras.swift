@@ -207,13 +207,13 @@ public struct TorchToKeras: Sendable {
       throw TesseraError.mismatch(cause, place: name)
     }
     let reason = "\(implied.value.rawValue) everywhere, as Keras has it without"
-    rules.dropped.append(DroppedTensor(name: name, reason: reason))
+    rules.drop(name, because: reason)
   }
 
   private mutating func countBatches(of layer: KerasLayer) {
     let name = given(KerasLayerRules.moduleName(of: layer) + ".num_batches_tracked")
     guard layer.className == "BatchNormalization", found[name] != nil else { return }
-    rules.dropped.append(DroppedTensor(name: name, reason: "Keras counts no batches"))
+    rules.drop(name, because: "Keras counts no batches")
   }
 
   private func holds(_ tensor: TensorInfo, only value: ImpliedTensor.Value) throws -> Bool {

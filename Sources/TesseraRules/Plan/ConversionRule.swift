@@ -37,13 +37,6 @@ public struct ImpliedTensor: Sendable, Hashable {
   public let value: Value
   /// Why the result needs it.
   public let reason: String
-
-  /// Creates a description of a tensor of one value.
-  public init(tensor: TensorInfo, value: Value, reason: String) {
-    self.tensor = tensor
-    self.value = value
-    self.reason = reason
-  }
 }
 
 /// A tensor of the source that the result does not hold.
@@ -52,12 +45,6 @@ public struct DroppedTensor: Sendable, Hashable {
   public let name: String
   /// Why it is left out.
   public let reason: String
-
-  /// Creates a description of what is left out.
-  public init(name: String, reason: String) {
-    self.name = name
-    self.reason = reason
-  }
 }
 
 /// A tensor of the result that repeats another one under its own name.
@@ -109,6 +96,20 @@ public struct ConversionRules: Sendable {
 
   /// Creates an empty set of rules.
   public init(recipe: String) { self.recipe = recipe }
+
+  /// Leaves a tensor out, and says why.
+  public mutating func drop(_ name: String, because reason: String) {
+    dropped.append(DroppedTensor(name: name, reason: reason))
+  }
+
+  /// Adds a tensor of one value to the result, and says why.
+  public mutating func imply(
+    _ tensor: TensorInfo,
+    _ value: ImpliedTensor.Value,
+    because reason: String
+  ) {
+    implied.append(ImpliedTensor(tensor: tensor, value: value, reason: reason))
+  }
 
   /// The name of the recipe that changes nothing.
   static let identityRecipe = "identity/1"

@@ -52,17 +52,23 @@ final class TensorComputation: Sendable {
   /// First the operand with what it is made from, then the operand with the result. What the
   /// operation only sees differently is the operand's own bytes.
   let peakByteCount: Int
-  /// The value of every element, where nothing is computed.
-  let fill: ImpliedTensor.Value?
-  /// The values, where they are known.
-  let stated: Tensor?
+  /// The values, where nothing is computed.
+  let known: Known?
+
+  /// Values that no operand is read for.
+  enum Known: Sendable {
+    /// One value for every element.
+    case all(ImpliedTensor.Value)
+    /// The tensor itself.
+    case stated(Tensor)
+  }
 
   /// A tensor in memory as it is.
   convenience init(of expression: TensorExpression) { self.init(nil, expression, expression.form) }
 
   /// A tensor of one value.
   convenience init(filling form: TensorForm, with value: ImpliedTensor.Value) {
-    self.init(nil, nil, form, fill: value)
+    self.init(nil, nil, form, known: .all(value))
   }
 
   /// A tensor whose values are known.
@@ -71,7 +77,7 @@ final class TensorComputation: Sendable {
       nil,
       nil,
       TensorForm(shape: tensor.shape, elementType: tensor.elementType),
-      stated: tensor
+      known: .stated(tensor)
     )
   }
 
@@ -80,11 +86,9 @@ final class TensorComputation: Sendable {
     _ operation: TensorOperation?,
     _ operand: TensorExpression?,
     _ form: TensorForm,
-    fill: ImpliedTensor.Value? = nil,
-    stated: Tensor? = nil
+    known: Known? = nil
   ) {
-    self.fill = fill
-    self.stated = stated
+    self.known = known
     self.operation = operation
     self.operand = operand
     self.form = form

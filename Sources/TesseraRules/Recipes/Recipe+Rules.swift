@@ -134,9 +134,7 @@ extension Recipe {
           throw TesseraError.malformed("its shape is not known", place: name).inRecipe(identifier)
         }
         let info = TensorInfo(name: name, elementType: constant.type, shape: Shape(extents))
-        rules.implied.append(
-          ImpliedTensor(tensor: info, value: constant.value, reason: constant.reason)
-        )
+        rules.imply(info, constant.value, because: constant.reason)
       }
     }
   }

@@ -80,12 +80,12 @@ public struct TensorSelection: Sendable, Hashable {
     for (index, name) in names.enumerated() {
       guard let name else { continue }
       if let picked, let reason = picked.reasons[name] {
-        rules.dropped.append(DroppedTensor(name: name, reason: reason))
+        rules.drop(name, because: reason)
         names[index] = nil
       } else if let rest = picked?.names[name] ?? WeightWrapper.rest(of: name, under: prefix) {
         names[index] = rest
       } else {
-        rules.dropped.append(DroppedTensor(name: name, reason: "not under '\(prefix)'"))
+        rules.drop(name, because: "not under '\(prefix)'")
         names[index] = nil
       }
     }
@@ -103,7 +103,7 @@ public struct TensorSelection: Sendable, Hashable {
       guard let name else { continue }
       if isPattern, NameGlob(text).matches(name) {
         found = true
-        rules.dropped.append(DroppedTensor(name: name, reason: "stripped by '\(text)'"))
+        rules.drop(name, because: "stripped by '\(text)'")
         names[index] = nil
       } else if !isPattern, name.hasPrefix(text), name.count > text.count {
         found = true

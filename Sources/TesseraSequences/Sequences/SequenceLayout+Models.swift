@@ -30,19 +30,30 @@ extension SequenceLayout {
     }
   }
 
+  /// A layout with a token on either side of a document and of an image, all by name.
+  private init(
+    named name: String,
+    codes: Codes,
+    document: (begin: String, end: String),
+    image: (begin: String, end: String),
+    pad: String
+  ) {
+    self.init(name: name, codes: codes)
+    beginOfDocument = [.name(document.begin)]
+    endOfDocument = [.name(document.end)]
+    beginOfImage = [.name(image.begin)]
+    endOfImage = [.name(image.end)]
+    self.pad = .name(pad)
+  }
+
   /// 1,024 codes between two tokens; codes by name.
-  private static let chameleon: SequenceLayout = {
-    var layout = SequenceLayout(
-      name: "chameleon",
-      codes: .names(prefix: "IMGIMG", suffix: "Z", letters: true)
-    )
-    layout.beginOfDocument = [.name("<s>")]
-    layout.endOfDocument = [.name("</s>")]
-    layout.pad = .name("<pad>")
-    layout.beginOfImage = [.name("<racm3:break>")]
-    layout.endOfImage = [.name("<eoss>")]
-    return layout
-  }()
+  private static let chameleon = SequenceLayout(
+    named: "chameleon",
+    codes: .names(prefix: "IMGIMG", suffix: "Z", letters: true),
+    document: ("<s>", "</s>"),
+    image: ("<racm3:break>", "<eoss>"),
+    pad: "<pad>"
+  )
 
   /// Chameleon's vocabulary with the size as two reserved tokens and an end behind every row.
   private static let lumina: SequenceLayout = {
@@ -73,33 +84,26 @@ extension SequenceLayout {
   /// As Emu3 with no end behind the last row and none of the frame; all tokens by name.
   private static let emu35: SequenceLayout = {
     var layout = SequenceLayout(
-      name: "emu3.5",
-      codes: .names(prefix: "<|visual token ", suffix: "|>", letters: false)
+      named: "emu3.5",
+      codes: .names(prefix: "<|visual token ", suffix: "|>", letters: false),
+      document: ("<|extra_203|>", "<|extra_204|>"),
+      image: ("<|image start|>", "<|image end|>"),
+      pad: "<|endoftext|>"
     )
-    layout.beginOfDocument = [.name("<|extra_203|>")]
-    layout.endOfDocument = [.name("<|extra_204|>")]
-    layout.pad = .name("<|endoftext|>")
-    layout.beginOfImage = [.name("<|image start|>")]
     layout.size = Size(text: "{height}*{width}", token: nil, base: nil, divisor: nil, digits: nil)
     layout.beginOfCodes = [.name("<|image token|>")]
     layout.endOfLine = EndOfLine(token: .name("<|extra_200|>"), policy: .between)
-    layout.endOfImage = [.name("<|image end|>")]
     return layout
   }()
 
   /// Codes with an embedding of their own.
-  private static let janus: SequenceLayout = {
-    var layout = SequenceLayout(
-      name: "janus",
-      codes: .separate(placeholder: .name("<image_placeholder>"))
-    )
-    layout.beginOfDocument = [.name("<｜begin▁of▁sentence｜>")]
-    layout.endOfDocument = [.name("<｜end▁of▁sentence｜>")]
-    layout.pad = .name("<｜▁pad▁｜>")
-    layout.beginOfImage = [.name("<begin_of_image>")]
-    layout.endOfImage = [.name("<end_of_image>")]
-    return layout
-  }()
+  private static let janus = SequenceLayout(
+    named: "janus",
+    codes: .separate(placeholder: .name("<image_placeholder>")),
+    document: ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+    image: ("<begin_of_image>", "<end_of_image>"),
+    pad: "<｜▁pad▁｜>"
+  )
 
   /// Codes alone; the condition is a class or vectors of another model.
   private static let llamagen: SequenceLayout = {

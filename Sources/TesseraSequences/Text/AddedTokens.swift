@@ -8,8 +8,8 @@ struct AddedTokens: Sendable {
     let id: Int32
     let isSpecial: Bool
     let isWord: Bool
-    let stripsLeft: Bool
-    let stripsRight: Bool
+    /// Whether white space on either side goes with it.
+    let strips: (left: Bool, right: Bool)
   }
 
   private var tokens: [Token] = []
@@ -46,8 +46,7 @@ struct AddedTokens: Sendable {
         id: id,
         isSpecial: flag("special"),
         isWord: flag("single_word"),
-        stripsLeft: flag("lstrip"),
-        stripsRight: flag("rstrip")
+        strips: (flag("lstrip"), flag("rstrip"))
       )
     )
   }
@@ -66,12 +65,12 @@ struct AddedTokens: Sendable {
       if token.isSpecial { continue }
       if token.isWord, isWord(text, before: start) || isWord(text, behind: end) { continue }
       var (low, high) = (start, end)
-      while token.stripsLeft, low > last {
+      while token.strips.left, low > last {
         let before = UTF8Scalars.before(text, low)
         guard ScalarClass(UTF8Scalars.decode(text, before).scalar).isSpace else { break }
         low = before
       }
-      while token.stripsRight, high < text.count {
+      while token.strips.right, high < text.count {
         let (scalar, next) = UTF8Scalars.decode(text, high)
         guard ScalarClass(scalar).isSpace else { break }
         high = next
