@@ -5,6 +5,17 @@ let strictC: [CSetting] = [
   .enableWarning("all"), .enableWarning("extra"), .treatAllWarnings(as: .error),
 ]
 
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let arguments = Target.Dependency.product(
+  name: "ArgumentParser",
+  package: "swift-argument-parser"
+)
+
+/// Tests of a library, which share the fixtures.
+func tests(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(name: name, dependencies: ["Fixtures"] + dependencies)
+}
+
 let package = Package(
   name: "tessera",
   products: [
@@ -62,14 +73,14 @@ let package = Package(
       name: "TesseraCore",
       dependencies: [
         "CChecksums", "CCrash", "CFiles", "CKernels", "CLAPACK", "CSnappy", "CZlib", "CZstd",
-        .product(name: "Crypto", package: "swift-crypto"),
+        crypto,
       ]
     ),
     .target(
       name: "TesseraImages",
       dependencies: [
         "CJPEG", "CKernels", "CPNG", "TesseraCore",
-        .product(name: "Crypto", package: "swift-crypto"),
+        crypto,
       ]
     ),
     .target(name: "TesseraSequences", dependencies: ["CSentencePiece", "TesseraCore"]),
@@ -89,14 +100,14 @@ let package = Package(
         "CHDF5", "CKernels", "CZstd", "TesseraCheckpoints", "TesseraCore", "TesseraImages",
         "TesseraSequences",
         "TesseraTokenizers",
-        .product(name: "Crypto", package: "swift-crypto"),
+        crypto,
       ]
     ),
     .target(
       name: "TesseraRules",
       dependencies: [
         "CKernels", "CRecipes", "TesseraCheckpoints", "TesseraCore",
-        .product(name: "Crypto", package: "swift-crypto"),
+        crypto,
       ]
     ),
     .target(
@@ -124,7 +135,7 @@ let package = Package(
         "CProcess", "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraDistillation",
         "TesseraImages", "TesseraRules", "TesseraSequences", "TesseraStateSpaces",
         "TesseraTokenizers",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        arguments,
       ]
     ),
     .executableTarget(
@@ -132,60 +143,31 @@ let package = Package(
       dependencies: [
         "TesseraCheckpoints", "TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraRules",
         "TesseraSequences", "TesseraTokenizers",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        arguments,
       ]
     ),
 
     // MARK: Tests
     .target(name: "Fixtures", path: "Tests/Fixtures"),
-    .testTarget(
-      name: "TesseraCoreTests",
-      dependencies: ["Fixtures", "TesseraCheckpoints", "TesseraCore", "TesseraTokenizers"]
+    tests("TesseraCoreTests", ["TesseraCheckpoints", "TesseraCore", "TesseraTokenizers"]),
+    tests("TesseraImagesTests", ["CKernels", "TesseraCore", "TesseraImages"]),
+    tests("TesseraSequencesTests", ["TesseraSequences"]),
+    tests("TesseraCheckpointsTests", ["TesseraCheckpoints", "TesseraCore", crypto]),
+    tests(
+      "TesseraTokenizersTests",
+      ["CKernels", "TesseraCore", "TesseraImages", "TesseraTokenizers"]
     ),
-    .testTarget(
-      name: "TesseraImagesTests",
-      dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraImages"]
+    tests(
+      "TesseraDatasetsTests",
+      ["TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraTokenizers"]
     ),
-    .testTarget(
-      name: "TesseraSequencesTests",
-      dependencies: ["Fixtures", "TesseraSequences"]
+    tests(
+      "TesseraRulesTests",
+      ["TesseraCheckpoints", "TesseraCore", "TesseraDistillation", "TesseraImages", "TesseraRules"]
     ),
-    .testTarget(
-      name: "TesseraCheckpointsTests",
-      dependencies: [
-        "Fixtures", "TesseraCheckpoints", "TesseraCore",
-        .product(name: "Crypto", package: "swift-crypto"),
-      ]
-    ),
-    .testTarget(
-      name: "TesseraTokenizersTests",
-      dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraImages", "TesseraTokenizers"]
-    ),
-    .testTarget(
-      name: "TesseraDatasetsTests",
-      dependencies: [
-        "Fixtures", "TesseraCore", "TesseraDatasets", "TesseraImages", "TesseraTokenizers",
-      ]
-    ),
-    .testTarget(
-      name: "TesseraRulesTests",
-      dependencies: [
-        "Fixtures", "TesseraCheckpoints", "TesseraCore", "TesseraDistillation", "TesseraImages",
-        "TesseraRules",
-      ]
-    ),
-    .testTarget(
-      name: "TesseraStateSpacesTests",
-      dependencies: ["CKernels", "Fixtures", "TesseraCore", "TesseraStateSpaces"]
-    ),
-    .testTarget(
-      name: "TesseraTests",
-      dependencies: ["Fixtures", "Tessera"]
-    ),
-    .testTarget(
-      name: "TesseraCommandTests",
-      dependencies: ["Fixtures"]
-    ),
+    tests("TesseraStateSpacesTests", ["CKernels", "TesseraCore", "TesseraStateSpaces"]),
+    tests("TesseraTests", ["Tessera"]),
+    tests("TesseraCommandTests"),
     .target(
       name: "FuzzTargets",
       dependencies: [
@@ -194,10 +176,7 @@ let package = Package(
       ],
       path: "Tests/Fuzzing/Targets"
     ),
-    .testTarget(
-      name: "FuzzingTests",
-      dependencies: ["Fixtures", "FuzzTargets", "TesseraCheckpoints", "TesseraDatasets"]
-    ),
+    tests("FuzzingTests", ["FuzzTargets", "TesseraCheckpoints", "TesseraDatasets"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .c17,
