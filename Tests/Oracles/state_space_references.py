@@ -159,3 +159,13 @@ def shifted_legendre(order):
             following[i] -= Fraction(n, n + 1) * c
         polynomials.append(following)
     return polynomials[:order]
+
+
+def outputs(tessera, verb, out, load):
+    """Runs `tessera ssm VERB FILE …`; gives what it writes, read by `load`, or the error where a code is expected."""
+
+    def run(path, *options, code=0):
+        result = tessera("ssm", verb, path, *options, "-o", out, code=code)
+        return result.stderr if code else load(out)
+
+    return run

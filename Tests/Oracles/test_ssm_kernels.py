@@ -43,12 +43,7 @@ def hippo(tessera, tmp_path):
 
 @pytest.fixture
 def kernel(tessera, tmp_path):
-    def run(path, *options, code=0):
-        out = tmp_path / "K.npy"
-        result = tessera("ssm", "kernel", path, *options, "-o", out, code=code)
-        return result.stderr if code else np.load(out)
-
-    return run
+    return reference.outputs(tessera, "kernel", tmp_path / "K.npy", np.load)
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 1000])

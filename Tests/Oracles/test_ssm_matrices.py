@@ -37,13 +37,7 @@ def hippo(tessera, tmp_path):
 @pytest.fixture
 def discretize(tessera, tmp_path):
     """Discretises a file; returns the arrays."""
-
-    def run(path, *options, code=0):
-        out = tmp_path / "step.safetensors"
-        result = tessera("ssm", "discretize", path, *options, "-o", out, code=code)
-        return result.stderr if code else load_file(out)
-
-    return run
+    return reference.outputs(tessera, "discretize", tmp_path / "step.safetensors", load_file)
 
 
 @pytest.mark.parametrize("order", [1, 2, 9, 64])

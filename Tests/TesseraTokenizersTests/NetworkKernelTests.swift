@@ -69,10 +69,7 @@ import Testing
     var sizes = sizes
     (sizes.kernel, sizes.padding) = (1, 0)
     compare(sizes, bound: 1e-6) { weights in
-      let count = ckernels_packed_direct_size(sizes.output, sizes.input, 1)
-      let packed = AlignedArray(count: count)
-      ckernels_pack_direct(sizes.output, sizes.input, 1, weights.base, packed.base)
-      return packed
+      sizes.packed(weights, taps: 1)
     } run: { isa, arguments, input, output, adds in
       ckernels_convolve_1x1(isa, &arguments, input.base, output.base, adds)
     }
@@ -84,10 +81,7 @@ import Testing
     (sizes.stride, sizes.padding) = rule
     if sizes.outputHeight == 0 || sizes.outputWidth == 0 { (sizes.height, sizes.width) = (2, 2) }
     compare(sizes, bound: 1e-6) { weights in
-      let count = ckernels_packed_direct_size(sizes.output, sizes.input, 9)
-      let packed = AlignedArray(count: count)
-      ckernels_pack_direct(sizes.output, sizes.input, 9, weights.base, packed.base)
-      return packed
+      sizes.packed(weights, taps: 9)
     } run: { isa, arguments, input, output, adds in
       var window = ckernels_window(
         extent: 3,
@@ -261,5 +255,14 @@ import Testing
       ckernels_from_blocks(isa, positions, channels, blocked.base, back.base)
       #expect(back.values == input)
     }
+  }
+}
+
+extension ConvolutionSizes {
+  /// Weights in the order of the direct kernels.
+  fileprivate func packed(_ weights: AlignedArray, taps: Int) -> AlignedArray {
+    let packed = AlignedArray(count: ckernels_packed_direct_size(output, input, taps))
+    ckernels_pack_direct(output, input, taps, weights.base, packed.base)
+    return packed
   }
 }
