@@ -25,8 +25,7 @@ let package = Package(
       name: "Tessera",
       targets: [
         "Tessera", "TesseraCore", "TesseraImages", "TesseraSequences", "TesseraCheckpoints",
-        "TesseraTokenizers",
-        "TesseraDatasets", "TesseraRules", "TesseraStateSpaces", "TesseraDistillation",
+        "TesseraTokenizers", "TesseraDatasets", "TesseraRules",
       ]
     ),
   ],
@@ -166,7 +165,12 @@ let package = Package(
       ["TesseraCheckpoints", "TesseraCore", "TesseraDistillation", "TesseraImages", "TesseraRules"]
     ),
     tests("TesseraStateSpacesTests", ["CKernels", "TesseraCore", "TesseraStateSpaces"]),
-    tests("TesseraTests", ["Tessera"]),
+    // Like a program outside: what the documentation's programs need is public.
+    .testTarget(
+      name: "TesseraTests",
+      dependencies: ["Fixtures", "Tessera"],
+      packageAccess: false
+    ),
     tests("TesseraCommandTests"),
     .target(
       name: "FuzzTargets",

@@ -4,7 +4,7 @@
     python scripts/bench_checkpoints.py .build/release/tessera [--mebibytes 4096] [--pairs 5] [--only rename]
 
 Prints a JSON line a case: medians in seconds, the ratio of the peer's to ours, and the peak memory of both in
-MiB beside what `--plan` foresees. `cp` does not wait for the disk and tessera does, so `peer_synced_seconds`
+MiB beside what `--plan` estimates. `cp` does not wait for the disk and tessera does, so `peer_synced_seconds`
 is `cp` followed by `sync` of the copy; `hashed_seconds` is ours with the SHA-256 of the source in the result.
 """
 

@@ -7,7 +7,7 @@ The samples are those that `tokenize` wrote of a picture, its codes [32, 32] and
 metadata, the codes drawn anew. Both writers get them out of memory,
 the peer's libraries loaded (`tessera-bench export`); Tessera also hashes its files and makes them durable, which
 costs the disk's time unless --folder is in memory. `export_seconds` is the whole command: start, reading the
-tars, writing. Prints one JSON line a format: medians, ratios, MB/s of the writer, peak memory of the command.
+tars, writing. Prints one JSON line per format: medians, ratios, MB/s of the writer, peak memory of the command.
 """
 
 import argparse

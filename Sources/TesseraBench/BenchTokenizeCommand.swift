@@ -10,7 +10,7 @@ import TesseraTokenizers
 struct BenchTokenizeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenize",
-    abstract: "Measure tokenize on one core: images a second, and the share of every stage.",
+    abstract: "Measure tokenize on one core: images per second, and the share of every stage.",
     discussion: """
       Every figure is processor time, the median over rounds. A JPEG is decoded and resized in one \
       pass; its time is divided as decoding whole and resizing apart divide theirs. Images that \

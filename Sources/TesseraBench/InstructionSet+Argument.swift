@@ -1,4 +1,4 @@
-public import ArgumentParser
+import ArgumentParser
 public import TesseraCore
 
 extension InstructionSet: ExpressibleByArgument {}

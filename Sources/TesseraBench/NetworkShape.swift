@@ -3,11 +3,11 @@ import TesseraTokenizers
 
 /// The networks that `tessera-bench network` measures, with drawn weights.
 enum NetworkShape: String, CaseIterable, ExpressibleByArgument {
-  /// The embedded tokenizer's encoder: Haar patches of 4, 64 and 128 channels, 8 pixels a code.
+  /// The embedded tokenizer's encoder: Haar patches of 4, 64 and 128 channels, 8 pixels per code.
   case tesseraF8 = "tessera-f8"
-  /// LlamaGen's VQ-16 encoder: 128 to 512 channels, attention at the coarsest level, 16 pixels a code.
+  /// LlamaGen's VQ-16 encoder: 128 to 512 channels, attention at the coarsest level, 16 pixels per code.
   case vq16 = "vq-16"
-  /// Chameleon's encoder: as VQ-16's with attention in the middle alone, 256 latents a position.
+  /// Chameleon's encoder: as VQ-16's with attention in the middle alone, 256 latents per position.
   case chameleon
 
   /// The encoder's layers.

@@ -10,8 +10,8 @@ struct Tessera: AsyncParsableCommand {
     commandName: "tessera",
     abstract: "Turn files into training data: images into codes, checkpoints into weights.",
     discussion: """
-      Exit codes: 0 done, 1 some inputs rejected under --strict, 3 malformed or unsafe input,
-      4 incomplete mapping or mismatch, 5 numeric limit, 6 input/output, 64 wrong usage.
+      Exit codes: 0 done, 1 some inputs rejected under --strict, 3 malformed or unsafe input, 4 \
+      incomplete mapping or mismatch, 5 numeric limit, 6 input/output, 64 wrong usage.
       """,
     version: ToolVersion.current,
     subcommands: [

@@ -6,7 +6,7 @@ struct DiagonalSystem {
   let modes: Int
   /// `[channels]` where some array has channels, else empty.
   let leadingShape: [Int]
-  /// `[outputs]` where C has several rows a channel, else empty.
+  /// `[outputs]` where C has several rows per channel, else empty.
   let outputShape: [Int]
   private let values: [ComplexNumber]
   private let inputs: [ComplexNumber]

@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension StateSpaceFile {
   /// The file of a diagonal system with the same inputs and outputs.
@@ -13,7 +13,7 @@ extension StateSpaceFile {
   ///   stand in the metadata.
   /// - Throws: `TesseraError` with the condition number above the limit, or where eigenvalues do
   ///   not pair.
-  public func diagonalized(
+  package func diagonalized(
     limit: Double,
     structure: Structure
   ) throws(TesseraError) -> StateSpaceFile {

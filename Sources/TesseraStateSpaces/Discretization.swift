@@ -1,7 +1,7 @@
-public import TesseraCore
+package import TesseraCore
 
 /// How x' = A x + B u becomes x[k+1] = Ā x[k] + B̄ u[k], with u held for one step.
-public enum DiscretizationMethod: Hashable, Sendable {
+package enum DiscretizationMethod: Hashable, Sendable {
   /// Generalised bilinear transform: the share α of the derivative at the step's end. 0 is forward
   /// Euler, 1 backward Euler, 1/2 the bilinear (Tustin) rule.
   case generalizedBilinear(Double)
@@ -9,14 +9,14 @@ public enum DiscretizationMethod: Hashable, Sendable {
   case zeroOrderHold
 
   /// Forward Euler.
-  public static let forward = generalizedBilinear(0)
+  package static let forward = generalizedBilinear(0)
   /// Backward Euler.
-  public static let backward = generalizedBilinear(1)
+  package static let backward = generalizedBilinear(1)
   /// The trapezoidal rule.
-  public static let bilinear = generalizedBilinear(0.5)
+  package static let bilinear = generalizedBilinear(0.5)
 
   /// Reads `forward`, `backward`, `bilinear`, `gbt:A` with A from 0 to 1, or `zoh`.
-  public init?(name: String) {
+  package init?(name: String) {
     switch name {
     case "forward": self = .forward
     case "backward": self = .backward
@@ -31,7 +31,7 @@ public enum DiscretizationMethod: Hashable, Sendable {
   }
 
   /// The name that `init(name:)` reads.
-  public var name: String {
+  package var name: String {
     switch self {
     case .forward: "forward"
     case .backward: "backward"
@@ -50,7 +50,7 @@ extension DiscretizationMethod {
   ///
   /// - Throws: `TesseraError` where a matrix to be inverted is singular, or e^(dt A) overflows or
   ///   is too large.
-  public func callAsFunction(
+  package func callAsFunction(
     _ a: Matrix,
     _ b: Matrix,
     step: Double

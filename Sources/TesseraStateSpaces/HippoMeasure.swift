@@ -1,5 +1,5 @@
 /// A family of state spaces that remember a signal by its coefficients in a basis.
-public enum HippoMeasure: String, Sendable, CaseIterable {
+package enum HippoMeasure: String, Sendable, CaseIterable {
   /// Scaled Legendre: the whole past in Legendre polynomials; x' = (A x + B u) / t.
   case legs
   /// Translated Legendre: the last window in Legendre polynomials.
@@ -25,21 +25,21 @@ public enum HippoMeasure: String, Sendable, CaseIterable {
   case s4dReal = "s4d-real"
 
   /// Whether the state space is given by the diagonal of A alone.
-  public var isDiagonal: Bool {
+  package var isDiagonal: Bool {
     [.s4dLinear, .s4dInverse, .s4dLegS, .s4dReal].contains(self)
   }
 
   /// Whether the equation has the factor 1/t.
-  public var isTimeVarying: Bool { self == .legs || self == .fourierFull }
+  package var isTimeVarying: Bool { self == .legs || self == .fourierFull }
 
   /// Whether A and B are complex matrices.
   var isComplex: Bool { self == .fourierWindow || self == .fourierFull }
 
   /// Whether a window's length enters.
-  public var hasWindow: Bool { [.legt, .lmu, .fout, .fourierWindow].contains(self) }
+  package var hasWindow: Bool { [.legt, .lmu, .fout, .fourierWindow].contains(self) }
 
   /// Why this measure has no such form, or nil where it has it.
-  public func refusal(of form: HippoForm) -> String? {
+  package func refusal(of form: HippoForm) -> String? {
     let forms = self.forms
     guard !forms.contains(form) else { return nil }
     let list = forms.map(\.rawValue).joined(separator: ", ")
@@ -47,7 +47,7 @@ public enum HippoMeasure: String, Sendable, CaseIterable {
   }
 
   /// The forms that are defined.
-  public var forms: [HippoForm] {
+  package var forms: [HippoForm] {
     switch self {
     case .legs: [.paper, .blog, .integer]
     case .legt: [.paper, .blog, .integer, .lmu]
@@ -70,7 +70,7 @@ public enum HippoMeasure: String, Sendable, CaseIterable {
 }
 
 /// The scaling of the basis: similar systems, whose states differ by a factor each.
-public enum HippoForm: String, Sendable, CaseIterable {
+package enum HippoForm: String, Sendable, CaseIterable {
   /// Orthonormal for the measure of mass 1: B = sqrt(2n+1) for Legendre.
   case paper
   /// Orthonormal on [-1, 1]: the same A, and B = sqrt(2 (2n+1)).

@@ -1,27 +1,27 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// A measure with everything that fixes its matrices.
-public struct HippoSystem: Hashable, Sendable {
+package struct HippoSystem: Hashable, Sendable {
   /// The measure.
-  public let measure: HippoMeasure
+  package let measure: HippoMeasure
   /// The scaling.
-  public let form: HippoForm
+  package let form: HippoForm
   /// The number of real states; of complex ones in the complex measures.
-  public let order: Int
+  package let order: Int
   /// The window's length, where the measure has one.
-  public let window: Double
+  package let window: Double
   /// The tilt of `lagt`: 0 keeps the weight in the basis, as public code does; 1 is Theorem 1's.
-  public let tilt: Double
+  package let tilt: Double
 
   /// The largest order: A takes 128 MiB.
-  public static let largestOrder = 4096
+  package static let largestOrder = 4096
 
   /// Creates a system.
   ///
   /// - Throws: `TesseraError` for a form that the measure does not have, and for numbers beyond
   ///   their limits.
-  public init(
+  package init(
     _ measure: HippoMeasure,
     order: Int,
     form: HippoForm = .paper,
@@ -58,7 +58,7 @@ public struct HippoSystem: Hashable, Sendable {
   /// A and B of the real measures.
   ///
   /// - Throws: `TesseraError` where the measure is diagonal or complex.
-  public func matrices() throws(TesseraError) -> (a: Matrix, b: [Double]) {
+  package func matrices() throws(TesseraError) -> (a: Matrix, b: [Double]) {
     switch measure {
     case .legs:
       return legendre { n, k in k < n ? -1 : k == n ? -Double(n + 1) / Double(2 * n + 1) : 0 }
@@ -118,7 +118,7 @@ public struct HippoSystem: Hashable, Sendable {
   /// A and B of the complex measures; the states are the frequencies -K to K.
   ///
   /// - Throws: `TesseraError` where the measure is not complex.
-  public func complexMatrices() throws(TesseraError) -> (a: ComplexMatrix, b: [ComplexNumber]) {
+  package func complexMatrices() throws(TesseraError) -> (a: ComplexMatrix, b: [ComplexNumber]) {
     guard measure.isComplex else { throw .mismatch("\(measure.rawValue) has no complex matrices") }
     let highest = order / 2
     let isWindow = measure == .fourierWindow
@@ -136,7 +136,7 @@ public struct HippoSystem: Hashable, Sendable {
   /// The eigenvalues of the diagonal measures, one of each conjugate pair.
   ///
   /// - Throws: `TesseraError` where the measure is not diagonal.
-  public func diagonal() throws(TesseraError) -> [ComplexNumber] {
+  package func diagonal() throws(TesseraError) -> [ComplexNumber] {
     let half = order / 2
     switch measure {
     case .s4dLinear: return (0..<half).map { ComplexNumber(-0.5, .pi * Double($0)) }

@@ -1,7 +1,7 @@
-public import TesseraCore
+package import TesseraCore
 
 /// The five public ways to step x' = (A x + B u) / t from K samples to K + 1.
-public enum LegsConvention: String, Sendable, CaseIterable {
+package enum LegsConvention: String, Sendable, CaseIterable {
   /// The paper's and post 10137's: the derivative at K explicit, at K + 1 implicit, the input at K.
   case paper
   /// Exact for an input held over each step: the projection of the step function.
@@ -14,7 +14,7 @@ public enum LegsConvention: String, Sendable, CaseIterable {
   case hippoPython = "hippo-py"
 
   /// The first K that can be stepped from.
-  public var firstStep: Int { self == .hippoPython ? 0 : 1 }
+  package var firstStep: Int { self == .hippoPython ? 0 : 1 }
 
   /// The weights of one step: (I - implicit A) x' = (I + explicit A) x + input B u; nil for `optimal`.
   func weights(step: Int) -> (explicit: Double, implicit: Double, input: Double)? {
@@ -30,14 +30,14 @@ public enum LegsConvention: String, Sendable, CaseIterable {
 }
 
 /// One step of a system whose equation has the factor 1/t.
-public struct LegsStep: Sendable {
+package struct LegsStep: Sendable {
   /// The samples seen before.
-  public let step: Int
+  package let step: Int
 
   /// Creates the step from K samples to K + 1.
   ///
   /// - Throws: `TesseraError` for a K from which nothing can be stepped.
-  public init(_ step: Int, first: Int) throws(TesseraError) {
+  package init(_ step: Int, first: Int) throws(TesseraError) {
     guard step >= first, step < 1 << 52 else {
       throw .limit("step K = \(step) is not from \(first) to 2^52: 1/K is a weight")
     }
@@ -47,7 +47,7 @@ public struct LegsStep: Sendable {
   /// Ā and B̄ of a system by a rule.
   ///
   /// - Throws: `TesseraError` where the measure has no factor 1/t, or a mode would grow.
-  public func file(
+  package func file(
     of system: HippoSystem,
     by rule: VaryingRule
   ) throws(TesseraError) -> StateSpaceFile {

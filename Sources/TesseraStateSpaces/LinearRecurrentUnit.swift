@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// The linear recurrent unit (Orvieto et al., arXiv 2303.06349) between its parameters, its discrete
@@ -8,7 +8,7 @@ import TesseraCore
 /// λ = exp(-exp(nu_log) + i exp(theta_log)), B = (B_re + i B_im) exp(gamma_log) by rows, y = Re(C x) + D u:
 /// no conjugate pairs and no factor 2. A continuous system needs a step that somebody names, and
 /// |arg λ| < π, beyond which another frequency has the same samples.
-public struct LinearRecurrentUnit: Sendable {
+package struct LinearRecurrentUnit: Sendable {
   private let values: [ComplexNumber]
   /// [states, inputs], normalised.
   private let input: [ComplexNumber]
@@ -25,7 +25,7 @@ public struct LinearRecurrentUnit: Sendable {
   ///   - reader: Holds `nu_log`, `theta_log`, `gamma_log`, `B_re`, `B_im`, `C_re`, `C_im`, and `D`.
   ///   - prefix: What stands before these names; nil where the file has one layer.
   /// - Throws: `TesseraError` where arrays are missing or do not fit.
-  public init(of reader: any CheckpointReader, layer prefix: String? = nil) throws {
+  package init(of reader: any CheckpointReader, layer prefix: String? = nil) throws {
     let layer = try Self.layer(prefix, of: reader)
     func array(_ name: String) throws -> StateSpaceArray? {
       try reader.tensors.first { $0.name == layer + name }.map {
@@ -142,7 +142,7 @@ public struct LinearRecurrentUnit: Sendable {
   /// Reads a system that ``discrete`` or ``continuous(step:)`` has written.
   ///
   /// - Throws: `TesseraError` where arrays or the step are missing.
-  public init(_ file: StateSpaceFile) throws {
+  package init(_ file: StateSpaceFile) throws {
     guard let c = file.arrays["C"], c.isComplex, c.shape.count == 2 else {
       throw TesseraError.mismatch("holds no complex C of outputs and states")
     }
@@ -194,7 +194,7 @@ public struct LinearRecurrentUnit: Sendable {
   }
 
   /// The system as it is stepped: x' = A_bar x + B_bar u, y = Re(C x) + D u.
-  public var discrete: StateSpaceFile {
+  package var discrete: StateSpaceFile {
     var file = StateSpaceFile(arrays: ["C": output], metadata: [:])
     file.arrays["D"] = skip
     file.arrays["A_bar"] = StateSpaceArray(values, shape: [states])
@@ -209,7 +209,7 @@ public struct LinearRecurrentUnit: Sendable {
   ///
   /// - Throws: `TesseraError` where the step is none, or an angle of λ reaches π: the frequency
   ///   would be another one's alias.
-  public func continuous(step: Double) throws -> StateSpaceFile {
+  package func continuous(step: Double) throws -> StateSpaceFile {
     try StepLengths.one(step).check()
     let rates = try values.enumerated().map { index, value in
       let (size, angle) = (value.magnitude, atan2(value.imaginary, value.real))
@@ -242,7 +242,7 @@ public struct LinearRecurrentUnit: Sendable {
   ///
   /// - Throws: `TesseraError` where a state does not decay, or does not turn: theta_log would be no
   ///   number.
-  public func parameters() throws -> StateSpaceFile {
+  package func parameters() throws -> StateSpaceFile {
     var (nu, theta, gamma): ([Double], [Double], [Double]) = ([], [], [])
     for (index, value) in values.enumerated() {
       let size = value.magnitude

@@ -8,7 +8,7 @@ struct LowRankSystem {
   let modes: Int
   let ranks: Int
   let leadingShape: [Int]
-  /// `[outputs]` where C has several rows a channel, else empty.
+  /// `[outputs]` where C has several rows per channel, else empty.
   let outputShape: [Int]
   private let values: [ComplexNumber]
   private let corrections: [ComplexNumber]

@@ -1,23 +1,23 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A as a normal matrix minus a product of rank 1 or 2: A = V diag(Λ) V* - Σ p pᵀ.
 ///
 /// The normal part is a multiple of the identity plus a skew-symmetric matrix, so its eigenvalues
 /// are conjugate pairs on one vertical line; of each pair the one below the real axis is kept, in
 /// ascending order of imaginary parts, as state-spaces/s4 keeps them.
-public struct NormalPlusLowRank: Hashable, Sendable {
+package struct NormalPlusLowRank: Hashable, Sendable {
   /// Λ, one of each pair.
-  public let values: [ComplexNumber]
+  package let values: [ComplexNumber]
   /// V's columns for these, of length 1; the largest component of each is real and positive.
-  public let vectors: ComplexMatrix
+  package let vectors: ComplexMatrix
   /// p, real, one a rank.
-  public let corrections: [[Double]]
+  package let corrections: [[Double]]
 
   /// The largest order for which eigenvectors are computed.
-  public static let largestOrder = 1024
+  package static let largestOrder = 1024
 
   /// Whether a system has this structure in its form.
-  public static func isDefined(for system: HippoSystem) -> Bool {
+  package static func isDefined(for system: HippoSystem) -> Bool {
     [.legs, .legt, .fout].contains(system.measure) && [.paper, .blog].contains(system.form)
       && system.order % 2 == 0 && system.order <= largestOrder
   }
@@ -25,7 +25,7 @@ public struct NormalPlusLowRank: Hashable, Sendable {
   /// Decomposes a system.
   ///
   /// - Throws: `TesseraError` where the system has no such structure.
-  public init(of system: HippoSystem) throws(TesseraError) {
+  package init(of system: HippoSystem) throws(TesseraError) {
     guard NormalPlusLowRank.isDefined(for: system) else {
       throw .mismatch(
         "\(system.measure.rawValue) of order \(system.order) in form '\(system.form.rawValue)' is no "

@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension S4Checkpoint {
   /// Every tensor of the checkpoint with all layers diagonal (S4D) or of low rank (S4).
@@ -10,7 +10,7 @@ extension S4Checkpoint {
   /// - Parameter structure: `diagonal` or `dplr`.
   /// - Returns: Names and tensors, what was done a sentence each, and the file's attributes.
   /// - Throws: `TesseraError` where there is no layer, or all of them have the structure.
-  public func restructured(
+  package func restructured(
     as structure: StateSpaceFile.Structure
   ) throws -> (
     tensors: [(name: String, tensor: Tensor)], notes: [String], attributes: [String: String]

@@ -1,15 +1,15 @@
 import Foundation
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// The layers of a checkpoint of state-spaces/s4, version 4: `inv_dt`, `A_real`, `A_imag`, `B`, `C`, and
 /// in low-rank ones `P` and `l_kernel`.
 ///
 /// How stored numbers become dt and A is no part of the checkpoint but of the model's configuration, so
 /// the user names it.
-public struct S4Checkpoint: Sendable {
+package struct S4Checkpoint: Sendable {
   /// What is applied to a stored number.
-  public enum Transform: String, Sendable, CaseIterable {
+  package enum Transform: String, Sendable, CaseIterable {
     /// e^x.
     case exp
     /// x itself.
@@ -21,16 +21,16 @@ public struct S4Checkpoint: Sendable {
   }
 
   /// The transforms; the defaults are those of the repository.
-  public struct Transforms: Sendable, Hashable {
+  package struct Transforms: Sendable, Hashable {
     /// dt of `inv_dt`.
-    public var step: Transform
+    package var step: Transform
     /// -Re A of `A_real`.
-    public var real: Transform
+    package var real: Transform
     /// -Im A of `A_imag`.
-    public var imaginary: Transform
+    package var imaginary: Transform
 
     /// Creates the transforms.
-    public init(step: Transform = .exp, real: Transform = .exp, imaginary: Transform = .none) {
+    package init(step: Transform = .exp, real: Transform = .exp, imaginary: Transform = .none) {
       self.step = step
       self.real = real
       self.imaginary = imaginary
@@ -44,7 +44,7 @@ public struct S4Checkpoint: Sendable {
   /// Opens a checkpoint.
   ///
   /// - Throws: The format's error.
-  public init(path: String, transforms: Transforms) throws {
+  package init(path: String, transforms: Transforms) throws {
     reader = try Checkpoint.open(path)
     self.transforms = transforms
     tensors = Dictionary(reader.tensors.map { ($0.name, $0) }) { first, _ in first }
@@ -54,7 +54,7 @@ public struct S4Checkpoint: Sendable {
   private static let names: Set<String> = ["inv_dt", "A_real", "A_imag", "B", "C", "P", "l_kernel"]
 
   /// The prefixes of the layers, such as `layers.0.layer.kernel.`.
-  public var layers: [String] {
+  package var layers: [String] {
     reader.tensors.map(\.name).filter { $0 == "inv_dt" || $0.hasSuffix(".inv_dt") }
       .map { String($0.dropLast(6)) }
   }
@@ -112,7 +112,7 @@ public struct S4Checkpoint: Sendable {
   /// - Returns: A diagonal system, or one of low rank, with `dt`, `l_kernel` and D; C is [H, N], or [channels, H, N]
   ///   where there are several. What else the block holds is named in `unused`.
   /// - Throws: `TesseraError` where arrays are missing, unknown or do not fit.
-  public func file(layer prefix: String) throws -> StateSpaceFile {
+  package func file(layer prefix: String) throws -> StateSpaceFile {
     let prefix = prefix.isEmpty || prefix.hasSuffix(".") ? prefix : prefix + "."
     try checkNames(prefix)
     let (stepShape, steps) = try array(prefix + "inv_dt")
@@ -165,7 +165,7 @@ public struct S4Checkpoint: Sendable {
     return file
   }
 
-  /// D of the block around a kernel: a row a channel, of which a second direction has none.
+  /// D of the block around a kernel: one row per channel, of which a second direction has none.
   private func addSkip(
     to file: inout StateSpaceFile,
     _ prefix: String,
@@ -254,7 +254,7 @@ public struct S4Checkpoint: Sendable {
   /// - Parameter factor: The new time between samples over the old one.
   /// - Returns: Names and tensors in the file's order, and the file's attributes.
   /// - Throws: `TesseraError` where there is no layer or I - Ā^L is singular.
-  public func resampled(
+  package func resampled(
     by factor: Double
   ) throws -> (tensors: [(name: String, tensor: Tensor)], attributes: [String: String]) {
     guard factor > 0, factor.isFinite else {

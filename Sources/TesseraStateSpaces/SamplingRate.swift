@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension StateSpaceFile {
   /// The file for a signal with `factor` times the time between samples.
@@ -11,7 +11,7 @@ extension StateSpaceFile {
   ///   - structure: What the arrays are.
   /// - Returns: The file, with `l_kernel` 0.
   /// - Throws: `TesseraError` where there is no dt, or I - Ā^L is singular.
-  public func resampled(
+  package func resampled(
     by factor: Double,
     structure: Structure
   ) throws(TesseraError) -> StateSpaceFile {

@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// What of a selective state space (Mamba) can be exported, and a fixed-step approximation of the rest.
@@ -7,10 +7,10 @@ import TesseraCore
 /// Mamba's layers compute dt, B and C from their input (Gu and Dao, arXiv 2312.00752): Ā = exp(dt A) and
 /// B̄ = dt B are others at each sample, and no file holds them. A is fixed. At one dt the layer would be
 /// linear in time: that approximation is labelled with its dt.
-public struct SelectiveSystem: Sendable {
+package struct SelectiveSystem: Sendable {
   /// The step of the approximation.
-  public enum Step: Sendable, Hashable {
-    /// softplus of the stored bias of dt: the step of an input that projects to 0, one a channel.
+  package enum Step: Sendable, Hashable {
+    /// softplus of the stored bias of dt: the step of an input that projects to 0, one per channel.
     case bias
     /// The same for all channels.
     case fixed(Double)
@@ -22,7 +22,7 @@ public struct SelectiveSystem: Sendable {
   /// Finds the layers: `A_log` of mamba_ssm and transformers, `ssm_a` (A itself) of GGUF, in every direction.
   ///
   /// - Throws: `TesseraError` where there is none, or one holds an A under an unknown name.
-  public init(of reader: any CheckpointReader) throws {
+  package init(of reader: any CheckpointReader) throws {
     self.reader = reader
     layers = try SelectiveLayer.all(of: reader.tensors)
     guard !layers.isEmpty else {
@@ -40,7 +40,7 @@ public struct SelectiveSystem: Sendable {
   /// - Parameter step: Where to take dt from; nil exports A alone.
   /// - Returns: A file of these arrays, labelled, with what else the layers hold in `unused`.
   /// - Throws: `TesseraError` where dt is not positive or missing, or A is not finite.
-  public func file(step: Step?) throws -> StateSpaceFile {
+  package func file(step: Step?) throws -> StateSpaceFile {
     var file = StateSpaceFile(arrays: [:], metadata: [:])
     for layer in layers {
       for direction in layer.directions { try add(direction, of: layer, step, to: &file) }
@@ -73,7 +73,7 @@ public struct SelectiveSystem: Sendable {
     let isLogarithm = !direction.decay.name.hasSuffix("ssm_a")
     let values = isLogarithm ? stored.values.map { -exp($0) } : stored.values
     let prefix = layer.name.isEmpty ? "" : layer.name + "."
-    // Mamba-2 in GGUF has [heads, 1]; its A is one number a head.
+    // Mamba-2 in GGUF has [heads, 1]; its A is one number per head.
     file.arrays["\(prefix)A\(direction.suffix)"] = StateSpaceArray(values, shape: stored.shape)
     guard let step else { return }
     let rows = stored.shape[0]

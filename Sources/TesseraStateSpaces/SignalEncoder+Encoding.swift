@@ -1,9 +1,9 @@
 import CKernels
-public import TesseraCore
+package import TesseraCore
 
 extension SignalEncoder {
   /// The doubles of a row: every channel's state.
-  public var rowCount: Int { channels * stateShape.reduce(1, *) }
+  package var rowCount: Int { channels * stateShape.reduce(1, *) }
 
   /// Encodes the next samples.
   ///
@@ -12,7 +12,7 @@ extension SignalEncoder {
   ///   - every: A row is due after each sample whose number, from 1 on, is a multiple of this.
   /// - Returns: The rows that are due, `[rows, channels, state]`.
   /// - Throws: `TesseraError` for a sample or a state that is not finite.
-  public func encode(_ samples: [Double], every: Int) throws(TesseraError) -> [Double] {
+  package func encode(_ samples: [Double], every: Int) throws(TesseraError) -> [Double] {
     if let bad = samples.firstIndex(where: { !$0.isFinite }) {
       throw .limit("sample \(seen + bad / channels) is \(samples[bad])")
     }
@@ -48,7 +48,7 @@ extension SignalEncoder {
   }
 
   /// The states after the last sample, as a row.
-  public var lastRow: [Double] {
+  package var lastRow: [Double] {
     let scales = scales.values
     return states.flatMap { state in
       zip(state.values.prefix(rowCount / channels), scales).map { $0 * $1 }

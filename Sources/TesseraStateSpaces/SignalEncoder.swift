@@ -1,14 +1,14 @@
 import CKernels
-public import TesseraCore
+package import TesseraCore
 
 /// The states of a system after each sample of a signal, a block of samples at a time.
 ///
 /// O(N) a step for LegS in every convention, for legs, legt, lmu, fout and lagt by backward Euler,
 /// bilinear and GBT rules, and for diagonal systems; `zoh` of the others multiplies by a dense Ā. O(N³) a step for
 /// fourier-full, and LegS by a rule with weights, with their factor 1/t.
-public final class SignalEncoder {
+package final class SignalEncoder {
   /// How the state is stepped.
-  public enum Stepping: Hashable, Sendable {
+  package enum Stepping: Hashable, Sendable {
     /// Constant coefficients.
     case constant(DiscretizationMethod, step: Double)
     /// With the factor 1/t of legs and fourier-full.
@@ -38,9 +38,9 @@ public final class SignalEncoder {
   }
 
   /// The extents of one channel's state: [N], or [modes, 2].
-  public let stateShape: [Int]
+  package let stateShape: [Int]
   /// The channels of the signal.
-  public let channels: Int
+  package let channels: Int
   let system: HippoSystem
   let kernel: Kernel
   /// The doubles of one channel's state, and the same up to whole vectors.
@@ -54,7 +54,7 @@ public final class SignalEncoder {
   /// The most states of all channels: 512 MiB.
   private static let largestRow = 1 << 26
   /// The samples seen.
-  public internal(set) var seen = 0
+  package internal(set) var seen = 0
 
   /// Prepares the steps of a system.
   ///
@@ -63,7 +63,7 @@ public final class SignalEncoder {
   ///   - stepping: How to step it.
   ///   - channels: The signals that are encoded side by side.
   /// - Throws: `TesseraError` where the system cannot be stepped so, or has too many states.
-  public init(
+  package init(
     _ system: HippoSystem,
     stepping: Stepping,
     channels: Int

@@ -1,50 +1,50 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// What is true of a state-space file, in numbers.
-public struct StateSpaceCheck: Sendable, Hashable, Encodable {
+package struct StateSpaceCheck: Sendable, Hashable, Encodable {
   /// Whether every number below is within its bound.
-  public var ok: Bool { failures.isEmpty }
+  package var ok: Bool { failures.isEmpty }
   /// What is beyond its bound, a sentence each.
-  public private(set) var failures: [String] = []
+  package private(set) var failures: [String] = []
   /// dense, diagonal or dplr.
-  public let system: String
+  package let system: String
   /// The measure that the metadata name.
-  public let measure: String?
+  package let measure: String?
   /// The largest difference between A and the measure's matrix, over the largest element.
-  public private(set) var measureResidual: Double?
+  package private(set) var measureResidual: Double?
   /// The largest element of A e0 + B over that of B; in blog form B is sqrt 2 times as long.
-  public private(set) var dcResidual: Double?
+  package private(set) var dcResidual: Double?
   /// The same for discrete time: B_bar - (I - A_bar) e0.
-  public private(set) var discreteDCResidual: Double?
+  package private(set) var discreteDCResidual: Double?
   /// The largest real part of an eigenvalue.
-  public private(set) var abscissa: Double?
+  package private(set) var abscissa: Double?
   /// The least real part.
-  public private(set) var leastReal: Double?
+  package private(set) var leastReal: Double?
   /// The largest imaginary part.
-  public private(set) var largestImaginary: Double?
+  package private(set) var largestImaginary: Double?
   /// The largest size of an eigenvalue of A_bar.
-  public private(set) var spectralRadius: Double?
+  package private(set) var spectralRadius: Double?
   /// The largest element of A - (V Λ V* - P P*), over that of A.
-  public private(set) var lowRankResidual: Double?
+  package private(set) var lowRankResidual: Double?
   /// The largest element of [V, V̄]* [V, V̄] - I.
-  public private(set) var unitarityResidual: Double?
+  package private(set) var unitarityResidual: Double?
   /// The rule, the step and the largest difference between recurrence and kernel over 64 samples,
   /// over the largest output.
-  public private(set) var recurrence: Recurrence?
+  package private(set) var recurrence: Recurrence?
 
   /// A comparison of the recurrence with the convolution by the kernel.
-  public struct Recurrence: Sendable, Hashable, Encodable {
+  package struct Recurrence: Sendable, Hashable, Encodable {
     /// The rule of discretisation.
-    public let method: String
+    package let method: String
     /// The step; the first channel's.
-    public let dt: Double?
+    package let dt: Double?
     /// The largest difference over the largest output.
-    public let difference: Double
+    package let difference: Double
   }
 
   /// The arrays that nothing was compared with.
-  public let unused: [String]
+  package let unused: [String]
 
   private enum CodingKeys: String, CodingKey {
     case ok, failures, system, measure, abscissa, recurrence
@@ -59,7 +59,7 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
   }
 
   /// Every key, with null where a check does not apply.
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encode(ok, forKey: .ok)
     try container.encode(failures, forKey: .failures)
@@ -83,7 +83,7 @@ public struct StateSpaceCheck: Sendable, Hashable, Encodable {
   /// Checks a file.
   ///
   /// - Throws: `TesseraError` where arrays are missing or do not fit together.
-  public init(
+  package init(
     _ file: StateSpaceFile,
     structure: StateSpaceFile.Structure
   ) throws(TesseraError) {

@@ -1,14 +1,14 @@
-public import TesseraCore
+package import TesseraCore
 
-/// The lengths of a step: one for all, or one a channel.
-public enum StepLengths: Hashable, Sendable {
+/// The lengths of a step: one for all, or one per channel.
+package enum StepLengths: Hashable, Sendable {
   /// One for all.
   case one(Double)
   /// One a channel.
   case channels([Double])
 
   /// The lengths in a list.
-  public var values: [Double] {
+  package var values: [Double] {
     switch self {
     case .one(let step): [step]
     case .channels(let steps): steps
@@ -26,7 +26,7 @@ public enum StepLengths: Hashable, Sendable {
   /// Refuses lengths that are none.
   ///
   /// - Throws: `TesseraError` with the number.
-  public func check() throws(TesseraError) {
+  package func check() throws(TesseraError) {
     for (channel, step) in values.enumerated() where !(step > 0 && step.isFinite) {
       let place = self == .one(step) ? "dt" : "dt[\(channel)]"
       throw .limit("\(place) is \(step), and a step is a finite time above 0")
@@ -43,11 +43,11 @@ extension StateSpaceFile {
   ///
   /// - Parameters:
   ///   - method: How to discretise.
-  ///   - steps: One step, or one a channel.
+  ///   - steps: One step, or one per channel.
   ///   - structure: What the arrays are.
   /// - Returns: The file with the results.
   /// - Throws: `TesseraError`.
-  public func discretized(
+  package func discretized(
     by method: DiscretizationMethod,
     steps: StepLengths,
     structure: Structure

@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension StateSpaceFile {
   /// The file of a measure: A and B, or Lambda and B; with Lambda, P and V where the system is
@@ -8,7 +8,7 @@ extension StateSpaceFile {
   ///   - system: The measure.
   ///   - isDecomposed: Whether Lambda, P and V are computed beside A.
   /// - Throws: `TesseraError` where an eigenproblem fails.
-  public init(_ system: HippoSystem, isDecomposed: Bool = true) throws(TesseraError) {
+  package init(_ system: HippoSystem, isDecomposed: Bool = true) throws(TesseraError) {
     let order = system.order
     self.init(arrays: [:], metadata: StateSpaceFile.metadata(of: system))
     if system.measure.isDiagonal {

@@ -1,12 +1,12 @@
 import CKernels
-public import TesseraCore
+package import TesseraCore
 
 extension StateSpaceFile {
   /// The longest kernel.
   private static let longestKernel = 1 << 26
 
   /// How the matrices of discrete time are found.
-  public enum Discrete: Hashable, Sendable {
+  package enum Discrete: Hashable, Sendable {
     /// As the file holds them.
     case stored
     /// By discretising.
@@ -18,7 +18,7 @@ extension StateSpaceFile {
   /// - Returns: `stored` where no method is given and the file has A_bar and B_bar; else the method
   ///   with the steps given, or those in the file.
   /// - Throws: `TesseraError` where one is missing.
-  public func discrete(
+  package func discrete(
     method: DiscretizationMethod?,
     steps: StepLengths?
   ) throws(TesseraError) -> Discrete {
@@ -47,9 +47,9 @@ extension StateSpaceFile {
   ///   - length: The number of samples.
   ///   - structure: What the arrays are.
   /// - Returns: `[length]`, with leading channels `[channels, length]`, and `[outputs, channels, length]` where a
-  ///   diagonal or low-rank system's C has several rows a channel.
+  ///   diagonal or low-rank system's C has several rows per channel.
   /// - Throws: `TesseraError` where shapes do not fit or a value overflows.
-  public func kernel(
+  package func kernel(
     _ discrete: Discrete,
     length: Int,
     structure: Structure

@@ -1,8 +1,8 @@
-public import TesseraCore
+package import TesseraCore
 
 extension StateSpaceFile {
   /// The arrays that a state-space file may hold.
-  public static let names: Set<String> = [
+  package static let names: Set<String> = [
     "A", "B", "C", "D", "Lambda", "P", "V", "A_bar", "B_bar", "dt", "l_kernel",
   ]
 
@@ -25,7 +25,7 @@ extension StateSpaceFile {
     guard let stored = arrays["dt"] else { return nil }
     guard !stored.isComplex, stored.shape.count <= 1 else {
       throw .mismatch(
-        "dt has the shape \(stored.storedShape): one real number, or a list of one a channel"
+        "dt has the shape \(stored.storedShape): one real number, or a list of one per channel"
       )
     }
     return stored.shape.isEmpty ? .one(stored.values[0]) : .channels(stored.values)
@@ -51,7 +51,7 @@ extension StateSpaceFile {
   ///
   /// - Parameter structure: What the arrays are.
   /// - Throws: `TesseraError` that names the array.
-  public func check(parts structure: Structure) throws(TesseraError) {
+  package func check(parts structure: Structure) throws(TesseraError) {
     try StateSpaceFile.checkNames(Array(arrays.keys))
     _ = try storedSteps()
     let length = try truncation()
@@ -139,7 +139,7 @@ extension StateSpaceFile {
   ///
   /// - Parameter used: The arrays that it was made of.
   /// - Returns: Names, in alphabetical order.
-  public func unused(besides used: Set<String>) -> [String] {
+  package func unused(besides used: Set<String>) -> [String] {
     (arrays.keys.filter { !used.contains($0) } + unused).sorted()
   }
 
@@ -149,7 +149,7 @@ extension StateSpaceFile {
   ///   - discrete: Where Ā and B̄ come from.
   ///   - structure: What the arrays are.
   /// - Returns: Their names.
-  public static func kernelParts(_ discrete: Discrete, _ structure: Structure) -> Set<String> {
+  package static func kernelParts(_ discrete: Discrete, _ structure: Structure) -> Set<String> {
     if discrete == .stored { return ["A_bar", "B_bar", "C", "l_kernel"] }
     switch structure {
     case .dense: return ["A", "B", "C", "dt", "l_kernel"]

@@ -1,5 +1,5 @@
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 extension StateSpaceFile {
   /// The tensors to be written, by name.
@@ -23,7 +23,7 @@ extension StateSpaceFile {
   }
 
   /// The metadata with the list of complex arrays, and of what is left out.
-  public var storedMetadata: [String: String] {
+  package var storedMetadata: [String: String] {
     var metadata = metadata
     let complex = arrays.filter(\.value.isComplex).keys.sorted()
     metadata[Key.complex] = complex.isEmpty ? "none" : complex.joined(separator: ",")
@@ -38,7 +38,7 @@ extension StateSpaceFile {
   ///   - type: `float64` or `float32`.
   ///   - inputs: Files that must not be written over.
   /// - Throws: `TesseraError` for another ending or a value that does not fit.
-  public func write(to path: String, as type: ElementType, reading inputs: [String]) throws {
+  package func write(to path: String, as type: ElementType, reading inputs: [String]) throws {
     let tensors = try tensors(as: type).sorted { $0.key < $1.key }
     guard let format = CheckpointFormat(path: path),
       [.safetensors, .npz, .hdf5].contains(format)

@@ -1,23 +1,23 @@
 import Foundation
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// An array of a state-space file, in double precision.
-public struct StateSpaceArray: Hashable, Sendable {
+package struct StateSpaceArray: Hashable, Sendable {
   /// The extents without the axis of real and imaginary parts.
-  public let shape: [Int]
+  package let shape: [Int]
   /// Whether values are pairs of real and imaginary part.
-  public let isComplex: Bool
+  package let isComplex: Bool
   /// The values, row-major; real and imaginary parts alternate.
-  public let values: [Double]
+  package let values: [Double]
 
   /// Creates a real array.
-  public init(_ values: [Double], shape: [Int]) {
+  package init(_ values: [Double], shape: [Int]) {
     self.init(values: values, shape: shape, isComplex: false)
   }
 
   /// Creates a complex array.
-  public init(_ values: [ComplexNumber], shape: [Int]) {
+  package init(_ values: [ComplexNumber], shape: [Int]) {
     self.init(
       values: values.flatMap { [$0.real, $0.imaginary] },
       shape: shape,
@@ -26,7 +26,7 @@ public struct StateSpaceArray: Hashable, Sendable {
   }
 
   /// Creates an array from its doubles.
-  public init(values: [Double], shape: [Int], isComplex: Bool) {
+  package init(values: [Double], shape: [Int], isComplex: Bool) {
     precondition(values.count == shape.reduce(isComplex ? 2 : 1, *), "the values fill the shape")
     self.values = values
     self.shape = shape
@@ -34,17 +34,17 @@ public struct StateSpaceArray: Hashable, Sendable {
   }
 
   /// Takes the elements of a tensor; nil where they are no real numbers.
-  public init?(_ tensor: Tensor) {
+  package init?(_ tensor: Tensor) {
     let isComplex = tensor.elementType == .complex64 || tensor.elementType == .complex128
     guard !isComplex, let values = tensor.doubles() else { return nil }
     self.init(values, shape: tensor.shape.dimensions)
   }
 
   /// The extents as they stand in a file: complex values are a last axis of 2.
-  public var storedShape: [Int] { isComplex ? shape + [2] : shape }
+  package var storedShape: [Int] { isComplex ? shape + [2] : shape }
 
   /// The values as complex numbers.
-  public var complexValues: [ComplexNumber] {
+  package var complexValues: [ComplexNumber] {
     guard isComplex else { return values.map { ComplexNumber($0) } }
     return stride(from: 0, to: values.count, by: 2).map {
       ComplexNumber(values[$0], values[$0 + 1])
@@ -53,16 +53,16 @@ public struct StateSpaceArray: Hashable, Sendable {
 }
 
 /// A file of a state space: arrays under fixed names, and the conventions that give them a meaning.
-public struct StateSpaceFile: Hashable, Sendable {
+package struct StateSpaceFile: Hashable, Sendable {
   /// `A`, `B`, `C`, `D`, `Lambda`, `P`, `V`, `A_bar`, `B_bar`, `dt`, as far as they apply.
-  public var arrays: [String: StateSpaceArray]
+  package var arrays: [String: StateSpaceArray]
   /// The strings of the metadata, `tessera.ssm.…`.
-  public var metadata: [String: String]
+  package var metadata: [String: String]
   /// The tensors of the source that belong to it and are no part of this.
-  public var unused: [String] = []
+  package var unused: [String] = []
 
   /// Creates a file in memory.
-  public init(arrays: [String: StateSpaceArray], metadata: [String: String]) {
+  package init(arrays: [String: StateSpaceArray], metadata: [String: String]) {
     self.arrays = arrays
     self.metadata = metadata
   }
@@ -87,7 +87,7 @@ public struct StateSpaceFile: Hashable, Sendable {
   private static let halvedNames: Set = ["Lambda", "P", "B", "C", "A_bar", "B_bar"]
 
   /// What the arrays mean.
-  public enum Structure: String, Sendable, CaseIterable {
+  package enum Structure: String, Sendable, CaseIterable {
     /// A [N, N] and B [N], real or complex.
     case dense
     /// Lambda [modes], one of each conjugate pair; outputs are 2 Re.
@@ -121,7 +121,7 @@ public struct StateSpaceFile: Hashable, Sendable {
   /// - Parameter named: What the user says of a file that names none.
   /// - Returns: The structure.
   /// - Throws: `TesseraError` where neither says.
-  public func structure(named: Structure? = nil) throws(TesseraError) -> Structure {
+  package func structure(named: Structure? = nil) throws(TesseraError) -> Structure {
     if let text = metadata[Key.system] {
       guard let structure = Structure(rawValue: text) else {
         throw .mismatch("the metadata's \(Key.system) is '\(text)', none of dense, diagonal, dplr")
@@ -143,7 +143,7 @@ public struct StateSpaceFile: Hashable, Sendable {
   /// The measure that the metadata name.
   ///
   /// - Throws: `TesseraError` where they name none, or numbers that are none.
-  public func hippo() throws(TesseraError) -> HippoSystem? {
+  package func hippo() throws(TesseraError) -> HippoSystem? {
     guard let name = metadata[Key.measure] else { return nil }
     guard let measure = HippoMeasure(rawValue: name),
       let form = HippoForm(rawValue: metadata[Key.form] ?? ""),
@@ -166,7 +166,7 @@ extension StateSpaceFile {
   ///   - path: A checkpoint of any supported format.
   ///   - structure: What the user says of a file without metadata.
   /// - Throws: The format's error, or `TesseraError` where arrays are too large or not numbers.
-  public init(path: String, structure: Structure? = nil) throws {
+  package init(path: String, structure: Structure? = nil) throws {
     let reader = try Checkpoint.open(path)
     metadata = reader.attributes
     let decays = ["A_log", "A_b_log"]

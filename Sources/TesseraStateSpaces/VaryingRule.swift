@@ -1,19 +1,19 @@
-public import TesseraCore
+package import TesseraCore
 
 /// How a system whose equation has the factor 1/t is stepped: what `discretize` and `encode` both offer.
-public enum VaryingRule: Hashable, Sendable {
+package enum VaryingRule: Hashable, Sendable {
   /// One of the public conventions.
   case convention(LegsConvention)
   /// The paper's generalised bilinear rule with the share of the derivative that a method has at the step's end.
   case weighted(DiscretizationMethod)
 
   /// Why zoh is none of them.
-  public static let refusal =
+  package static let refusal =
     "a step with the factor 1/t has no dt: say --convention (optimal is the exact one), or --method forward, "
     + "backward, bilinear or gbt:A without --dt"
 
   /// A rule from what a user says; nil for both, none, or zoh.
-  public init?(method: DiscretizationMethod?, convention: LegsConvention?) {
+  package init?(method: DiscretizationMethod?, convention: LegsConvention?) {
     switch (method, convention) {
     case (nil, let convention?): self = .convention(convention)
     case (let method?, nil):
@@ -24,7 +24,7 @@ public enum VaryingRule: Hashable, Sendable {
   }
 
   /// The first K that can be stepped from.
-  public var firstStep: Int {
+  package var firstStep: Int {
     if case .convention(let convention) = self { convention.firstStep } else { 1 }
   }
 
@@ -98,7 +98,7 @@ extension StateSpaceFile {
   ///   - rule: How to step.
   /// - Returns: The file, without dt.
   /// - Throws: `TesseraError` where the measure has no such factor, or A and B are not those of the measure.
-  public func stepped(
+  package func stepped(
     from step: Int,
     by rule: VaryingRule
   ) throws(TesseraError) -> StateSpaceFile {

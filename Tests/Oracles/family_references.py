@@ -2,7 +2,7 @@
 
 Real classes where a package has them (taming-transformers, transformers, diffusers, Open-MAGVIT2), else modules put
 together from their parts. They run in float64, so that the difference is Tessera's alone, and images of more
-than 64 pixels a side in float32, whose own error is a hundredth of what is allowed.
+than 64 pixels per side in float32, whose own error is a hundredth of what is allowed.
 """
 
 import importlib.util
@@ -353,7 +353,7 @@ def unhaar(x, steps):
 
 
 class Cosmos(Reference):
-    """Patches of 4 and two of three levels that resample: 16 pixels a code. Parts numbered as in the sequences."""
+    """Patches of 4 and two of three levels that resample: 16 pixels per code. Parts numbered as in the sequences."""
 
     family = "cosmos"
     range = staticmethod(TransformersChameleon.range)

@@ -352,8 +352,8 @@ TILE = 16
 ROWS = [(3 << 27) // 16384, 4096]
 
 
-def foreseen(program, tessera, peak, path, arguments, bound):
-    """Runs a conversion; its peak memory is below the bound in MiB, and near what `--plan` foresees."""
+def estimated(program, tessera, peak, path, arguments, bound):
+    """Runs a conversion; its peak memory is below the bound in MiB, and near what `--plan` estimates."""
     out = path.with_name("out.safetensors")
     plan = json.loads(tessera("convert", path, "--plan", "--json", *arguments).stdout)
     # As little address space as leaves no room for a file that is mapped or read as a whole.
@@ -369,7 +369,7 @@ def foreseen(program, tessera, peak, path, arguments, bound):
 def test_more_than_the_address_space_is_renamed_and_cast_in_a_tile(options, program, tessera, peak, tmp_path):
     """1.1 GiB, of which a tensor alone is several times the bound."""
     path = sparse(tmp_path / "sparse.safetensors", {f"m.{n}": ROWS for n in range(3)})
-    foreseen(program, tessera, peak, path, options, 64 + TILE)
+    estimated(program, tessera, peak, path, options, 64 + TILE)
 
 
 TILED = {"reshape": [4, "a/4", 4096]}, {"permute": [1, 0, 2]}, {"reshape": ["a", 4096]}
@@ -390,11 +390,11 @@ def test_transposes_need_a_tile_or_one_tensor(operations, whole, program, tesser
         "name": "t.a-b", "version": 1, "title": "t", "family": "t", "left": "a", "right": "b", "sizes": {"a": "rows"},
         "rules": [{"left": "m.{n:int}", "right": "{n}.w", "shape": ["a", 4096], "operations": list(operations)}]}
     (tmp_path / "r.json").write_text(json.dumps(recipe))
-    # 128 MiB a tensor, several times a tile; 48 where it passes as a whole.
+    # 128 MiB per tensor, several times a tile; 48 where it passes as a whole.
     rows = [ROWS[0] // (8 if whole else 3), 4096]
     path = sparse(tmp_path / "sparse.safetensors", {f"m.{n}": rows for n in range(2 if whole else 4)})
     largest = rows[0] * 4096 * 4 >> 20
-    foreseen(program, tessera, peak, path, ["--recipe", tmp_path / "r.json"], 64 + (largest * whole if whole else 2 * TILE))
+    estimated(program, tessera, peak, path, ["--recipe", tmp_path / "r.json"], 64 + (largest * whole if whole else 2 * TILE))
 
 
 def test_the_address_space_may_be_small(program, tmp_path):

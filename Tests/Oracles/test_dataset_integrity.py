@@ -53,7 +53,7 @@ def few(source):
 
 @pytest.fixture(scope="module")
 def exported(tessera, source, few):
-    """One dataset a layout, made once."""
+    """One dataset per layout, made once."""
     made = {}
 
     def export(layout):

@@ -106,3 +106,62 @@ def test_the_map_of_modules_is_the_packages():
         wanted = {module.removeprefix("Tessera") for module in targets} - {name.removeprefix("Tessera")} if imports == "all" else set(
             imports.replace("–", "").replace(",", "").split())
         assert wanted == found, name
+
+
+@pytest.fixture(scope="module")
+def helps(program):
+    """The help of every verb and subverb as a terminal of 80 columns shows it."""
+    found = {}
+
+    def collect(*verb):
+        result = subprocess.run([program, *verb, "--help"], env=dict(os.environ, COLUMNS="80"), capture_output=True, text=True, check=True)
+        found[" ".join(verb)] = result.stdout
+        for name in re.findall(r"^  ([a-z0-9-]+)(?: |$)", result.stdout.partition("SUBCOMMANDS:")[2], re.MULTILINE):
+            collect(*verb, name)
+
+    collect()
+    assert len(found) > 30
+    return found
+
+
+def overview(text):
+    """The paragraphs in front of the usage."""
+    return text.split("\nUSAGE:")[0].split("\n")
+
+
+def examples(text):
+    """The commands of a help: indented lines, joined where they end with a backslash."""
+    lines = [line for line in overview(text) if line.startswith("  ")]
+    return re.sub(r"\\\n *", "", "\n".join(lines)).split("\n") if lines else []
+
+
+def test_help_fits_80_columns(helps):
+    for verb, text in helps.items():
+        assert not [line for line in text.split("\n") if len(line) > 80], verb
+
+
+def test_help_is_wrapped_once(helps):
+    """A line of prose ends where the next word does not fit."""
+    for verb, text in helps.items():
+        lines = overview(text)
+        for line, following in zip(lines, lines[1:]):
+            if line and following and not line.startswith(("  ", "EXAMPLE")) and not following.startswith("  "):
+                assert len(line) + 1 + len(following.split()[0]) >= 80, f"{verb}: {line}"
+
+
+def test_every_verb_has_an_example(helps):
+    for verb, text in helps.items():
+        if verb and not verb.endswith("help"):
+            assert any(command.strip().startswith("tessera ") for command in examples(text)), verb
+
+
+def test_examples_of_the_help_can_be_pasted(helps, program, tmp_path):
+    """Each is a command line that the program takes: what may be missing are the files that it names."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tessera").symlink_to(program)
+    environment = dict(os.environ, PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    for verb, text in helps.items():
+        assert not re.search(r"\\$\n(?!    )", "\n".join(overview(text)), re.MULTILINE), verb
+        for command in examples(text):
+            result = subprocess.run(["bash", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+            assert result.returncode not in (2, 64, 126, 127), f"{command}\n{result.stderr}"

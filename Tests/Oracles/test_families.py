@@ -127,7 +127,7 @@ def test_other_spellings_are_the_same_network(kind, tessera, root, tmp_path):
         check_pictures(reference, list(pixels), arrays, tmp_path / "decoded")
 
 
-def test_every_spelling_that_is_listed_is_opened(tessera):
+def test_every_naming_that_is_listed_is_opened(tessera):
     """`tessera tokenizers` names what a test opens, no more and no less."""
     opened = {(kind.family, SPELLINGS.get(kind.__name__)) for kind in FAMILIES} | set(references.OTHER_SPELLINGS)
     # Halves whose parts have numbers: test_family_files.py.

@@ -155,7 +155,7 @@ def test_the_schema(positions):
 
 @pytest.fixture
 def pack(tessera, tmp_path):
-    """Runs the verb on a pack, a document a line; returns the array and the JSON."""
+    """Runs the verb on a pack, one document per line; returns the array and the JSON."""
 
     def run(documents, scheme, *options):
         file, output = tmp_path / "pack.jsonl", tmp_path / "pack.npy"

@@ -1,7 +1,7 @@
 import TesseraDatasets
 
 extension DatasetSettings {
-  /// Settings of a dataset that no tokenizer made, two samples a shard.
+  /// Settings of a dataset that no tokenizer made, two samples per shard.
   static func plain(
     format: DatasetFormat = .webdataset,
     export: DatasetExportSettings? = nil

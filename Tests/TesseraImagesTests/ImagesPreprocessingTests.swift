@@ -85,8 +85,8 @@ extension Fixtures {
     "bicubic:short=256", "lanczos:short=1:torchvision", "box:exact=3x4", "hamming:area=65536/8",
     "bicubic:adm=256", "nearest:square=64", "none",
   ])
-  func `a resize rule is spelled as it is read`(spelling: String) {
-    #expect(ResizeRule(spelling)?.description == spelling)
+  func `a resize rule is written as it is read`(text: String) {
+    #expect(ResizeRule(text)?.description == text)
   }
 
   @Test(arguments: [
@@ -94,8 +94,8 @@ extension Fixtures {
     "bicubic:exact=256", "bicubic:exact=0x1", "bicubic:area=65536", "bicubic:short=256:up",
     "bicubic:short=99999999999999999999", "bicubic:short=1=2",
   ])
-  func `another spelling is refused`(spelling: String) {
-    #expect(ResizeRule(spelling) == nil)
+  func `another text is refused`(text: String) {
+    #expect(ResizeRule(text) == nil)
   }
 
   @Test func `a crop that is too large is refused in one line`() throws {

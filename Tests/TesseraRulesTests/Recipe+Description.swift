@@ -1,5 +1,5 @@
-public import TesseraRules
-public import Testing
+import TesseraRules
+import Testing
 
 extension Recipe: CustomTestStringConvertible {
   /// The name alone: the rules would fill a screen for each test case.

@@ -45,8 +45,8 @@ import Testing
   @Test(arguments: [
     "none", "flip", "ten-crop:1.1", "ten-crop:2.0",
   ])
-  func `augmentations come back from their spelling`(spelling: String) {
-    #expect(Augmentation(spelling)?.description == spelling)
+  func `augmentations come back from their text`(text: String) {
+    #expect(Augmentation(text)?.description == text)
   }
 
   @Test func `ten crops are corners and middle, then those of the mirror image`() throws {
@@ -79,7 +79,7 @@ import Testing
     "opencv-linear:short=256", "opencv-linear:square=128:ceil", "lanczos:floor=16",
     "bicubic:long=384:14", "bicubic:long=384",
   ])
-  func `resize rules come back from their spelling`(spelling: String) {
-    #expect(ResizeRule(spelling)?.description == spelling)
+  func `resize rules come back from their text`(text: String) {
+    #expect(ResizeRule(text)?.description == text)
   }
 }

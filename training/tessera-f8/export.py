@@ -2,7 +2,7 @@
 
     python export.py RUN/final.pt ../../Sources/CTesseraF8/tessera-f8.h5
 
-Weights become float16 (the program widens them exactly), one dataset a tensor under its state-dict name,
+Weights become float16 (the program widens them exactly), one dataset per tensor under its state-dict name,
 shuffled and deflated. The root attribute `tokenizer` is the description of schemas/tokenizer.schema.json.
 """
 

@@ -8,7 +8,7 @@ public import TesseraCore
 /// arrive in the order of their bytes are summed up on the way, others are read once more.
 public struct CheckpointFile: ~Copyable {
   /// The tensors in the order of their bytes, and where these go.
-  public let entries: [CheckpointEntry]
+  package let entries: [CheckpointEntry]
   private let layout: any CheckpointLayout
   private var file: AtomicFile
   private var checksums: [RunningChecksum]
@@ -22,7 +22,7 @@ public struct CheckpointFile: ~Copyable {
   ///   - inputs: Files that are being read; none of them may be the output.
   ///   - claim: As for `AtomicFile`.
   /// - Throws: `TesseraError`.
-  public init(
+  package init(
     path: String,
     layout: any CheckpointLayout,
     reading inputs: [String] = [],
@@ -142,7 +142,7 @@ public struct CheckpointFile: ~Copyable {
   }
 
   /// Completes the file and hands it to a set that appears together.
-  public consuming func finished(metadata: [String: String]) throws -> AtomicFile {
+  package consuming func finished(metadata: [String: String]) throws -> AtomicFile {
     var sums: [UInt32] = []
     for (entry, running) in zip(entries, checksums) {
       if let value = running.value(ofByteCount: entry.bytes.count) {

@@ -56,7 +56,7 @@ public enum CheckpointFormat: String, Sendable, Hashable, CaseIterable {
   ///   - attributes: Groups and attributes of an HDF5 file that another one takes over.
   /// - Returns: Where everything goes.
   /// - Throws: An error where the format does not hold such tensors.
-  public func layout(
+  package func layout(
     of tensors: [TensorInfo],
     metadata: [String: String],
     gguf: GGUFOptions = GGUFOptions(),

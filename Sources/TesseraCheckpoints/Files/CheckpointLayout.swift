@@ -1,16 +1,16 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A tensor in a file under construction: where its bytes go, counted from the start of the file.
-public struct CheckpointEntry: Sendable {
+package struct CheckpointEntry: Sendable {
   /// Name, type and shape, as the writer is given the elements.
-  public let tensor: TensorInfo
+  package let tensor: TensorInfo
   /// Where its bytes go; those of the tensor it repeats where it is an alias.
-  public let bytes: Range<Int>
+  package let bytes: Range<Int>
   /// How the elements are stored.
-  public let encoding: CheckpointEncoding
+  package let encoding: CheckpointEncoding
 
   /// Creates an entry.
-  public init(tensor: TensorInfo, bytes: Range<Int>, encoding: CheckpointEncoding = .plain) {
+  package init(tensor: TensorInfo, bytes: Range<Int>, encoding: CheckpointEncoding = .plain) {
     self.tensor = tensor
     self.bytes = bytes
     self.encoding = encoding
@@ -18,14 +18,14 @@ public struct CheckpointEntry: Sendable {
 }
 
 /// How a file stores the elements of a tensor.
-public enum CheckpointEncoding: String, Sendable, Hashable {
+package enum CheckpointEncoding: String, Sendable, Hashable {
   /// As they are, little-endian.
   case plain = "plain"
   /// GGUF's blocks of 32 integers of 8 bits with one scale, made of float32.
   case q8_0 = "Q8_0"
 
   /// The bytes that `count` elements of a type take; nil where the number overflows or is not whole.
-  public func byteCount(elements count: Int, of type: ElementType) -> Int? {
+  package func byteCount(elements count: Int, of type: ElementType) -> Int? {
     switch self {
     case .plain: return type.byteCount(elements: count)
     case .q8_0:
@@ -48,7 +48,7 @@ public struct CheckpointEnding: Sendable {
 ///
 /// Equal tensors and strings give equal bytes. The tensors' data may then arrive in any order: see
 /// ``CheckpointFile``.
-public protocol CheckpointLayout: Sendable {
+package protocol CheckpointLayout: Sendable {
   /// The tensors in the order in which their bytes lie in the file, which is the fastest to write.
   var tensors: [TensorInfo] { get }
   /// Whether the file states a CRC-32 of each tensor's bytes.

@@ -80,7 +80,7 @@ extension CheckpointReader {
   /// Nothing: most formats hold only what can be read.
   public var refusals: [TensorRefusal] { [] }
   /// Nothing but what earlier conversions stated.
-  public var metadata: CheckpointMetadata {
+  package var metadata: CheckpointMetadata {
     CheckpointMetadata(strings: attributes.filter { $0.key.hasPrefix("tessera.") })
   }
   /// None: what is held in memory has no files.

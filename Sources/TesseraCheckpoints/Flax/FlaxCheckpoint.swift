@@ -4,9 +4,9 @@ import TesseraCore
 ///
 /// Names are the keys with dots between. One pass finds where the arrays lie; data are read from
 /// there.
-public struct FlaxCheckpoint: TableCheckpoint {
+package struct FlaxCheckpoint: TableCheckpoint {
   /// Always `flax-msgpack`.
-  public let format = "flax-msgpack"
+  package let format = "flax-msgpack"
   /// Every array; numbers, truth values and short texts by their path.
   let table: TensorTable<FlaxPieces>
 

@@ -4,13 +4,13 @@ import TesseraCore
 ///
 /// Quantized tensors are shown and read as float32: any range of elements, a few blocks at a time.
 /// Shapes are outermost first, the other way round than in the file.
-public struct GGUFCheckpoint: TableCheckpoint {
+package struct GGUFCheckpoint: TableCheckpoint {
   /// Always `gguf`.
-  public let format = "gguf"
+  package let format = "gguf"
   /// Every tensor that can be read; the metadata: numbers, texts, short arrays; of long arrays the length.
   let table: TensorTable<GGUFBlockRun>
   /// Every key with its value as it lies in the file, but those that earlier conversions added.
-  public let metadata: CheckpointMetadata
+  package let metadata: CheckpointMetadata
 
   /// Opens a file and checks its whole header.
   ///

@@ -1,12 +1,12 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A GGUF file of version 3, little-endian: data in the order of the tensors, at multiples of 32 or of
 /// what `general.alignment` says.
-public struct GGUFLayout: CheckpointLayout {
+package struct GGUFLayout: CheckpointLayout {
   /// The tensors, in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// Never: the format has no checksums.
-  public var needsChecksums: Bool { false }
+  package var needsChecksums: Bool { false }
   private let entries: [CheckpointEntry]
   private let header: [UInt8]
   private let options: GGUFOptions
@@ -22,7 +22,7 @@ public struct GGUFLayout: CheckpointLayout {
   ///   - metadata: Strings, stored after the options' values; those keys win.
   ///   - options: Typed values, and which tensors become Q8_0.
   /// - Throws: `TesseraError` where ggml has no such type, shape or name.
-  public init(
+  package init(
     tensors: [TensorInfo],
     metadata: [String: String],
     options: GGUFOptions
@@ -141,7 +141,7 @@ public struct GGUFLayout: CheckpointLayout {
   }
 
   /// Reserves the file and writes the header.
-  public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
+  package func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     // The last tensor is padded too.
     let end = entries.map(\.bytes.upperBound).max() ?? header.count
     let alignment = options.alignment
@@ -151,7 +151,7 @@ public struct GGUFLayout: CheckpointLayout {
   }
 
   /// Writes the header once more, with the strings that are known by now.
-  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+  package func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     let final = try GGUFLayout(tensors: tensors, metadata: ending.metadata, options: options)
     try file.replace(header, by: final.header)
   }

@@ -1,17 +1,17 @@
 import TesseraCore
 
 /// What GGUF wants to know beside tensors and strings.
-public struct GGUFOptions: Sendable {
+package struct GGUFOptions: Sendable {
   /// Keys and values in their order, such as `general.architecture`; they come before the strings.
-  public var values: [MetadataEntry]
+  package var values: [MetadataEntry]
   /// The names of the tensors that are stored as Q8_0; they arrive as float32.
-  public var quantized: Set<String>
+  package var quantized: Set<String>
 
   /// Whether the values are those of another GGUF file: then they are all that it needs to say.
-  public var isCopy: Bool
+  package var isCopy: Bool
 
   /// Creates options; none by default.
-  public init(
+  package init(
     values: [MetadataEntry] = [],
     quantized: Set<String> = [],
     isCopy: Bool = false

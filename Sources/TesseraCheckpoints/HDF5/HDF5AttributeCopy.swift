@@ -1,7 +1,7 @@
 package import CHDF5
 
 /// What another HDF5 file takes over from one beside the data: groups, and attributes with their types.
-public struct HDF5AttributeCopy: Sendable {
+package struct HDF5AttributeCopy: Sendable {
   /// An object of the source, and the path of the one that takes its attributes; the root's is empty.
   struct Object: Sendable {
     let file: HDF5File

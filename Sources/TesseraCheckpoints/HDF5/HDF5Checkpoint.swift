@@ -1,13 +1,13 @@
-public import TesseraCore
+package import TesseraCore
 
 /// An HDF5 file of named tensors: plain, Keras 2 (`.h5`), Keras 3 (`.weights.h5`), the weights inside a
 /// Keras 3 archive (`.keras`) or folder, or several files under Keras' index (`.weights.json`).
 ///
 /// A tensor's name is its HDF5 path without the leading slash. Memory beside the caller's buffer: the
 /// names, and for compressed data 32 MiB or one chunk, whichever is more.
-public struct HDF5Checkpoint: TableCheckpoint {
+package struct HDF5Checkpoint: TableCheckpoint {
   /// `hdf5`, `keras-h5` (Keras 2 or legacy Keras 3), `keras-weights-h5` or `keras`.
-  public let format: String
+  package let format: String
   /// Every dataset of numbers, in the order of the file's groups.
   ///
   /// Attributes that are text or numbers: the root's by name, others as `group/object@name`. Refused are
@@ -29,7 +29,7 @@ public struct HDF5Checkpoint: TableCheckpoint {
   ///   - opaqueType: What untyped elements of the same width are: Keras 2 writes bfloat16 as two
   ///     bytes without a type. Nil refuses them, unless the file states the type.
   /// - Throws: `TesseraError`.
-  public init(path: String, opaqueAs opaqueType: ElementType? = nil) throws {
+  package init(path: String, opaqueAs opaqueType: ElementType? = nil) throws {
     if path.hasSuffix(KerasShards.suffix) {
       let shards = try KerasShards(path: path)
       try self.init(parts: shards.files, files: shards.paths, opaqueAs: opaqueType)
@@ -47,7 +47,7 @@ public struct HDF5Checkpoint: TableCheckpoint {
   ///   - name: How errors call it.
   ///   - opaqueType: What untyped elements of the same width are.
   /// - Throws: `TesseraError`.
-  public init(
+  package init(
     bytes: [UInt8],
     name: String = "embedded.h5",
     opaqueAs opaqueType: ElementType? = nil
@@ -183,7 +183,7 @@ public struct HDF5Checkpoint: TableCheckpoint {
   package var fileName: String { parts[0].region.name }
 
   /// What the file says beside its data, which only HDF5 has a place for.
-  public var metadata: CheckpointMetadata {
+  package var metadata: CheckpointMetadata {
     CheckpointMetadata(
       strings: attributes.filter { $0.key.hasPrefix("tessera.") },
       others: attributes.keys.filter { !$0.hasPrefix("tessera.") }.sorted() + unlisted

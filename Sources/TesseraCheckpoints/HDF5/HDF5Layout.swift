@@ -1,16 +1,16 @@
 import CHDF5
-public import TesseraCore
+package import TesseraCore
 
 /// An HDF5 file as h5py writes it by default: contiguous datasets that every h5py opens.
 ///
 /// A tensor's name is its path: slashes make groups, dots stay. What HDF5 has no type for (bfloat16,
 /// the floats of 8 bits) is opaque with an attribute `dtype`, as Keras writes it. What the file says
 /// beside its tensors stands in attributes of the root.
-public struct HDF5Layout: CheckpointLayout {
+package struct HDF5Layout: CheckpointLayout {
   /// The tensors, in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// Never: contiguous datasets have no checksums.
-  public var needsChecksums: Bool { false }
+  package var needsChecksums: Bool { false }
   /// Keras' groups of variables, empty ones among them, with the names of what holds these.
   private let groups: [String: String?]
   /// What another file's objects carry beside their data.
@@ -23,7 +23,7 @@ public struct HDF5Layout: CheckpointLayout {
   ///   - tensors: In the order of their bytes.
   ///   - attributes: Groups and attributes of another file that this one takes over.
   /// - Throws: `TesseraError` where HDF5 has no such type, or a name is no path.
-  public init(
+  package init(
     tensors: [TensorInfo],
     attributes: HDF5AttributeCopy? = nil
   ) throws(TesseraError) {
@@ -41,7 +41,7 @@ public struct HDF5Layout: CheckpointLayout {
   ///     group's path such as `layers/dense/vars`. A group that no variable is in is empty.
   ///   - attributes: Groups and attributes of another file that this one takes over.
   /// - Throws: `TesseraError` where a name is no variable's.
-  public init(
+  package init(
     kerasVariables tensors: [TensorInfo],
     names: [String: String] = [:],
     attributes: HDF5AttributeCopy? = nil
@@ -100,7 +100,7 @@ public struct HDF5Layout: CheckpointLayout {
   }
 
   /// Creates the groups and datasets, and reserves the file.
-  public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
+  package func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     let path = file.partialPath
     let name = file.path
     let offsets = try HDF5.perform(on: name) { () throws in
@@ -184,7 +184,7 @@ public struct HDF5Layout: CheckpointLayout {
   }
 
   /// Adds the attributes of the root.
-  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+  package func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     var strings = ending.metadata
     // About PyTorch's layout in safetensors, and nothing else.
     strings["format"] = nil

@@ -3,12 +3,12 @@ import Synchronization
 package import TesseraCore
 
 /// The door to libhdf5: one caller at a time, nothing printed.
-public enum HDF5 {
+package enum HDF5 {
   private static let lock = Mutex(())
 
   /// For a program, once at its start: where libhdf5 comes to no end with a file, the process ends with
   /// one line that names it, and exit code 3; so does ``LibraryCrash/endProcess()`` where it crashes.
-  public static func endProcess() {
+  package static func endProcess() {
     LibraryCrash.endProcess()
     chdf5_stay_at_exit()
     chdf5_end_endless_calls()

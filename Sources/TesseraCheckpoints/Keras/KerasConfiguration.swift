@@ -1,29 +1,29 @@
 package import TesseraCore
 
 /// What a model's description says of one layer: JSON kept as data, nothing of it is executed.
-public struct KerasConfiguration: Sendable, Hashable {
+package struct KerasConfiguration: Sendable, Hashable {
   /// The values under the layer's `config`.
   package let values: [String: JSONValue]
 
   package init(_ values: [String: JSONValue]) { self.values = values }
 
   /// Whether there was a description at all; weights-only files have none.
-  public var isEmpty: Bool { values.isEmpty }
+  package var isEmpty: Bool { values.isEmpty }
 
   /// A truth value such as `use_bias`, `reset_after` or `causal`.
-  public func bool(_ key: String) -> Bool? { values[key]?.bool }
+  package func bool(_ key: String) -> Bool? { values[key]?.bool }
 
   /// A number such as `epsilon` or `momentum`.
-  public func number(_ key: String) -> Double? { values[key]?.number }
+  package func number(_ key: String) -> Double? { values[key]?.number }
 
   /// A whole number such as `units`, `num_heads` or `groups`.
-  public func integer(_ key: String) -> Int? { values[key]?.number.flatMap { Int(exactly: $0) } }
+  package func integer(_ key: String) -> Int? { values[key]?.number.flatMap { Int(exactly: $0) } }
 
   /// A text such as `data_format`.
-  public func text(_ key: String) -> String? { values[key]?.string }
+  package func text(_ key: String) -> String? { values[key]?.string }
 
   /// Whole numbers such as `kernel_size` or `strides`; a single number gives one element.
-  public func integers(_ key: String) -> [Int]? {
+  package func integers(_ key: String) -> [Int]? {
     if let one = integer(key) { return [one] }
     guard let elements = values[key]?.array else { return nil }
     let numbers = elements.compactMap { $0.number.flatMap { Int(exactly: $0) } }

@@ -1,14 +1,14 @@
-public import TesseraCore
+package import TesseraCore
 
 /// An `.npz` archive as `numpy.savez` writes it: one stored `.npy` member a tensor, data aligned.
 ///
 /// What the file says beside its arrays stands in the archive's comment as JSON, which numpy passes
 /// over.
-public struct NPZLayout: CheckpointLayout {
+package struct NPZLayout: CheckpointLayout {
   /// The arrays, in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// Always: a zip file states them.
-  public var needsChecksums: Bool { true }
+  package var needsChecksums: Bool { true }
   private let headers: [[UInt8]]
   private let archive: ZipLayout
 
@@ -17,7 +17,7 @@ public struct NPZLayout: CheckpointLayout {
   /// Lays out tensors.
   ///
   /// - Throws: `TesseraError` where numpy has no such type, or a name is no member's.
-  public init(
+  package init(
     tensors: [TensorInfo],
     metadata: [String: String]
   ) throws(TesseraError) {
@@ -48,7 +48,7 @@ public struct NPZLayout: CheckpointLayout {
   }
 
   /// Reserves the file and writes the header of each array.
-  public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
+  package func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     try file.reserve(byteCount: archive.fileSize)
     var entries: [CheckpointEntry] = []
     for (index, tensor) in tensors.enumerated() {
@@ -61,7 +61,7 @@ public struct NPZLayout: CheckpointLayout {
   }
 
   /// Writes the archive's own headers and its comment.
-  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+  package func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     var sums: [UInt32] = []
     for (index, tensor) in tensors.enumerated() {
       let head = Checksum.crc32(headers[index])
@@ -88,5 +88,5 @@ public struct NPZLayout: CheckpointLayout {
   }
 
   /// The longest text, in bytes, that the archive's comment takes: it has 65535 for all.
-  public static let longestText = 16384
+  package static let longestText = 16384
 }

@@ -1,12 +1,12 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A numpy array (`.npy`), or an archive of them (`.npz`).
 ///
 /// Names are those of the archive's members without `.npy`; a lone array is called `array`. Strings,
 /// dates and structures are skipped and listed; pickled objects are refused.
-public struct NumpyCheckpoint: TableCheckpoint {
+package struct NumpyCheckpoint: TableCheckpoint {
   /// `npy` or `npz`.
-  public let format: String
+  package let format: String
   /// Every array, and the strings of an archive whose comment is a JSON object of strings, as Tessera writes
   /// it; numpy itself stores nothing beside arrays.
   let table: TensorTable<StorageView>
@@ -17,7 +17,7 @@ public struct NumpyCheckpoint: TableCheckpoint {
   ///   - path: An `.npy` or `.npz` file.
   ///   - rawType: What elements without a type are: ml_dtypes saves bfloat16 as two raw bytes.
   /// - Throws: `TesseraError`.
-  public init(path: String, rawAs rawType: ElementType? = nil) throws {
+  package init(path: String, rawAs rawType: ElementType? = nil) throws {
     try self.init(region: FileRegion(path: path), rawAs: rawType)
   }
 
@@ -36,7 +36,7 @@ public struct NumpyCheckpoint: TableCheckpoint {
   }
 
   /// The strings of the comment.
-  public var metadata: CheckpointMetadata { CheckpointMetadata(strings: attributes) }
+  package var metadata: CheckpointMetadata { CheckpointMetadata(strings: attributes) }
 }
 
 /// Arrays as they are found.

@@ -5,9 +5,9 @@ import TesseraCore
 ///
 /// Read from the wire by the few fields that matter; a field of the wrong kind is refused. Data in other
 /// files are read where these lie in the model's folder.
-public struct ONNXCheckpoint: TableCheckpoint {
+package struct ONNXCheckpoint: TableCheckpoint {
   /// Always `onnx`.
-  public let format = "onnx"
+  package let format = "onnx"
   /// Every initialiser under its name; a Constant under its output's, an attribute's tensor under that of
   /// its node and its own.
   let table: TensorTable<StorageView>
@@ -22,7 +22,7 @@ public struct ONNXCheckpoint: TableCheckpoint {
   }
 
   /// What the model says of itself, which only ONNX has a place for.
-  public var metadata: CheckpointMetadata {
+  package var metadata: CheckpointMetadata {
     CheckpointMetadata(
       strings: attributes.filter { $0.key.hasPrefix("tessera.") },
       others: attributes.keys.filter { !$0.hasPrefix("tessera.") }.sorted()

@@ -1,18 +1,18 @@
 import TesseraCore
 
 /// A value's place in a `PickleTree`.
-public struct PickleNode: Hashable, Sendable {
+package struct PickleNode: Hashable, Sendable {
   let index: Int32
 
   init(_ index: Int) { self.index = Int32(truncatingIfNeeded: index) }
 }
 
 /// A name that a pickle asks Python to import: a class or a function, here only its name.
-public struct PickleGlobal: Hashable, Sendable, CustomStringConvertible {
+package struct PickleGlobal: Hashable, Sendable, CustomStringConvertible {
   /// The module, such as `torch._utils`; names of Python 2 stand under those of Python 3.
-  public let module: String
+  package let module: String
   /// The name inside the module.
-  public let name: String
+  package let name: String
 
   init(module: String, name: String) {
     let renamed = ["__builtin__": "builtins", "copy_reg": "copyreg", "cPickle": "pickle"]
@@ -21,33 +21,33 @@ public struct PickleGlobal: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// Module and name with a dot.
-  public var description: String { "\(module).\(name)" }
+  package var description: String { "\(module).\(name)" }
 }
 
 /// A key and its value.
-public struct PickleEntry: Hashable, Sendable {
+package struct PickleEntry: Hashable, Sendable {
   /// The key.
-  public let key: PickleNode
+  package let key: PickleNode
   /// The value.
-  public let value: PickleNode
+  package let value: PickleNode
 }
 
 /// What Python would build by a call, kept as the call's parts: nothing is called.
-public struct PickleRecord: Hashable, Sendable {
+package struct PickleRecord: Hashable, Sendable {
   /// The class or function, mostly a `global`.
-  public let constructor: PickleNode
+  package let constructor: PickleNode
   /// The arguments, always a tuple.
-  public let arguments: PickleNode
+  package let arguments: PickleNode
   /// What `__setstate__` would get.
-  public internal(set) var state: PickleNode?
+  package internal(set) var state: PickleNode?
   /// What is appended to it, where it is a kind of list.
-  public internal(set) var elements: [PickleNode] = []
+  package internal(set) var elements: [PickleNode] = []
   /// What is stored in it, where it is a kind of dictionary.
-  public internal(set) var entries: [PickleEntry] = []
+  package internal(set) var entries: [PickleEntry] = []
 }
 
 /// One value of a pickle.
-public enum PickleValue: Hashable, Sendable {
+package enum PickleValue: Hashable, Sendable {
   case none
   case boolean(Bool)
   case integer(Int)
@@ -79,13 +79,13 @@ public enum PickleValue: Hashable, Sendable {
 /// let ema = tree.field("ema", of: tree.root)
 /// let record = ema.flatMap(tree.record)
 /// ```
-public struct PickleTree: Sendable {
+package struct PickleTree: Sendable {
   /// The value that unpickling would return.
-  public let root: PickleNode
+  package let root: PickleNode
   /// Every global in the order of its first appearance.
-  public let globals: [PickleGlobal]
+  package let globals: [PickleGlobal]
   /// How many bytes the pickle takes.
-  public let byteCount: Int
+  package let byteCount: Int
 
   let region: FileRegion
   let cells: PickleCells
@@ -94,7 +94,7 @@ public struct PickleTree: Sendable {
   ///
   /// - Parameter path: A plain pickle, or a zip file as `torch.save` writes it.
   /// - Throws: `TesseraError`.
-  public init(path: String) throws {
+  package init(path: String) throws {
     let region = try FileRegion(path: path)
     if try ZipArchive.isArchive(region) {
       self = try TorchArchive(region: region).tree
@@ -112,7 +112,7 @@ public struct PickleTree: Sendable {
   }
 
   /// The value at a node.
-  public subscript(node: PickleNode) -> PickleValue {
+  package subscript(node: PickleNode) -> PickleValue {
     switch cells[node] {
     case .none: .none
     case .boolean(let value): .boolean(value)
@@ -133,22 +133,22 @@ public struct PickleTree: Sendable {
   }
 
   /// Bytes of the file, such as those of a `bytes` value.
-  public func contents(of range: Range<Int>) throws -> [UInt8] {
+  package func contents(of range: Range<Int>) throws -> [UInt8] {
     try region.bytes(range)
   }
 }
 
 extension PickleTree {
   /// The text at a node, if it is one.
-  public func text(_ node: PickleNode) -> String? { cells.text(node)?.text }
+  package func text(_ node: PickleNode) -> String? { cells.text(node)?.text }
 
   /// The integer at a node, if it is one of 64 bits.
-  public func integer(_ node: PickleNode) -> Int? {
+  package func integer(_ node: PickleNode) -> Int? {
     if case .integer(let value) = cells[node] { value } else { nil }
   }
 
   /// The elements of a tuple, list or set, or what was appended to a record.
-  public func elements(_ node: PickleNode) -> [PickleNode]? {
+  package func elements(_ node: PickleNode) -> [PickleNode]? {
     switch cells[node] {
     case .tuple(let nodes): return nodes
     case .list(let index), .set(let index): return cells.lists[Int(index)]
@@ -162,7 +162,7 @@ extension PickleTree {
   /// The entries of a dictionary, or those that were stored in a record.
   ///
   /// Where a key occurs twice, the first place holds the last value, as in Python.
-  public func entries(_ node: PickleNode) -> [PickleEntry]? {
+  package func entries(_ node: PickleNode) -> [PickleEntry]? {
     switch cells[node] {
     case .dictionary(let index): return cells.dictionaries[Int(index)]
     case .record(let index):
@@ -187,22 +187,22 @@ extension PickleTree {
   }
 
   /// The global at a node, if it is one.
-  public func global(_ node: PickleNode) -> PickleGlobal? {
+  package func global(_ node: PickleNode) -> PickleGlobal? {
     if case .global(let index) = cells[node] { cells.globals[Int(index)] } else { nil }
   }
 
   /// The record at a node, if it is one.
-  public func record(_ node: PickleNode) -> PickleRecord? {
+  package func record(_ node: PickleNode) -> PickleRecord? {
     if case .record(let index) = cells[node] { cells.records[Int(index)] } else { nil }
   }
 
   /// The class or function of the record at a node, if it is one with a plain name.
-  public func className(_ node: PickleNode) -> PickleGlobal? {
+  package func className(_ node: PickleNode) -> PickleGlobal? {
     record(node).flatMap { global($0.constructor) }
   }
 
   /// The value of a text key: of a dictionary, of a record's entries, or of its state.
-  public func field(_ name: String, of node: PickleNode) -> PickleNode? {
+  package func field(_ name: String, of node: PickleNode) -> PickleNode? {
     if let entry = entries(node)?.first(where: { text($0.key) == name }) { return entry.value }
     guard let state = record(node)?.state else { return nil }
     return entries(state)?.first { text($0.key) == name }?.value

@@ -4,15 +4,15 @@ import TesseraCore
 ///
 /// Opening reads the headers alone and checks them entirely; memory is theirs and the caller's
 /// buffer.
-public struct SafetensorsCheckpoint: TableCheckpoint {
+package struct SafetensorsCheckpoint: TableCheckpoint {
   /// Always `safetensors`.
-  public let format = "safetensors"
+  package let format = "safetensors"
   /// Every tensor, shard by shard, each in its header's order; the strings of `__metadata__` and of the
   /// index's `metadata`.
   let table: TensorTable<SafetensorsRun>
 
   /// The strings of `__metadata__`; sizes that an index states are no part of them.
-  public var metadata: CheckpointMetadata {
+  package var metadata: CheckpointMetadata {
     var strings = attributes
     strings["total_size"] = nil
     return CheckpointMetadata(strings: strings)
@@ -22,7 +22,7 @@ public struct SafetensorsCheckpoint: TableCheckpoint {
   ///
   /// - Parameter path: The file or the index.
   /// - Throws: `TesseraError`, which name what is wrong.
-  public init(path: String) throws {
+  package init(path: String) throws {
     guard path.hasSuffix(SafetensorsIndex.suffix) else {
       self.init(shards: [try SafetensorsShard(path: path)], index: nil)
       return

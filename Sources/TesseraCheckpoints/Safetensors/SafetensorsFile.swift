@@ -1,11 +1,11 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A safetensors file under construction; it appears under its name by ``commit()``.
 ///
 /// Tensors may be written in any order and in any pieces; memory is the caller's buffer.
-public struct SafetensorsFile: ~Copyable {
+package struct SafetensorsFile: ~Copyable {
   /// Where each tensor lies.
-  public let layout: SafetensorsLayout
+  package let layout: SafetensorsLayout
   private let file: AtomicFile
 
   /// Creates the file at its full size, with its header.
@@ -15,7 +15,7 @@ public struct SafetensorsFile: ~Copyable {
   ///   - layout: What it will hold.
   ///   - inputs: Files that are being read; none of them may be the output.
   /// - Throws: `TesseraError`.
-  public init(path: String, layout: SafetensorsLayout, reading inputs: [String] = []) throws {
+  package init(path: String, layout: SafetensorsLayout, reading inputs: [String] = []) throws {
     var file = try AtomicFile(path: path, reading: inputs)
     try file.reserve(byteCount: layout.fileSize)
     try file.write(layout.header)
@@ -30,7 +30,7 @@ public struct SafetensorsFile: ~Copyable {
   ///   - offset: Where they belong, in bytes from the tensor's start.
   ///   - entry: One of the layout's entries.
   /// - Throws: `TesseraError`.
-  public func write(
+  package func write(
     _ bytes: UnsafeRawBufferPointer,
     at offset: Int,
     of entry: SafetensorsLayout.Entry
@@ -41,8 +41,8 @@ public struct SafetensorsFile: ~Copyable {
   }
 
   /// Makes the file durable and gives it its name.
-  public consuming func commit() throws(TesseraError) { try file.commit() }
+  package consuming func commit() throws(TesseraError) { try file.commit() }
 
   /// Hands the finished file to a set that appears together.
-  public consuming func finished() -> AtomicFile { file }
+  package consuming func finished() -> AtomicFile { file }
 }

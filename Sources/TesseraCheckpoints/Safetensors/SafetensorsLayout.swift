@@ -1,23 +1,23 @@
-public import TesseraCore
+package import TesseraCore
 
 /// Where every tensor of a safetensors file will lie, and the header that says so.
 ///
 /// Order, offsets, padding and JSON are those of the reference writer (safetensors 0.8), so equal
 /// tensors and metadata give equal bytes.
-public struct SafetensorsLayout: CheckpointLayout {
+package struct SafetensorsLayout: CheckpointLayout {
   /// A tensor and its bytes, counted from the start of the file.
-  public typealias Entry = CheckpointEntry
+  package typealias Entry = CheckpointEntry
 
   /// The tensors in the order of their bytes.
-  public let entries: [Entry]
+  package let entries: [Entry]
   /// Length, JSON text and padding: the file's first bytes.
-  public let header: [UInt8]
+  package let header: [UInt8]
   /// The size of the whole file in bytes.
-  public var fileSize: Int { entries.last?.bytes.upperBound ?? header.count }
+  package var fileSize: Int { entries.last?.bytes.upperBound ?? header.count }
   /// The tensors in the order of their bytes.
-  public var tensors: [TensorInfo] { entries.map(\.tensor) }
+  package var tensors: [TensorInfo] { entries.map(\.tensor) }
   /// Never: the format has no checksums.
-  public var needsChecksums: Bool { false }
+  package var needsChecksums: Bool { false }
 
   /// Lays out tensors.
   ///
@@ -25,7 +25,7 @@ public struct SafetensorsLayout: CheckpointLayout {
   ///   - tensors: In any order, each name once.
   ///   - metadata: The strings of `__metadata__`; none writes no such key, as the reference does.
   /// - Throws: `TesseraError` where a type, a name or the number of tensors does not fit.
-  public init(tensors: [TensorInfo], metadata: [String: String]) throws(TesseraError) {
+  package init(tensors: [TensorInfo], metadata: [String: String]) throws(TesseraError) {
     let sorted = tensors.sorted(by: SafetensorsLayout.precedes)
     var json = "{"
     if !metadata.isEmpty {
@@ -57,14 +57,14 @@ public struct SafetensorsLayout: CheckpointLayout {
   }
 
   /// Reserves the file and writes the header.
-  public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
+  package func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     try file.reserve(byteCount: fileSize)
     try file.write(header)
     return entries
   }
 
   /// Writes the header once more, with the strings that are known by now.
-  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+  package func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     let final = try SafetensorsLayout(tensors: tensors, metadata: ending.metadata)
     try file.replace(header, by: final.header)
   }

@@ -1,16 +1,16 @@
 import TesseraCore
 
 /// How tensors are divided among the files of one checkpoint, as huggingface_hub divides them.
-public struct SafetensorsSharding: Sendable {
+package struct SafetensorsSharding: Sendable {
   /// The tensors of each file, in the order given.
-  public let shards: [[TensorInfo]]
+  package let shards: [[TensorInfo]]
 
   /// Fills files in order: a tensor that no longer fits starts the next file.
   ///
   /// - Parameters:
   ///   - tensors: In the order of the model.
   ///   - byteLimit: The most data a file holds; a larger tensor stands alone. Nil makes one file.
-  public init(_ tensors: [TensorInfo], byteLimit: Int?) {
+  package init(_ tensors: [TensorInfo], byteLimit: Int?) {
     guard let byteLimit else {
       shards = [tensors]
       return
@@ -31,18 +31,18 @@ public struct SafetensorsSharding: Sendable {
 
   /// The path of a shard: `model-00001-of-00003.safetensors`, or `path` itself where it is the only
   /// one.
-  public func path(of shard: Int, under path: String) -> String {
+  package func path(of shard: Int, under path: String) -> String {
     guard shards.count > 1 else { return path }
     return "\(stem(of: path))-\(digits(shard + 1))-of-\(digits(shards.count)).safetensors"
   }
 
   /// The path of the index, or nil where there is only one file.
-  public func indexPath(under path: String) -> String? {
+  package func indexPath(under path: String) -> String? {
     shards.count > 1 ? "\(stem(of: path)).safetensors.index.json" : nil
   }
 
   /// The text of the index, as huggingface_hub writes it.
-  public func index(under path: String) -> String {
+  package func index(under path: String) -> String {
     var files: [(name: String, file: String)] = []
     for (number, shard) in shards.enumerated() {
       let file = self.path(of: number, under: path)

@@ -1,14 +1,14 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A zip file of PyTorch: a dictionary of tensors, which `torch.load(weights_only=True)` opens.
 ///
 /// Members, order and alignment are those of `torch.save`, under the prefix `archive`. Aliases share
 /// one storage. What the file says beside its tensors stands in a member that PyTorch passes over.
-public struct PyTorchLayout: CheckpointLayout {
+package struct PyTorchLayout: CheckpointLayout {
   /// The tensors, in the order given.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// Always: a zip file states them.
-  public var needsChecksums: Bool { true }
+  package var needsChecksums: Bool { true }
   /// The members in order; nil contents for the data of a tensor.
   private let members: [(name: String, contents: [UInt8]?)]
   /// For each tensor its member.
@@ -22,7 +22,7 @@ public struct PyTorchLayout: CheckpointLayout {
   /// Lays out tensors.
   ///
   /// - Throws: `TesseraError` where PyTorch has no such type or a name occurs twice.
-  public init(
+  package init(
     tensors: [TensorInfo],
     metadata: [String: String]
   ) throws(TesseraError) {
@@ -73,7 +73,7 @@ public struct PyTorchLayout: CheckpointLayout {
   }
 
   /// Reserves the file.
-  public func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
+  package func begin(_ file: inout AtomicFile) throws -> [CheckpointEntry] {
     try file.reserve(byteCount: archive.fileSize)
     return zip(tensors, memberOfTensor).map { tensor, member in
       CheckpointEntry(tensor: tensor, bytes: archive.contents(of: member))
@@ -81,7 +81,7 @@ public struct PyTorchLayout: CheckpointLayout {
   }
 
   /// Writes the members that are no tensors, and the archive's own headers.
-  public func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
+  package func finish(_ file: inout AtomicFile, with ending: CheckpointEnding) throws {
     var sums = [UInt32](repeating: 0, count: members.count)
     for (index, tensor) in tensors.enumerated() where tensor.aliasOf == nil {
       sums[memberOfTensor[index]] = ending.checksums[index]

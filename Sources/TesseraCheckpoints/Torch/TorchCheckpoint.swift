@@ -6,21 +6,21 @@ import TesseraCore
 /// The pickle inside is read as data: nothing is imported or called. A tensor's name is the path to
 /// it, with dots: `state_dict.encoder.conv_in.weight`. Memory beside the caller's buffer: the pickle's
 /// values, and 32 MiB where a tensor's elements must be gathered.
-public struct TorchCheckpoint: TableCheckpoint {
+package struct TorchCheckpoint: TableCheckpoint {
   /// `torch-zip`, `torchscript`, `torch-legacy`, `torch-tar` or `pickle`.
-  public let format: String
+  package let format: String
   /// Every tensor in the order of the saved value; numbers, truth values and short texts by their path.
   let table: TensorTable<StorageView>
   /// The strings that a conversion wrote beside the tensors, and the names of the values that are none.
-  public let metadata: CheckpointMetadata
+  package let metadata: CheckpointMetadata
   /// What was saved, as data.
-  public let tree: PickleTree
+  package let tree: PickleTree
 
   /// Opens a file of any of these formats.
   ///
   /// - Parameter path: The file.
   /// - Throws: `TesseraError`.
-  public init(path: String) throws {
+  package init(path: String) throws {
     try self.init(region: FileRegion(path: path))
   }
 

@@ -4,23 +4,23 @@ import TesseraCore
 /// A PyTorch checkpoint in several files under an index, such as `pytorch_model.bin.index.json`.
 ///
 /// The index must name exactly the tensors that are there, each in its file.
-public struct TorchShards: TableCheckpoint {
+package struct TorchShards: TableCheckpoint {
   /// The ending of an index's name.
-  public static let suffix = ".bin.index.json"
+  package static let suffix = ".bin.index.json"
 
   /// The format of the shards.
-  public let format: String
+  package let format: String
   /// Every tensor, shard by shard; the scalars of the index's `metadata`, and what the shards hold beside
   /// tensors.
   let table: TensorTable<ReaderTensor>
   /// What was noticed.
-  public let notes: [String]
+  package let notes: [String]
 
   /// Opens an index and the files that it names.
   ///
   /// - Parameter path: The index.
   /// - Throws: `TesseraError` for a damaged index, or what a shard's reader throws.
-  public init(path: String) throws {
+  package init(path: String) throws {
     let index = try SafetensorsIndex(path: path)
     let names = index.shards
     var shards: [TorchCheckpoint] = []

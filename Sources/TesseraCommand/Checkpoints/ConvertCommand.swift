@@ -13,9 +13,11 @@ struct ConvertCommand: AsyncParsableCommand {
       EXAMPLE
         tessera convert model.keras -o model.safetensors --to torch
         tessera convert mamba-130m/ -o mamba-130m.gguf --to gguf
-        tessera convert training.pt -o weights.safetensors --pick ema --dtype bf16 --keep-f32 '*norm*'
+        tessera convert training.pt -o weights.safetensors --pick ema \\
+          --dtype bf16 --keep-f32 '*norm*'
         tessera convert tessera-f8 -o encoder.onnx
-        tessera convert trained.pt -o model.weights.h5 --to keras --like model.keras --module dense=fc1
+        tessera convert trained.pt -o model.weights.h5 --to keras \\
+          --like model.keras --module dense=fc1
 
       Without --to torch, tensors keep their names (in HDF5, the path without its first slash) and \
       their layout. With it, each Keras layer becomes the PyTorch module that computes the same: \
@@ -24,30 +26,31 @@ struct ConvertCommand: AsyncParsableCommand {
       What PyTorch's defaults do otherwise (epsilon, momentum) stands in the metadata \
       'tessera.config'.
 
-      The output's ending, or --to, says the format: .safetensors, .npz, .h5 (a name's slashes make \
-      groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), .gguf. A Hugging Face \
-      folder (config.json beside weights) into a folder takes every file along that is no weights, and \
-      names what it leaves out.
+      The output's ending, or --to, determines the format: .safetensors, .npz, .h5 (a name's \
+      slashes make groups, dots stay), .weights.h5 (Keras 3), .pt (opens with weights_only), \
+      .gguf. A Hugging Face folder (config.json beside weights) into a folder takes every file \
+      along that is no weights, and names what it leaves out.
 
-      What a file says beside its tensors is kept where the result has a place for it (GGUF's keys in \
-      GGUF, HDF5's attributes in HDF5, texts of safetensors, .npz and .pt in each other) and named \
-      where not. A tensor that cannot be read, or a file without one, ends the conversion with exit \
-      code 4; --strip 'NAME*' goes on without it. Only a file that an earlier conversion wrote is \
-      replaced.
+      What a file says beside its tensors is kept where the result has a place for it (GGUF's keys \
+      in GGUF, HDF5's attributes in HDF5, texts of safetensors, .npz and .pt in each other) and \
+      named where not. A tensor that cannot be read, or a file without one, ends the conversion \
+      with exit code 4; --strip 'NAME*' goes on without it. Only a file that an earlier conversion \
+      wrote is replaced.
 
-      --lora merges adapters, --bake computes parametrized weights, --fold-sigma and --fold-timestep fix \
-      the noise level of a one-step generator, in this order and before names change.
+      --lora merges adapters, --bake computes parametrized weights, --fold-sigma and \
+      --fold-timestep fix the noise level of a one-step generator, in this order and before names \
+      change.
 
-      With -o FILE.onnx the input is a tokenizer, as `tokenize --tokenizer` takes it: its encoder is \
-      written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes and latents. \
-      Range, network and quantizer are in it. Orientation, resize, crop, pad and alpha are not, since ONNX \
-      has no resize that rounds as Pillow's: 'tessera prepare --as npy' with the tokenizer's rules makes the \
-      pixels.
+      With -o FILE.onnx the input is a tokenizer, as `tokenize --tokenizer` takes it: its encoder \
+      is written as an ONNX graph (opset 17) from uint8 pixels [batch, height, width, 3] to codes \
+      and latents. Range, network and quantizer are in it. Orientation, resize, crop, pad and \
+      alpha are not, since ONNX has no resize that rounds as Pillow's: 'tessera prepare --as npy' \
+      with the tokenizer's rules makes the pixels.
       """
   )
 
   @Argument(
-    help: "A checkpoint of any format, a shard index, or a folder that holds one.",
+    help: "A checkpoint of any format, a shard index, or a folder with one.",
     completion: .file()
   )
   var input: String
@@ -75,7 +78,7 @@ struct ConvertCommand: AsyncParsableCommand {
   @OptionGroup var sharing: TieOptions
   @OptionGroup var precision: PrecisionOptions
 
-  @Option(help: "The most data a file holds, such as 5GB (10^9) or 2GiB; more become shards.")
+  @Option(help: "The most data per file, such as 5GB (10^9) or 2GiB; more become shards.")
   var shardSize: ByteSize?
 
   @Option(help: "What untyped HDF5 elements of this width are: Keras 2 writes bfloat16 so.")

@@ -9,14 +9,15 @@ struct DiffCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
     abstract: "Compare two checkpoints of any format: names, shapes, types, values.",
+    usage: "tessera diff <first> <second> [<options>]",
     discussion: """
       EXAMPLE
         tessera diff before.safetensors after.pt --json
 
-      Ends with exit code 4 where they differ: names that only one has, other shapes, other values; \
-      and, in two files of a kind, other keys of GGUF, texts of safetensors, .npz or .pt, or attributes \
-      of HDF5. Another element type alone is reported and is no difference where the values are the \
-      same; what Tessera adds itself (tessera.…) is none either.
+      Ends with exit code 4 where they differ: names that only one has, other shapes, other \
+      values; and, in two files of the same format, other keys of GGUF, texts of safetensors, .npz \
+      or .pt, or attributes of HDF5. Another element type alone is reported and is no difference \
+      where the values are the same; what Tessera adds itself (tessera.…) is none either.
       """
   )
 

@@ -10,11 +10,12 @@ struct DistillCommand: AsyncParsableCommand {
     commandName: "distill",
     abstract: "Prepare the files of a distillation.",
     discussion: """
-      A distilled generator is made ready to ship by `convert`: --pick ema, --fold-sigma, --golden, --bake; sparse \
-      targets of a language model are made by `soften`.
+      A distilled generator is made ready to ship by `convert`: --pick ema, --fold-sigma, \
+      --golden, --bake; sparse targets of a language model are made by `soften`.
 
       EXAMPLE
-        tessera distill triple edm-cifar10-32x32-uncond-vp.pkl --pick ema --sigma-data 0.5 -o sid/
+        tessera distill triple edm-cifar10-32x32-uncond-vp.pkl --pick ema \\
+          --sigma-data 0.5 -o sid/
       """,
     subcommands: [DistillTripleCommand.self]
   )
@@ -25,15 +26,19 @@ struct DistillTripleCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "triple",
     abstract: "Write teacher, fake score and generator from one teacher.",
+    usage: "tessera distill triple <teacher> --output <output> [<options>]",
     discussion: """
-      SiD (arXiv 2404.04057) begins with three copies of an EDM network: the teacher, the fake score that learns what \
-      the generator makes, and the generator G(z) = D(sigma_init z; sigma_init). triple.json \
-      (schemas/triple.schema.json) holds their hashes, the constants of the loss and the memory that training takes; \
-      it appears last. Networks that are not EDM's SongUNet or DhariwalUNet are refused.
+      SiD (arXiv 2404.04057) begins with three copies of an EDM network: the teacher, the fake \
+      score that learns what the generator makes, and the generator G(z) = D(sigma_init z; \
+      sigma_init). triple.json (schemas/triple.schema.json) contains their hashes, the constants \
+      of the loss and the memory that training takes; it appears last. Networks that are not EDM's \
+      SongUNet or DhariwalUNet are refused.
 
       EXAMPLE
-        tessera distill triple edm-cifar10-32x32-uncond-vp.pkl --pick ema --sigma-data 0.5 -o sid/
-        tessera distill triple teacher.safetensors --sigma-data 0.5 --alpha 1.0 -o sid/ --json
+        tessera distill triple edm-cifar10-32x32-uncond-vp.pkl --pick ema \\
+          --sigma-data 0.5 -o sid/
+        tessera distill triple teacher.safetensors --sigma-data 0.5 --alpha 1.0 \\
+          -o sid/ --json
       """
   )
 

@@ -1,4 +1,4 @@
-public import ArgumentParser
+import ArgumentParser
 import TesseraCheckpoints
 import TesseraCore
 public import TesseraDistillation
@@ -38,8 +38,8 @@ struct GeneratorOptions: ParsableArguments {
     help: ArgumentHelp(
       "Fold a generator of Stable Diffusion's kind (SiD-LSG: 625) at this time step, 0 to 999.",
       discussion: """
-        The UNet has diffusers' names and the schedule of Stable Diffusion (scaled linear, 0.00085 to 0.012); \
-        --prediction says what it predicts.
+        The UNet has diffusers' names and the schedule of Stable Diffusion (scaled linear, 0.00085 \
+        to 0.012); --prediction says what it predicts.
         """
     )
   )
@@ -57,7 +57,9 @@ struct GeneratorOptions: ParsableArguments {
     help: ArgumentHelp(
       "With --fold-sigma: store this many latents and outputs beside the result (NAME.golden.safetensors).",
       discussion: """
-        They are computed in float64 from the unfolded network, which must be EDM's SongUNet or DhariwalUNet:         seconds a sample of 32 x 32, minutes of 64 x 64. Whoever ports the generator compares with them.
+        They are computed in float64 from the unfolded network, which must be EDM's SongUNet or \
+        DhariwalUNet: seconds per sample of 32 x 32, minutes of 64 x 64. Whoever ports the \
+        generator compares with them.
         """,
       valueName: "count"
     )

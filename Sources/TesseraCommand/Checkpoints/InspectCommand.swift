@@ -9,17 +9,17 @@ import TesseraRules
 struct InspectCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what a checkpoint or a dataset holds: tensors, types, shapes, notes.",
+    abstract: "Show what is in a checkpoint or a dataset: tensors, types, shapes, notes.",
     discussion: """
       EXAMPLE
         tessera inspect model.safetensors --json
 
       Reads names, types and shapes, and no data. The format is found by content: HDF5 and Keras, \
-      safetensors, PyTorch (zip, TorchScript, the formats before them, plain pickles), .npy and .npz, \
-      GGUF, Flax (MessagePack), ONNX.
+      safetensors, PyTorch (zip, TorchScript, the formats before them, plain pickles), .npy and \
+      .npz, GGUF, Flax (MessagePack), ONNX.
 
       A pickle is data: nothing in it is run or imported. Names in it that are neither tensors nor \
-      plain containers stand in the notes, the dangerous ones first.
+      plain containers are listed in the notes, the dangerous ones first.
       """
   )
 

@@ -13,7 +13,7 @@ extension ConversionTarget: ExpressibleByArgument {
 struct RecipeOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "A recipe by name (`tessera recipes list`) or file; several follow one another.",
+      "A recipe by name (`tessera recipes list`) or file; several are applied in order.",
       valueName: "name|file"
     )
   )
@@ -22,7 +22,9 @@ struct RecipeOptions: ParsableArguments {
   @Flag(help: "Apply --recipe from right to left.")
   var inverse = false
 
-  @Option(help: ArgumentHelp("A size that no shape and no setting states.", valueName: "size=N"))
+  @Option(
+    help: ArgumentHelp("A size that neither a shape nor a setting states.", valueName: "size=N")
+  )
   var set: [SizeSetting] = []
 
   func validate() throws {
@@ -64,7 +66,7 @@ struct KerasOptions: ParsableArguments {
     }
     guard like != nil else {
       throw ValidationError(
-        "--to keras: no weights say which layers there are; name a file of the model with --like."
+        "--to keras: weights do not state the layers; name a file of the model with --like."
       )
     }
   }

@@ -23,7 +23,7 @@ struct RecipesCommand: AsyncParsableCommand {
   /// `recipes list`.
   struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "List the recipes that are built in.",
+      abstract: "List the built-in recipes.",
       discussion: """
         EXAMPLE
           tessera recipes list --json
@@ -93,19 +93,20 @@ struct RecipesCommand: AsyncParsableCommand {
   struct Check: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Check a recipe, and whether a checkpoint is complete under it.",
+      usage: "tessera recipes check <recipe> [<checkpoint>] [<options>]",
       discussion: """
         EXAMPLE
           tessera recipes check mamba.hf-gguf model.safetensors --json
 
         Without a checkpoint: that the rules do not overlap, that both sides have the same \
-        placeholders, and that every operation can be undone. With one: on which side it is, that no \
-        tensor is missing or unknown, and that all shapes agree (exit code 4 otherwise).
+        placeholders, and that every operation has an inverse. With one: which side it is on, that \
+        no tensor is missing or unknown, and that all shapes agree (exit code 4 otherwise).
         """
     )
 
     @Argument(help: "A recipe's name or file.") var recipe: String
     @Argument(help: "A checkpoint.") var checkpoint: String?
-    @Option(help: ArgumentHelp("A size that nothing states.", valueName: "size=N"))
+    @Option(help: ArgumentHelp("A size that the checkpoint does not state.", valueName: "size=N"))
     var set: [SizeSetting] = []
     @Flag(help: "Print JSON.") var json = false
 

@@ -16,17 +16,19 @@ struct VerifyCommand: AsyncParsableCommand {
         tessera verify dataset --originals photos/
 
       The first checkpoint is converted again, tile by tile, into the types of the second, and \
-      compared with it; then the second is brought back into the types of the first. Ends with exit \
-      code 4 where a tensor is missing, too much, of another shape, or differs by more than \
+      compared with it; then the second is brought back into the types of the first. Ends with \
+      exit code 4 where a tensor is missing, in excess, of another shape, or differs by more than \
       --tolerance. Differences on the way back are errors unless an operation or type rounds; what \
-      one side does not have by its recipe is no error there. Files of a kind must also say the same \
-      of themselves: GGUF's keys, texts of safetensors, .npz and .pt, attributes of HDF5.
+      one side does not have by its recipe is no error there. Files of the same format must also \
+      state the same metadata: GGUF's keys, texts of safetensors, .npz and .pt, attributes of \
+      HDF5.
 
-      With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json and \
-      files.jsonl say, no other file and no empty folder lies there, and the totals agree. With --originals, samples spread \
-      over the dataset are encoded again and must have the same codes. Exit code 4 where anything differs, is \
-      missing (dataset.json, too) or too much; 3 where the folder is no dataset's, or dataset.json cannot be \
-      understood, since nothing can be compared then.
+      With one argument, a dataset's folder: every file has the size and SHA-256 that dataset.json \
+      and files.jsonl say, there is no other file and no empty folder, and the totals agree. With \
+      --originals, samples spread over the dataset are encoded again and must have the same codes. \
+      Exit code 4 where anything differs, is missing (dataset.json, too) or in excess; 3 where the \
+      folder is no dataset's, or dataset.json cannot be understood, since nothing can be compared \
+      then.
       """
   )
 

@@ -7,10 +7,11 @@ struct LevelsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "levels",
     abstract: "Recommend FSQ levels for a vocabulary, or judge given ones.",
+    usage: "tessera levels [--target <target>] [--levels <levels>] [<options>]",
     discussion: """
-      For powers of two the levels are those of the FSQ paper's table (arXiv 2309.15505); otherwise 5 to 8 \
-      levels a dimension with the nearest product. Warnings: fewer than 5 levels, 2 levels, a product beyond \
-      the type that codes are to fit.
+      For powers of two the levels are those of the FSQ paper's table (arXiv 2309.15505); \
+      otherwise 5 to 8 levels per dimension with the nearest product. Warnings: fewer than 5 \
+      levels, 2 levels, a product beyond the type that codes are to fit.
 
       EXAMPLE
         tessera levels --target 16384

@@ -8,35 +8,38 @@ extension PositionScheme.Name: ExpressibleByArgument {}
 
 extension RotaryTable.Layout: ExpressibleByArgument {}
 
-/// Position ids of documents, what holds of them, and how a rotary embedding turns them.
+/// Position ids of documents, their properties, and how a rotary embedding turns them.
 struct PositionsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "positions",
     abstract: "Give every token of a document its position ids; check them; make cos/sin tables.",
     discussion: """
-      SEGMENTS.jsonl holds a segment a line: {"text": 4}, {"image": [height, width]} or \
+      SEGMENTS.jsonl has one segment per line: {"text": 4}, {"image": [height, width]} or \
       {"video": [frames, height, width], "seconds_per_grid": 0.5}. Extents are those of the codes. \
       Tokens that wrap an image, such as BOI and EOI, are text. A line may be a whole document, \
-      [{"text": 4}, {"image": [16, 16]}]: then every line is one, and each document of the pack is counted \
-      from the origin again. The ids are [axes, tokens]: int32, or float32 for tie-fractional, tv and v2pe.
+      [{"text": 4}, {"image": [16, 16]}]: then every line is a document, and each document of the \
+      pack is counted from the origin again. The ids are [axes, tokens]: int32, or float32 for \
+      tie-fractional, tv and v2pe.
 
       EXAMPLE
         printf '{"text": 3}\\n{"image": [16, 16]}\\n{"text": 5}\\n' > segments.jsonl
         tessera positions segments.jsonl --scheme mrope -o ids.npy
         tessera positions segments.jsonl --scheme tie --json
         tessera positions --scheme tv --check --json
-        tessera positions --table chunked --head-dim 128 --base 1e6 --sections 16,24,24 --json
-        tessera positions segments.jsonl --scheme mrope --table interleaved --head-dim 128 --base 5e6 \\
-          --sections 24,20,20 -o table.safetensors
+        tessera positions --table chunked --head-dim 128 --base 1e6 \\
+          --sections 16,24,24 --json
+        tessera positions segments.jsonl --scheme mrope --table interleaved \\
+          --head-dim 128 --base 5e6 --sections 24,20,20 -o table.safetensors
 
       Axes: position (rope1d, v2pe); row, column (rope2d, tie, tie-fractional, tv), then time in a \
-      document with a video; t, h, w (mrope, mrope-time, mrope-frame, glm-image); text first of all with \
-      --packed. glm-image writes its two grids as two images with nothing between them: preview, target.
+      document with a video; t, h, w (mrope, mrope-time, mrope-frame, glm-image); text first of \
+      all with --packed. glm-image writes its two grids as two images with nothing between them: \
+      preview, target.
       """
   )
 
   @Argument(
-    help: "The document, or a document a line (JSON Lines); optional with --check and --table.",
+    help: "The document, or one document per line (JSON Lines); optional with --check and --table.",
     completion: .file(extensions: ["jsonl"])
   )
   var input: String?
@@ -63,11 +66,11 @@ struct PositionsCommand: ParsableCommand {
   var origin: Int?
 
   @Option(
-    help: "Positions a second of video takes in mrope-time, as the model's configuration says."
+    help: "Positions per second of video in mrope-time, as the model's configuration says."
   )
   var tokensPerSecond = 2.0
 
-  @Option(help: "Positions an image takes in v2pe, which needs it.")
+  @Option(help: "Positions per image in v2pe; required there.")
   var stride: Int?
 
   @Flag(
@@ -80,7 +83,7 @@ struct PositionsCommand: ParsableCommand {
 
   @Flag(
     help: """
-      Say what holds of the ids: compatibility, symmetry, equivalence, uniqueness, monotony, exactness, \
+      Check properties of the ids: compatibility, symmetry, equivalence, uniqueness, monotony, exactness, \
       and their maximum; without SEGMENTS for all small grids.
       """
   )
@@ -114,7 +117,7 @@ struct PositionsCommand: ParsableCommand {
         throw ValidationError("-o: a table is an .npy or a .safetensors")
       }
       guard input != nil || !isNPY else {
-        throw ValidationError("-o: an .npy holds cos and sin; name SEGMENTS and --scheme.")
+        throw ValidationError("-o: an .npy contains cos and sin; name SEGMENTS and --scheme.")
       }
     } else if table.isSet {
       throw ValidationError("--head-dim, --base and --sections belong to --table.")
@@ -189,7 +192,7 @@ struct PositionsCommand: ParsableCommand {
     try reporting.report(report)
     if let context, check.span > context {
       throw TesseraError.limit(
-        "the ids span \(check.span) positions, and the context holds \(context); shorten the documents"
+        "the ids span \(check.span) positions, and the context has \(context); shorten the documents"
       ).in(input ?? rule.name.rawValue)
     }
   }

@@ -8,27 +8,32 @@ struct QuantizeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
     abstract: "Turn latents into codes with a named quantizer, or codes into a decoder's values.",
+    usage: "tessera quantize <input> --quantizer <file> --output <output> [<options>]",
     discussion: """
-      LATENTS.npy holds float32 [..., d], channels last; the codes are unsigned [...] in the narrowest \
-      type for the vocabulary, [..., n] where a position has n codes (grouped, residual) and [..., tokens] \
-      for images [..., h, w, d] under a multi-scale quantizer. Files are streamed: they may be larger than \
-      memory.
+      LATENTS.npy contains float32 [..., d], channels last; the codes are unsigned [...] in the \
+      narrowest type for the vocabulary, [..., n] where a position has n codes (grouped, residual) \
+      and [..., tokens] for images [..., h, w, d] under a multi-scale quantizer. Files are \
+      streamed: they may be larger than memory.
 
       EXAMPLE
-        echo '{"kind": "fsq", "variant": "atanh", "levels": [8, 5, 5, 5]}' > fsq.json
+        echo '{"kind": "fsq", "variant": "atanh", "levels": [8, 5, 5, 5]}' \\
+          > fsq.json
         tessera quantize latents.npy --quantizer fsq.json -o codes.npy
         tessera quantize codes.npy --quantizer fsq.json --inverse -o values.npy
         echo '{"kind": "vq", "rule": "l2", "codebook": "codebook.npy"}' > vq.json
-        tessera quantize latents.npy --quantizer vq.json -o codes.npy --margins margins.npy
-        tessera quantize codes.npy --quantizer vq.json --reindex collect:used.npy --reindex offset:8192 -o ids.npy
+        tessera quantize latents.npy --quantizer vq.json -o codes.npy \\
+          --margins margins.npy
+        tessera quantize codes.npy --quantizer vq.json \\
+          --reindex collect:used.npy --reindex offset:8192 -o ids.npy
 
-      Kinds: fsq; vq (rules l2, cosine, dot, logits; a codebook .npy beside the JSON file); lfq and bsq \
-      (order little or big); grouped, residual, multi-scale. Of equal codes the lowest wins.
+      Kinds: fsq; vq (rules l2, cosine, dot, logits; a codebook .npy beside the JSON file); lfq \
+      and bsq (order little or big); grouped, residual, multi-scale. Of equal codes the lowest \
+      wins.
 
-      The summary says how many codes were used, and the smallest margin: how far any latent is from \
-      another code, in levels to a rounding boundary (fsq), latents to 0 (lfq, bsq), or what the \
-      second-best row of a codebook is worse by, in squared distances (l2), cosines or scores. Another \
-      implementation can differ only where that is small.
+      The summary says how many codes were used, and the smallest margin: how far any latent is \
+      from another code, in levels to a rounding boundary (fsq), latents to 0 (lfq, bsq), or what \
+      the second-best row of a codebook is worse by, in squared distances (l2), cosines or scores. \
+      Another implementation can differ only where that is small.
       """
   )
 
@@ -51,7 +56,7 @@ struct QuantizeCommand: AsyncParsableCommand {
   @Flag(help: "Codes to values: float32 [..., d].")
   var inverse = false
 
-  @Flag(help: "Digits [..., d], one a dimension, in place of codes.")
+  @Flag(help: "Digits [..., d], one per dimension, in place of codes.")
   var digits = false
 
   @Option(
@@ -63,7 +68,7 @@ struct QuantizeCommand: AsyncParsableCommand {
   var reindex: [String] = []
 
   @Option(
-    help: "Where to write how safe each code is (.npy, float32 [...]).",
+    help: "Where to write the margin of each code (.npy, float32 [...]).",
     completion: .file(extensions: ["npy"])
   )
   var margins: String?

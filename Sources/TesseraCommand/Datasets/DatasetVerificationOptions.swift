@@ -13,7 +13,8 @@ struct DatasetVerificationOptions: ParsableArguments {
   var samples: Int?
 
   @Option(
-    help: "The tokenizer that made the dataset. (default: the embedded one, if its name is there)",
+    help:
+      "The tokenizer that made the dataset. (default: the embedded one, where the dataset names it)",
     completion: .file()
   )
   var tokenizer: String?

@@ -10,14 +10,17 @@ struct ExportCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE
         tessera export dataset -o parquet --format parquet
-        tessera export dataset -o megatron --format megatron --vocabulary-offset 50304
-        tessera export dataset -o mds --format mds --rename codes=tokens --zstd 3 --shuffle 7
-        tessera export dataset -o packed --format parquet --sequence emu3 --text-tokenizer tokenizer.json \\
-          --positions mrope --pack best-fit --length 8192
+        tessera export dataset -o megatron --format megatron \\
+          --vocabulary-offset 50304
+        tessera export dataset -o mds --format mds --rename codes=tokens \\
+          --zstd 3 --shuffle 7
+        tessera export dataset -o packed --format parquet --sequence emu3 \\
+          --text-tokenizer tokenizer.json --positions mrope --pack best-fit \\
+          --length 8192
 
-      Takes a dataset of any layout that Tessera writes, and writes any. The new folder has the
-      files of its layout, rejected.jsonl and dataset.json, which says what the columns are, what
-      they are called in the files and which of them the layout has no place for.
+      Takes a dataset of any layout that Tessera writes, and writes any. The new folder has the \
+      files of its layout, rejected.jsonl and dataset.json, which says what the columns are, what \
+      their names in the files are and which of them the layout cannot store.
       """
   )
 
@@ -30,7 +33,7 @@ struct ExportCommand: AsyncParsableCommand {
   @Option(help: "The layout of the files.")
   var format: DatasetFormat
 
-  @Option(help: "The most samples of a file.")
+  @Option(help: "The most samples per file.")
   var shardSamples: Int = 1000
 
   @Option(help: "Added to every code instead of what the dataset has.")

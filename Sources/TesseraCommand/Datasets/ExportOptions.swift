@@ -9,7 +9,7 @@ struct ExportOptions: ParsableArguments {
   )
   var columns: String?
 
-  @Option(help: "Another name of a column in the files, such as input_ids=tokens; repeatable.")
+  @Option(help: "Another name for a column in the files, such as input_ids=tokens; repeatable.")
   var rename: [String] = []
 
   @Option(help: "Order the samples at random by this seed.")
@@ -25,7 +25,7 @@ struct ExportOptions: ParsableArguments {
   )
   var zstd: Int?
 
-  @Option(help: "The most bytes of a file, in layouts that cut by size. (default: 64 MiB)")
+  @Option(help: "The most bytes per file, in layouts that split by size. (default: 64 MiB)")
   var shardBytes: Int?
 
   func validate() throws {
@@ -62,7 +62,7 @@ struct ExportOptions: ParsableArguments {
     for pair in rename {
       let parts = pair.split(separator: "=").map(String.init)
       guard renames.updateValue(parts[1], forKey: parts[0]) == nil else {
-        throw ValidationError("--rename: '\(parts[0])' stands there twice")
+        throw ValidationError("--rename: '\(parts[0])' is named twice")
       }
     }
     let level = zstd ?? format.usualCompression

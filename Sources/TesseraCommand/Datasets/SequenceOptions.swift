@@ -16,7 +16,7 @@ struct SequenceOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Make sequences of text and image tokens: \(Self.names), or a JSON file.",
-      discussion: "schemas/sequence.schema.json says what a file holds.",
+      discussion: "schemas/sequence.schema.json describes the file.",
       valueName: "layout"
     )
   )

@@ -9,14 +9,16 @@ struct DecodeCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "decode",
     abstract: "Turn the codes of a dataset back into pictures.",
+    usage: "tessera decode <dataset> --output <output> [<options>]",
     discussion: """
       EXAMPLE
         tessera decode dataset -o decoded
         tessera decode dataset -o decoded --originals photos/ --json
 
-      Takes a dataset of any layout of ours that holds codes. Writes KEY.png for each sample, and contact-sheet.png of the first ones, beside their
-      originals where these are given. --originals names the folder that was tokenized; each
-      picture is compared with what the encoder saw of it (PSNR in dB over RGB).
+      Takes a dataset of any layout of Tessera with codes. Writes KEY.png for each sample, and \
+      contact-sheet.png of the first ones, beside their originals where these are given. \
+      --originals names the folder that was tokenized; each picture is compared with what the \
+      encoder saw of it (PSNR in dB over RGB).
       """
   )
 
@@ -28,8 +30,8 @@ struct DecodeCommand: AsyncParsableCommand {
 
   @Option(
     help: """
-      The tokenizer that made the dataset, as 'tokenize' takes it. (default: the embedded one, if its name is \
-      there)
+      The tokenizer that made the dataset, as 'tokenize' takes it. (default: the embedded one, where the dataset names \
+      it)
       """,
     completion: .file()
   )

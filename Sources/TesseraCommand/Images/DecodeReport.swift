@@ -1,7 +1,7 @@
 import TesseraCore
 import TesseraDatasets
 
-/// What `decode` says: with `--json` a line a picture as it is done, so memory stays bounded.
+/// What `decode` says: with `--json` one line per picture as it is done, so memory stays bounded.
 struct DecodeReport {
   let isPrinting: Bool
   private(set) var decoded = 0

@@ -10,16 +10,16 @@ extension SmartResizeChoice: ExpressibleByArgument {}
 struct GridCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "grid",
-    abstract: "Say what size, code grid and token count each image will have; reads headers alone.",
+    abstract: "Print the size, code grid and token count of each image, from its header alone.",
     discussion: """
       EXAMPLE
         tessera grid photos/
         tessera grid photos/ --smart-resize qwen2-vl --json
         tessera grid photos/ --resize bicubic:area=262144/16 --crop none --stride 16
 
-      A line an image: source, size, resized size, grid (height x width), tokens, separated by tabs. Sizes \
-      are width x height. Without flags the profile is that of the embedded tokenizer. What would be \
-      rejected is said on standard error.
+      One line per image: source, size, resized size, grid (height x width), tokens, separated by \
+      tabs. Sizes are width x height. Without flags the profile is that of the embedded tokenizer. \
+      What would be rejected is named on standard error.
       """
   )
 
@@ -35,12 +35,12 @@ struct GridCommand: AsyncParsableCommand {
   @Option(
     help: """
       In place of a tokenizer's profile: a model's smart_resize by name, or FACTOR/MIN/MAX[:VARIANT] in \
-      pixels, one token a factor x factor.
+      pixels, one token per factor x factor.
       """
   )
   var smartResize: SmartResizeChoice?
 
-  @Option(help: "Pixels a code, in place of the tokenizer's.")
+  @Option(help: "Pixels per code, in place of the tokenizer's.")
   var stride: Int?
 
   @OptionGroup(title: "Preprocessing") var preprocessing: PreprocessingOptions

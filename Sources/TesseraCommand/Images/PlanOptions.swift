@@ -47,8 +47,8 @@ struct PlanOptions: ParsableArguments {
     help: ArgumentHelp(
       "Views of each image: flip, or ten-crop[:RANGE], as LlamaGen's extraction; codes are [views, tokens].",
       discussion: """
-        flip adds the mirror image. ten-crop prepares RANGE times as much (1.1) and takes corners and middle of it \
-        and of its mirror image.
+        flip adds the mirror image. ten-crop prepares RANGE times as much (1.1) and takes corners \
+        and middle of it and of its mirror image.
         """,
       valueName: "views"
     )
@@ -81,7 +81,7 @@ struct PlanOptions: ParsableArguments {
   @Option(help: "What -|z - e|² is divided by. (default: 1)")
   var temperature: Double?
 
-  /// The most inputs a shard: a shard's list of inputs is held in memory.
+  /// The most inputs per shard: a shard's list of inputs is held in memory.
   static let largestShard = 1_000_000
   /// The greatest offset: JSON numbers are exact up to 2^53.
   static let largestOffset = 1 << 52

@@ -10,17 +10,20 @@ extension ImagePreparation.Encoding: ExpressibleByArgument {}
 struct PrepareCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "prepare",
-    abstract: "Decode, turn, resize and crop images as a tokenizer would, and write the pixels.",
+    abstract: "Decode, orient, resize and crop images as a tokenizer would, and write the pixels.",
     discussion: """
-      Pixels equal Pillow's, bit for bit. Without flags the profile is the embedded tokenizer's: upright, \
-      bicubic:short=256, center:256x256. Files that cannot be read are listed in DIR/rejected.jsonl.
+      Pixels equal Pillow's, bit for bit. Without flags the profile is the embedded tokenizer's: \
+      upright, bicubic:short=256, center:256x256. Files that cannot be read are listed in \
+      DIR/rejected.jsonl.
 
-      EXAMPLE: tessera prepare photos -o pixels --resize lanczos:short=512 --crop center:512x512 --as npy
+      EXAMPLE
+        tessera prepare photos -o pixels --resize lanczos:short=512 \\
+          --crop center:512x512 --as npy
       """
   )
 
   @Argument(
-    help: "Folders, image files, lists (.txt, one path a line) and WebDataset archives (.tar).",
+    help: "Folders, image files, lists (.txt, one path per line) and WebDataset archives (.tar).",
     completion: .file()
   )
   var inputs: [String]

@@ -7,9 +7,10 @@ struct PreprocessingOptions: ParsableArguments {
     help: ArgumentHelp(
       "none, or FILTER:short=256 | exact=HxW | area=PIXELS/MULTIPLE | adm=256 | square=256 | smart=FACTOR/MIN/MAX, with Pillow's filters.",
       discussion: """
-        short=N makes the short side N and rounds the long one, short=N:torchvision cuts it; area=262144/16 is \
-        Emu3.5's rule, adm=N LlamaGen's (halvings by box first), square=N cuts the middle square first, \
-        smart=28/3136/1003520 is Qwen2-VL's smart_resize, bicubic:smart=8/262144/1048576 Emu3's.
+        short=N makes the short side N and rounds the long one, short=N:torchvision cuts it; \
+        area=262144/16 is Emu3.5's rule, adm=N LlamaGen's (halvings by box first), square=N cuts \
+        the middle square first, smart=28/3136/1003520 is Qwen2-VL's smart_resize, \
+        bicubic:smart=8/262144/1048576 Emu3's.
         """,
       valueName: "rule"
     ),
@@ -71,9 +72,9 @@ struct PreprocessingOptions: ParsableArguments {
   }
 }
 
-private func rule<Rule: SpelledRule>(_ spelling: String, _ type: Rule.Type) throws -> Rule {
-  guard let rule = Rule(spelling) else {
-    throw ValidationError("'\(spelling)' is no \(Rule.noun); it is \(Rule.grammar)")
+private func rule<Rule: TextRule>(_ text: String, _ type: Rule.Type) throws -> Rule {
+  guard let rule = Rule(text) else {
+    throw ValidationError("'\(text)' is no \(Rule.noun); it is \(Rule.grammar)")
   }
   return rule
 }

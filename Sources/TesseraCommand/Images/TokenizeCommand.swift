@@ -30,13 +30,15 @@ struct TokenizeCommand: AsyncParsableCommand {
     discussion: """
       EXAMPLE
         tessera tokenize photos/ -o dataset
-        tessera tokenize photos/ list.txt shard.tar -o dataset --positions mrope --workers 8
+        tessera tokenize photos/ list.txt shard.tar -o dataset --positions mrope \\
+          --workers 8
 
-      Writes shards/00000.tar … (WebDataset; --format for others), rejected.jsonl (inputs that are in no shard, and why)
-      and dataset.json. Run the same command again to continue after an interruption: the result
-      is the same, byte for byte. Many machines share one dataset in three steps:
+      Writes shards/00000.tar … (WebDataset; --format for others), rejected.jsonl (inputs that are \
+      in no shard, and why) and dataset.json. Run the same command again to continue after an \
+      interruption: the result is the same, byte for byte. Many machines share one dataset in \
+      three steps:
         tessera tokenize photos/ -o dataset --plan-only
-        tessera tokenize -o dataset --shards 0-9      (anywhere, in any order, even twice)
+        tessera tokenize -o dataset --shards 0-9        # in any order, even twice
         tessera tokenize -o dataset --finish
       """
   )
@@ -128,7 +130,9 @@ struct TokenizeCommand: AsyncParsableCommand {
     for note in images.notes { outputOptions.note(note) }
     let draft = try DatasetDraft(of: images.inputs, request, tokenizer)
     if !resume, case .planned = try folder.content() {
-      throw ValidationError("\(output): holds an unfinished run; leave out --no-resume to continue")
+      throw ValidationError(
+        "\(output): contains an unfinished run; leave out --no-resume to continue"
+      )
     }
     switch try draft.prepare(in: folder) {
     case .complete:

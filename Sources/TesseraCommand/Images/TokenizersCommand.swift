@@ -15,18 +15,19 @@ struct TokenizersCommand: ParsableCommand {
         tessera tokenizers
         tessera tokenizers llamagen:vq_ds16_c2i.pt --json
 
-      A tokenizer is the name of a built-in one; FAMILY:FILE, a checkpoint as its lab published it; a JSON file
-      that names a checkpoint, its family, its quantizer and its preprocessing
-      (schemas/tokenizer.schema.json); a folder with such a file as tokenizer.json; or a checkpoint that holds it
-      in its attribute `tokenizer`.
+      A tokenizer is the name of a built-in one; FAMILY:FILE, a checkpoint as its lab published \
+      it; a JSON file that names a checkpoint, its family, its quantizer and its preprocessing \
+      (schemas/tokenizer.schema.json); a folder with such a file as tokenizer.json; or a \
+      checkpoint that holds it in its attribute `tokenizer`.
 
-      FAMILY@OPTION,OPTION:FILE chooses otherwise than the family does: a profile (hf), the weights (raw, ema),
-      levels=8.5.5.5 of an FSQ, scales=1.2.3.4 of a multi-scale quantizer, tanh-out of a latent-diffusion model
-      that was configured so. Pictures are prepared by the profile, whose rules the preprocessing flags of 'tokenize' replace.
+      FAMILY@OPTION,OPTION:FILE replaces choices of the family: a profile (hf), the weights (raw, \
+      ema), levels=8.5.5.5 of an FSQ, scales=1.2.3.4 of a multi-scale quantizer, tanh-out of a \
+      latent-diffusion model that was configured so. Pictures are prepared by the profile, whose \
+      rules the preprocessing flags of 'tokenize' replace.
       """
   )
 
-  @Argument(help: "A tokenizer to describe; all that there are where none is named.")
+  @Argument(help: "The tokenizer to describe; without it all are listed.")
   var tokenizer: String?
 
   @Flag(help: "Print JSON.")

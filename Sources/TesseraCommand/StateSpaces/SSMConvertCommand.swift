@@ -16,21 +16,25 @@ struct SSMConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
     abstract: "Turn layers into another parametrisation: S4 and S4D, Mamba's A, the LRU.",
+    usage: "tessera ssm convert <input> --to <to> [<options>]",
     discussion: """
-      s4d and s4 take a checkpoint of state-spaces/s4, version 4: s4d drops P (another system, not undone), after \
-      C (I - A_bar^L) is restored; s4 adds P = 0.
+      s4d and s4 take a checkpoint of state-spaces/s4, version 4: s4d drops P (another system, not \
+      undone), after C (I - A_bar^L) is restored; s4 adds P = 0.
 
-      mamba takes a checkpoint of Mamba-1 or 2 (mamba_ssm, transformers, GGUF) and writes A of each layer. dt, B and C \
-      come from the input there, so no A_bar and B_bar can be exported; --dt adds those of one fixed step, labelled \
-      as an approximation: a number, or 'bias' for softplus of the stored bias.
+      mamba takes a checkpoint of Mamba-1 or 2 (mamba_ssm, transformers, GGUF) and writes A of \
+      each layer. dt, B and C come from the input there, so no A_bar and B_bar can be exported; \
+      --dt adds those of one fixed step, labelled as an approximation: a number, or 'bias' for \
+      softplus of the stored bias.
 
-      lru-discrete and lru-continuous (with --dt) take nu_log, theta_log, gamma_log, B_re, … of a linear recurrent \
-      unit and write the system; lru makes these parameters of such a file again. y = Re(C x) + D u, no factor 2.
+      lru-discrete and lru-continuous (with --dt) take nu_log, theta_log, gamma_log, B_re, … of a \
+      linear recurrent unit and write the system; lru makes these parameters of such a file again. \
+      y = Re(C x) + D u, no factor 2.
 
       EXAMPLE
         tessera ssm convert s4.safetensors --to s4d -o s4d.safetensors
         tessera ssm convert mamba-130m/ --to mamba --dt 0.01 -o lti.safetensors
-        tessera ssm convert lru.npz --to lru-continuous --dt 0.1 -o system.safetensors
+        tessera ssm convert lru.npz --to lru-continuous --dt 0.1 \\
+          -o system.safetensors
       """
   )
 

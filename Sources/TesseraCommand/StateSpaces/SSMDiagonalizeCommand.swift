@@ -7,11 +7,13 @@ struct SSMDiagonalizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "diagonalize",
     abstract: "Turn a dense or low-rank system into a diagonal one with the same outputs.",
+    usage: "tessera ssm diagonalize <input> [<options>]",
     discussion: """
-      A = V diag(Lambda) V^-1, B becomes V^-1 B, C becomes C V; of each conjugate pair the number above \
-      the real axis is kept, real eigenvalues with half their B. The metadata state the condition number \
-      of V and the largest element of A V - V Lambda over that of A. Above --limit the system is \
-      refused with exit code 5: LegS itself is ill-conditioned from about order 20 on.
+      A = V diag(Lambda) V^-1, B becomes V^-1 B, C becomes C V; of each conjugate pair the number \
+      above the real axis is kept, real eigenvalues with half their B. The metadata state the \
+      condition number of V and the largest element of A V - V Lambda over that of A. Above \
+      --limit the system is refused with exit code 5: LegS itself is ill-conditioned from about \
+      order 20 on.
 
       EXAMPLE
         tessera ssm diagonalize legt.safetensors -o diagonal.safetensors

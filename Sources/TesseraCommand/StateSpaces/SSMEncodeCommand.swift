@@ -7,43 +7,35 @@ struct SSMEncodeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "encode",
     abstract: "Stream a signal through a system; write the state after each sample.",
+    usage: "tessera ssm encode <input> --measure <m> --order <n> -o <output> [<options>]",
     discussion: """
-      SIGNAL.npy holds real numbers [samples] or [samples, channels]; the states are [rows, N] or \
-      [rows, channels, N] (a last axis of 2 for complex ones). Row 0 is the state after the first \
-      sample, which in LegS is u0 e0; hippo-py steps from K = 0. With --every M a row stands after \
-      samples M, 2M, … and after the last. Files are streamed: they may be larger than memory.
+      SIGNAL.npy contains real numbers [samples] or [samples, channels]; the states are [rows, N] \
+      or [rows, channels, N] (a last axis of 2 for complex ones). Row 0 is the state after the \
+      first sample, which for LegS is u0 e0; hippo-py steps from K = 0. With --every M a row is \
+      written after samples M, 2M, … and after the last. Files are streamed: they may be larger \
+      than memory.
 
-      With --method and --dt a system is stepped with constant coefficients; with --convention, or with \
-      --method alone, legs and fourier-full are with their factor 1/t. Each step is the one that 'ssm \
-      discretize' writes, --legs K for the sample after K.
+      With --method and --dt a system is stepped with constant coefficients; with --convention, or \
+      with --method alone, legs and fourier-full are with their factor 1/t. Each step is the one \
+      that 'ssm discretize' writes, --legs K for the sample after K.
 
-      A step takes O(N): LegS with --convention (optimal is the exact projection of the step function), \
-      and legs, legt, lmu, fout, lagt and s4d-… with --method backward, bilinear or gbt:A. zoh of a \
-      system that is not diagonal multiplies by a dense A_bar; other steps with the factor 1/t take O(N^3).
+      A step takes O(N): LegS with --convention (optimal is the exact projection of the step \
+      function), and legs, legt, lmu, fout, lagt and s4d-… with --method backward, bilinear or \
+      gbt:A. zoh of a system that is not diagonal multiplies by a dense A_bar; other steps with \
+      the factor 1/t take O(N^3).
 
       EXAMPLE
-        tessera ssm encode signal.npy --measure legs --order 256 --convention optimal -o states.npy
-        tessera ssm encode signal.npy --measure legt --order 64 --method bilinear --dt 0.001 -o states.npy
+        tessera ssm encode signal.npy --measure legs --order 256 \\
+          --convention optimal -o states.npy
+        tessera ssm encode signal.npy --measure legt --order 64 \\
+          --method bilinear --dt 0.001 -o states.npy
       """
   )
 
   @Argument(help: "The signal (.npy).", completion: .file(extensions: ["npy"]))
   var input: String
 
-  @Option(help: "The measure, as in 'ssm hippo'.")
-  var measure: HippoMeasure
-
-  @Option(help: "The number N of states.")
-  var order: Int
-
-  @Option(help: "The scaling of the basis.")
-  var form = HippoForm.paper
-
-  @Option(help: "The window's length, in legt, lmu, fout and fourier-window.")
-  var window = 1.0
-
-  @Option(help: "lagt's tilt.")
-  var tilt = 0.0
+  @OptionGroup var hippo: HippoOptions
 
   @Option(
     help: "Step by this rule: forward, backward, bilinear, gbt:A, zoh."
@@ -58,7 +50,7 @@ struct SSMEncodeCommand: ParsableCommand {
   )
   var convention: LegsConvention?
 
-  @Option(help: "Write only every so many samples' state.")
+  @Option(help: "Write the state only after every so many samples.")
   var every = 1
 
   @Option(help: "The precision of the states as they are written.")
@@ -77,7 +69,7 @@ struct SSMEncodeCommand: ParsableCommand {
     guard every >= 1 else { throw ValidationError("--every: at least 1") }
     guard (method == nil) != (convention == nil), dt == nil || method != nil else {
       throw ValidationError(
-        "Say --method and --dt (constant coefficients), or --convention (the factor 1/t)."
+        "Give --method and --dt (constant coefficients), or --convention (the factor 1/t)."
       )
     }
     guard dt != nil || VaryingRule(method: method, convention: convention) != nil else {
@@ -86,10 +78,9 @@ struct SSMEncodeCommand: ParsableCommand {
   }
 
   func run() throws {
-    let system = try HippoSystem(measure, order: order, form: form, window: window, tilt: tilt)
     let encoding = try SignalEncoding(
       of: input,
-      through: system,
+      through: hippo.system,
       stepping: stepping,
       every: every,
       dtype: dtype

@@ -8,26 +8,23 @@ struct SSMKernelCommand: ParsableCommand {
     commandName: "kernel",
     abstract: "Write the convolution kernel K[l] = C A_bar^l B_bar.",
     discussion: """
-      Without --method the file's own A_bar and B_bar are used; without --dt its own dt. Dense systems \
-      with C [N] or [channels, N] yield [L] or [channels, L], without C each state's response [L, N]. \
-      Diagonal (Lambda, B, C) and low-rank systems (with P) are summed over one of each conjugate pair, \
-      2 Re; without C it counts as ones. Where C has several rows a channel, as a layer of S4 with more \
-      channels or a second direction, they yield [outputs, channels, L]. D is no part of a kernel; what \
-      else is not used is named.
+      Without --method the file's own A_bar and B_bar are used; without --dt its own dt. Dense \
+      systems with C [N] or [channels, N] yield [L] or [channels, L], without C each state's \
+      response [L, N]. Diagonal (Lambda, B, C) and low-rank systems (with P) are summed over one \
+      of each conjugate pair, 2 Re; without C it counts as ones. Where C has several rows a \
+      channel, as a layer of S4 with more channels or a second direction, they yield [outputs, \
+      channels, L]. D is no part of a kernel; what else is not used is named.
 
       EXAMPLE
-        tessera ssm kernel s4d.safetensors --method zoh --dt 0.001 --length 16384 -o K.npy
+        tessera ssm kernel s4d.safetensors --method zoh --dt 0.001 \\
+          --length 16384 -o K.npy
       """
   )
 
   @Argument(help: "A state-space file.", completion: .file())
   var input: String
 
-  @Option(help: "forward, backward, bilinear, gbt:A or zoh.")
-  var method: DiscretizationMethod?
-
-  @Option(help: "The step: a number, or a .npy file of one a channel.")
-  var dt: String?
+  @OptionGroup var stepping: SteppingOptions
 
   @Option(help: "The number of samples.")
   var length: Int
@@ -54,9 +51,9 @@ struct SSMKernelCommand: ParsableCommand {
   func run() throws {
     let (file, structure) = try structure.read(input)
     let (kernel, unused) = try TesseraError.naming(input) {
-      let discrete = try file.discrete(method: method, steps: try dt.map(StepArgument.lengths))
+      let discrete = try file.discrete(method: stepping.method, steps: try stepping.lengths())
       var used = StateSpaceFile.kernelParts(discrete, structure)
-      if dt != nil { used.remove("dt") }
+      if stepping.dt != nil { used.remove("dt") }
       return (
         try file.kernel(discrete, length: length, structure: structure), file.unused(besides: used)
       )

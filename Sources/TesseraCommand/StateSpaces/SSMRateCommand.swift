@@ -8,16 +8,19 @@ struct SSMRateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "rate",
     abstract: "Change the sampling rate of a system that stores its step.",
+    usage: "tessera ssm rate <input> --factor <factor> [<options>]",
     discussion: """
-      dt is multiplied by --factor: 2 suits a signal with half the sampling frequency. Where a low-rank \
-      file stores S4's C (I - A_bar^L) (l_kernel is L), C is restored first with the old step, which \
-      makes the change exact; l_kernel becomes 0. --factor 1 does only that. A_bar and B_bar are made \
-      anew where they are stored. With --s4 PREFIX one layer of a checkpoint of state-spaces/s4 becomes a \
-      state-space file; with --s4-checkpoint the whole checkpoint is written, every layer at the new rate.
+      dt is multiplied by --factor: 2 suits a signal with half the sampling frequency. Where a \
+      low-rank file stores S4's C (I - A_bar^L) (l_kernel is L), C is restored first with the old \
+      step, which makes the change exact; l_kernel becomes 0. --factor 1 does only that. A_bar and \
+      B_bar are made anew where they are stored. With --s4 PREFIX one layer of a checkpoint of \
+      state-spaces/s4 becomes a state-space file; with --s4-checkpoint the whole checkpoint is \
+      written, every layer at the new rate.
 
       EXAMPLE
         tessera ssm rate model.safetensors --factor 2 -o half-rate.safetensors
-        tessera ssm rate s4.safetensors --s4-checkpoint --factor 2 -o half-rate.safetensors
+        tessera ssm rate s4.safetensors --s4-checkpoint --factor 2 \\
+          -o half-rate.safetensors
       """
   )
 

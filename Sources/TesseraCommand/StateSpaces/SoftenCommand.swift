@@ -9,19 +9,22 @@ struct SoftenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "soften",
     abstract: "Turn logits into sparse probability targets for distillation.",
+    usage: "tessera soften <input> --map <map> [<options>]",
     discussion: """
-      LOGITS holds [rows, n] float16, bfloat16 or float32: .npy, HDF5, safetensors or another checkpoint \
-      (--tensor names the array where there are several). The targets are compressed rows in \
-      safetensors: indptr int64 [rows + 1], indices uint32, ascending in a row, values float32; and for \
-      each row its support, the mass that softmax gives to the stored classes, and kl, the divergence \
-      of the target from softmax. The metadata name the matching loss. Files are streamed.
+      LOGITS is an array [rows, n] of float16, bfloat16 or float32: .npy, HDF5, safetensors or \
+      another checkpoint (--tensor names the array where there are several). The targets are \
+      compressed rows in safetensors: indptr int64 [rows + 1], indices uint32, ascending in a row, \
+      values float32; and for each row its support, the mass that softmax gives to the stored \
+      classes, and kl, the divergence of the target from softmax. The metadata name the matching \
+      loss. Files are streamed.
 
-      Maps: softmax, softmax:top-k=K, softmax:top-p=P, sparse-k=K (the same as top-k, with the loss of \
-      sparse softmax), sparsemax, entmax:ALPHA (from 1 to 1000, within 1e-6), taylor:K with an even K to 64. \
-      Ties go to the lowest index.
+      Maps: softmax, softmax:top-k=K, softmax:top-p=P, sparse-k=K (the same as top-k, with the \
+      loss of sparse softmax), sparsemax, entmax:ALPHA (from 1 to 1000, within 1e-6), taylor:K \
+      with an even K to 64. Ties go to the lowest index.
 
       EXAMPLE
-        tessera soften logits.npy --map entmax:1.5 --temperature 2 -o targets.safetensors
+        tessera soften logits.npy --map entmax:1.5 --temperature 2 \\
+          -o targets.safetensors
         tessera soften logits.npy --map softmax:top-k=64 -o targets.safetensors
       """
   )
@@ -35,7 +38,7 @@ struct SoftenCommand: ParsableCommand {
   @Option(help: "What scores are divided by.")
   var temperature = 1.0
 
-  @Option(help: "The array, where a checkpoint holds several.")
+  @Option(help: "The array, where a checkpoint has several.")
   var tensor: String?
 
   @Flag(help: "Elements of 2 bytes without a float type (uint16, opaque) are bfloat16.")

@@ -1,7 +1,7 @@
-public import ArgumentParser
+import ArgumentParser
 import Foundation
 import TesseraCore
-public import TesseraStateSpaces
+import TesseraStateSpaces
 
 extension FloatType: ExpressibleByArgument {}
 extension HippoMeasure: ExpressibleByArgument {}
@@ -12,10 +12,10 @@ extension StateSpaceFile.Structure: ExpressibleByArgument {}
 
 extension DiscretizationMethod: ExpressibleByArgument {
   /// Reads the name of a method.
-  public init?(argument: String) { self.init(name: argument) }
+  init?(argument: String) { self.init(name: argument) }
 
   /// The names for the help.
-  public static var allValueStrings: [String] {
+  static var allValueStrings: [String] {
     ["forward", "backward", "bilinear", "gbt:A", "zoh"]
   }
 }
@@ -59,7 +59,7 @@ struct StateSpaceOutput: ParsableArguments {
 struct StructureOption: ParsableArguments {
   @Option(
     help: """
-      What a file without tessera's metadata holds: dense (A, B of x' = A x + B u), diagonal (Lambda, \
+      What a file without tessera's metadata contains: dense (A, B of x' = A x + B u), diagonal (Lambda, \
       B, C; one of each conjugate pair, 2 Re) or dplr (the same minus P P*).
       """
   )

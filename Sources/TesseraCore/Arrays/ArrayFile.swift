@@ -2,9 +2,9 @@
 ///
 /// Only a column-major array of more than one long axis is read whole, to be reordered; such a file
 /// may have up to 1 GiB.
-public struct ArrayFile: Sendable {
+package struct ArrayFile: Sendable {
   /// What the file says of its array.
-  public let header: NPYHeader
+  package let header: NPYHeader
   private let region: FileRegion
   /// A column-major array's elements, reordered.
   private let reordered: Tensor?
@@ -15,7 +15,7 @@ public struct ArrayFile: Sendable {
   ///
   /// - Parameter path: A regular file.
   /// - Throws: `TesseraError` where the system refuses, or where the file is no array.
-  public init(path: String) throws {
+  package init(path: String) throws {
     region = try FileRegion(path: path)
     let prefix = try region.bytes(0..<min(region.length, NPYHeader.longestPrefix))
     header = try NPYHeader(parsing: prefix, from: path)
@@ -41,7 +41,7 @@ public struct ArrayFile: Sendable {
   /// - Parameter elements: A range inside the array.
   /// - Returns: The elements as a tensor of one axis.
   /// - Throws: `TesseraError` where the file ends early or cannot be read.
-  public func read(_ elements: Range<Int>) throws(TesseraError) -> Tensor {
+  package func read(_ elements: Range<Int>) throws(TesseraError) -> Tensor {
     let width = header.elementType.bitWidth / 8
     let bytes: [UInt8]
     if let reordered {

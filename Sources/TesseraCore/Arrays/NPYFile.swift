@@ -36,7 +36,7 @@ extension NPYHeader {
   ///
   /// - Parameter data: Exactly `dataByteCount` bytes.
   /// - Returns: The elements row-major and little-endian.
-  public func tensor(data: [UInt8]) -> Tensor {
+  package func tensor(data: [UInt8]) -> Tensor {
     precondition(data.count == dataByteCount, "the file was checked before")
     var bytes = data
     makeLittleEndian(&bytes)
@@ -48,7 +48,7 @@ extension NPYHeader {
   /// Turns elements as the file stores them into little-endian ones, in place.
   ///
   /// - Parameter bytes: Any run of whole elements.
-  public func makeLittleEndian(_ bytes: inout [UInt8]) {
+  package func makeLittleEndian(_ bytes: inout [UInt8]) {
     guard isBigEndian else { return }
     // A complex number is two numbers in its file order.
     let isComplex = elementType == .complex64 || elementType == .complex128

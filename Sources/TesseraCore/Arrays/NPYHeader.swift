@@ -2,29 +2,29 @@
 ///
 /// A header is read strictly: the three keys once each, a shape of plain numbers, and an element
 /// type from a fixed list. Strings, structures and pickled objects are refused by name.
-public struct NPYHeader: Hashable, Sendable {
+package struct NPYHeader: Hashable, Sendable {
   /// The type of the elements.
-  public let elementType: ElementType
+  package let elementType: ElementType
   /// The extents, outermost first; at most 64 axes.
-  public let shape: Shape
+  package let shape: Shape
   /// Whether elements of more than one byte are stored big-endian.
-  public let isBigEndian: Bool
+  package let isBigEndian: Bool
   /// Whether the file is column-major: the first index changes fastest.
-  public let isFortranOrder: Bool
+  package let isFortranOrder: Bool
   /// Where the elements start, in bytes from the start of the file.
-  public let dataOffset: Int
+  package let dataOffset: Int
   /// The bytes that the elements take.
-  public let dataByteCount: Int
+  package let dataByteCount: Int
 
   /// As many leading bytes of a file as any header that is accepted can need.
-  public static let longestPrefix = 12 + longestText
+  package static let longestPrefix = 12 + longestText
   /// The longest dictionary accepted, in bytes: what version 1.0 can express.
   private static let longestText = 65_535
 
   /// Creates the header that numpy's `save` writes for a C-ordered array.
   ///
   /// - Returns: nil for an element type that .npy has no name for, and where the size overflows.
-  public init?(elementType: ElementType, shape: Shape) {
+  package init?(elementType: ElementType, shape: Shape) {
     guard let count = shape.elementCount, shape.rank <= 64,
       let byteCount = elementType.byteCount(elements: count),
       let text = NPYHeader.text(elementType: elementType, shape: shape)
@@ -44,7 +44,7 @@ public struct NPYHeader: Hashable, Sendable {
   ///   - source: The file's name for messages.
   ///   - rawType: What elements of raw bytes (`|V2`) of the same width are; nil refuses them.
   /// - Throws: An `TesseraError` for every header that is not exactly an array's.
-  public init(
+  package init(
     parsing prefix: [UInt8],
     from source: String,
     rawAs rawType: ElementType? = nil
@@ -93,7 +93,7 @@ public struct NPYHeader: Hashable, Sendable {
   }
 
   /// Checks that a file of `fileByteCount` bytes holds the elements and nothing after them.
-  public func check(fileByteCount: Int, from source: String) throws(TesseraError) {
+  package func check(fileByteCount: Int, from source: String) throws(TesseraError) {
     let present = fileByteCount - dataOffset
     guard present != dataByteCount else { return }
     let difference =
@@ -109,7 +109,7 @@ public struct NPYHeader: Hashable, Sendable {
 
   /// The bytes that numpy's `save` writes before the elements, version 1.0; nil where this header
   /// was read from a file of another order.
-  public var encoded: [UInt8]? {
+  package var encoded: [UInt8]? {
     guard !isBigEndian, !isFortranOrder,
       let text = NPYHeader.text(elementType: elementType, shape: shape)
     else { return nil }

@@ -1,11 +1,11 @@
 extension Float {
   /// Widens a bfloat16, given as its 16 bits: exact for every value, NaN payloads included.
-  public init(bfloat16 bits: UInt16) {
+  package init(bfloat16 bits: UInt16) {
     self.init(bitPattern: UInt32(bits) << 16)
   }
 
   /// Widens an IEEE 754 half, given as its 16 bits: exact for every value, NaN payloads included.
-  public init(half bits: UInt16) {
+  package init(half bits: UInt16) {
     let sign = UInt32(bits & 0x8000) << 16
     let magnitude = UInt32(bits & 0x7FFF) << 13
     // The exponent biases differ by 127 - 15; the product by a power of two normalises subnormals.

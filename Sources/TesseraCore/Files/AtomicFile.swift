@@ -7,9 +7,9 @@ import Foundation
 /// renames. A file that is dropped without a commit, because an error was thrown, takes its partial
 /// file with it; what a killed run left, the next run to the same path takes over. Of two runs at once
 /// the second is refused.
-public struct AtomicFile: ~Copyable {
+package struct AtomicFile: ~Copyable {
   /// The final path, as the user gave it; errors name this one.
-  public let path: String
+  package let path: String
   private var partial: PartialFile
   /// Whether a file of this name is one that is not complete.
   package static func isPartial(_ name: String) -> Bool { PartialFile.isOwn(name) }
@@ -17,7 +17,7 @@ public struct AtomicFile: ~Copyable {
   package var partialPath: String { partial.path }
   private var descriptor: Int32 { partial.descriptor }
   /// The position of the next sequential write, so the number of bytes written that way.
-  public private(set) var position = 0
+  package private(set) var position = 0
 
   /// Creates the partial file beside `path`.
   ///
@@ -30,7 +30,7 @@ public struct AtomicFile: ~Copyable {
   ///   missing or not writable, or `path` is something other than a regular file, or
   ///   where another run is writing it, or where it lies in a
   ///   dataset.
-  public init(path: String, reading inputs: [String] = [], claiming claim: String? = nil) throws {
+  package init(path: String, reading inputs: [String] = [], claiming claim: String? = nil) throws {
     try AtomicFile.checkTarget(path, inputs: inputs)
     self.init(path: path, try PartialFile(for: path, claiming: claim, isShared: false))
   }
@@ -53,7 +53,7 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Sets the size at once, so that a disk too small is found before any work.
-  public func reserve(byteCount: Int) throws(TesseraError) {
+  package func reserve(byteCount: Int) throws(TesseraError) {
     guard byteCount > 0 else { return }
     let code = posix_fallocate(descriptor, 0, off_t(byteCount))
     guard code == 0 else {
@@ -62,7 +62,7 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Writes at the current position and moves it on.
-  public mutating func write(_ bytes: [UInt8]) throws(TesseraError) {
+  package mutating func write(_ bytes: [UInt8]) throws(TesseraError) {
     let written = unsafe bytes.withUnsafeBytes { buffer in
       Result { () throws(TesseraError) in try unsafe write(buffer) }
     }
@@ -70,14 +70,14 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Writes a buffer at the current position and moves it on.
-  public mutating func write(_ buffer: UnsafeRawBufferPointer) throws(TesseraError) {
+  package mutating func write(_ buffer: UnsafeRawBufferPointer) throws(TesseraError) {
     try unsafe write(buffer, at: position)
     position += buffer.count
   }
 
   /// Writes a buffer at an offset, in bytes, without moving the position; for data that arrives out
   /// of order.
-  public func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(TesseraError) {
+  package func write(_ buffer: UnsafeRawBufferPointer, at offset: Int) throws(TesseraError) {
     var done = 0
     while done < buffer.count {
       let rest = unsafe UnsafeRawBufferPointer(rebasing: buffer[done...])
@@ -99,7 +99,7 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Writes bytes at an offset, without moving the position.
-  public func write(_ bytes: [UInt8], at offset: Int) throws(TesseraError) {
+  package func write(_ bytes: [UInt8], at offset: Int) throws(TesseraError) {
     let written = unsafe bytes.withUnsafeBytes { buffer in
       Result { () throws(TesseraError) in try unsafe write(buffer, at: offset) }
     }
@@ -144,7 +144,7 @@ public struct AtomicFile: ~Copyable {
   }
 
   /// Makes the bytes durable and gives the file its name, replacing an older one.
-  public consuming func commit() throws(TesseraError) {
+  package consuming func commit() throws(TesseraError) {
     let path = path
     try sealed().rename()
     try OutputFolder.synchronize(AtomicFile.folder(of: path))

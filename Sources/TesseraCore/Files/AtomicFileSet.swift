@@ -5,7 +5,7 @@ import Foundation
 /// That one, such as the index of shards or the weights of a folder, is the commit point: whoever looks
 /// before finds nothing, whoever looks after finds all. Where older files of these names are replaced,
 /// they are gone before the first new one appears: no reader finds new ones beside old ones.
-public struct AtomicFileSet: ~Copyable {
+package struct AtomicFileSet: ~Copyable {
   private var others: [SealedFile] = []
 
   /// A finished file with its owner's lock.
@@ -25,10 +25,10 @@ public struct AtomicFileSet: ~Copyable {
   }
 
   /// Creates an empty set.
-  public init() {}
+  package init() {}
 
   /// Takes a file whose bytes are all written.
-  public mutating func add(_ file: consuming AtomicFile) throws(TesseraError) {
+  package mutating func add(_ file: consuming AtomicFile) throws(TesseraError) {
     let path = file.path
     others.append(SealedFile(try file.sealed(), path: path))
   }
@@ -40,7 +40,7 @@ public struct AtomicFileSet: ~Copyable {
   ///   - last: The file that makes the others count.
   ///   - obsolete: Files of an older set of which nothing is to be left.
   /// - Throws: `TesseraError`.
-  public consuming func commit(
+  package consuming func commit(
     with last: consuming AtomicFile,
     replacing obsolete: [String] = []
   ) throws(TesseraError) {

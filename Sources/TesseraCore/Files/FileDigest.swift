@@ -2,11 +2,11 @@ package import Crypto
 import Foundation
 
 /// Whole files: their SHA-256, streamed, or their bytes up to a cap.
-public enum FileDigest {
+package enum FileDigest {
   /// The SHA-256 of a regular file as 64 hexadecimal digits; reads 1 MiB at a time.
   ///
   /// - Throws: `TesseraError`.
-  public static func sha256(of path: String) throws(TesseraError) -> String {
+  package static func sha256(of path: String) throws(TesseraError) -> String {
     let file = try FileRegion(path: path)
     var hash = SHA256()
     // One buffer for all pieces: fresh memory costs as much as the hash.
@@ -24,7 +24,7 @@ public enum FileDigest {
   /// The SHA-256 of one file; of several, that of their digests in order, a line each.
   ///
   /// - Throws: `TesseraError`.
-  public static func sha256(ofAll paths: [String]) throws(TesseraError) -> String {
+  package static func sha256(ofAll paths: [String]) throws(TesseraError) -> String {
     var digests: [String] = []
     for path in paths { digests.append(try sha256(of: path)) }
     if digests.count == 1 { return digests[0] }
@@ -34,19 +34,19 @@ public enum FileDigest {
   /// The size of a regular file.
   ///
   /// - Throws: `TesseraError`.
-  public static func size(of path: String) throws(TesseraError) -> Int {
+  package static func size(of path: String) throws(TesseraError) -> Int {
     try FileRegion(path: path).length
   }
 
   /// The SHA-256 of bytes in memory as 64 hexadecimal digits.
-  public static func sha256(of bytes: [UInt8]) -> String {
+  package static func sha256(of bytes: [UInt8]) -> String {
     SHA256.hash(data: bytes).hexadecimal
   }
 
   /// The bytes of a regular file that holds at most `maximumBytes`.
   ///
   /// - Throws: `TesseraError`, with `EFBIG` for a larger file.
-  public static func bytes(of path: String, maximumBytes: Int) throws(TesseraError) -> [UInt8] {
+  package static func bytes(of path: String, maximumBytes: Int) throws(TesseraError) -> [UInt8] {
     let file = try FileRegion(path: path)
     guard file.length <= maximumBytes else {
       throw TesseraError.system("read \(file.length) bytes of", path, EFBIG)

@@ -6,7 +6,7 @@ internal import Synchronization
 /// Steps that belong together (a rename and what it completes) run inside of ``protect(_:)``; a signal
 /// waits for their end. Files that are not complete are known here from their creation on, so that a
 /// signal removes them, as an error does.
-public enum Interruption {
+package enum Interruption {
   private struct State {
     /// Files and folders that are removed, and folders that are removed where nothing is in them.
     var unfinished: Set<String> = []
@@ -49,7 +49,7 @@ public enum Interruption {
   /// States what a signal leaves behind: asked when one arrives, from another thread.
   ///
   /// - Parameter note: One clause on what is kept and one on how to go on.
-  public static func explain(_ note: @escaping @Sendable () -> String) {
+  package static func explain(_ note: @escaping @Sendable () -> String) {
     state.withLock { $0.note = note }
   }
 
@@ -58,7 +58,7 @@ public enum Interruption {
   /// No protected step begins any more, so what was removed stays so.
   ///
   /// - Returns: What is kept and how to go on.
-  public static func prepareToEnd() -> String {
+  package static func prepareToEnd() -> String {
     gate.lock()
     let (unfinished, scaffolds, note) = state.withLock {
       ($0.unfinished, $0.scaffolds, $0.note)
@@ -77,7 +77,7 @@ public enum Interruption {
   }
 
   /// For a program that ends by an error: removes the folders that it made and in which nothing is.
-  public static func removeScaffolds() {
+  package static func removeScaffolds() {
     protect {
       let scaffolds = state.withLock { state in
         defer { state.scaffolds = [] }
@@ -93,5 +93,5 @@ public enum Interruption {
   }
 
   /// Waits for the end where a signal has begun it; nothing else is said then.
-  public static func yieldToSignal() { protect {} }
+  package static func yieldToSignal() { protect {} }
 }

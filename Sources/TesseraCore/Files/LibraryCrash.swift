@@ -1,9 +1,9 @@
 import CCrash
 
 /// C libraries that read other people's files, and may crash on a damaged one.
-public enum LibraryCrash {
+package enum LibraryCrash {
   /// A library, as messages name it.
-  public enum Library: Sendable {
+  package enum Library: Sendable {
     case hdf5, image
 
     /// Text that lives as long as the program.
@@ -19,7 +19,7 @@ public enum LibraryCrash {
   /// that names it, and exit code 3.
   ///
   /// Installs handlers for the signals of a crash; crashes elsewhere end as they did before.
-  public static func endProcess() {
+  package static func endProcess() {
     ccrash_end_process()
   }
 
@@ -31,7 +31,7 @@ public enum LibraryCrash {
   ///   - body: The calls, on this thread.
   /// - Returns: What the calls return.
   /// - Throws: What the calls throw.
-  public static func naming<Value, Failure: Error>(
+  package static func naming<Value, Failure: Error>(
     _ file: String,
     library: Library,
     _ body: () throws(Failure) -> Value

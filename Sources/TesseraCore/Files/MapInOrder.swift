@@ -9,7 +9,7 @@ extension Sequence where Element: Sendable {
   ///   - transform: Runs on any thread.
   ///   - consume: Receives the results in order, one at a time.
   /// - Throws: The first error of either closure.
-  public func mapInOrder<Output: Sendable>(
+  package func mapInOrder<Output: Sendable>(
     width: Int,
     _ transform: @escaping @concurrent @Sendable (Element) async throws -> Output,
     consume: (Output) async throws -> Void

@@ -9,7 +9,7 @@ extension OutputFolder {
   ///
   /// - Parameter path: A file, or a folder that is still to be made.
   /// - Throws: ``TesseraError``.
-  public static func refuseDataset(around path: String) throws {
+  package static func refuseDataset(around path: String) throws {
     // Names that are not there yet are below the deepest folder that is.
     var folder = path
     while folder.count > 1, folder.hasSuffix("/") { folder.removeLast() }
@@ -64,7 +64,7 @@ extension OutputFolder {
   }
 
   /// Whether two paths of outputs, which need not be there yet, are one.
-  public static func isSameFile(_ first: String, _ second: String) -> Bool {
+  package static func isSameFile(_ first: String, _ second: String) -> Bool {
     func place(_ path: String) -> String {
       let folder = AtomicFile.folder(of: path)
       let parent = folder.isEmpty ? "/" : folder

@@ -2,7 +2,7 @@ import CFiles
 import Foundation
 
 /// Folders that are written to: made, emptied, and their names made durable.
-public enum OutputFolder {
+package enum OutputFolder {
   /// Makes a folder and those above it; one that is there stays as it is.
   ///
   /// New folders in which nothing is when the program ends by an error or a signal go again, see
@@ -16,7 +16,7 @@ public enum OutputFolder {
   ///   them is left.
   /// - Throws: `TesseraError`.
   @discardableResult
-  public static func make(
+  package static func make(
     _ path: String,
     isDurable: Bool = true
   ) throws(TesseraError) -> [String] {

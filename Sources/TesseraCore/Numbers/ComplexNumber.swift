@@ -1,14 +1,14 @@
 import Foundation
 
 /// A complex number in double precision; two doubles in memory, as LAPACK has them.
-public struct ComplexNumber: Hashable, Sendable {
+package struct ComplexNumber: Hashable, Sendable {
   /// The real part.
-  public var real: Double
+  package var real: Double
   /// The imaginary part.
-  public var imaginary: Double
+  package var imaginary: Double
 
   /// Creates a number from its parts.
-  public init(_ real: Double, _ imaginary: Double = 0) {
+  package init(_ real: Double, _ imaginary: Double = 0) {
     self.real = real
     self.imaginary = imaginary
   }
@@ -19,7 +19,7 @@ public struct ComplexNumber: Hashable, Sendable {
   /// The mirror image at the real axis.
   package var conjugate: ComplexNumber { ComplexNumber(real, -imaginary) }
   /// The distance from zero, without overflow.
-  public var magnitude: Double { hypot(real, imaginary) }
+  package var magnitude: Double { hypot(real, imaginary) }
   /// Whether both parts are finite.
   package var isFinite: Bool { real.isFinite && imaginary.isFinite }
 

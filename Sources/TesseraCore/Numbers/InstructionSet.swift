@@ -1,7 +1,7 @@
 package import CKernels
 
 /// The processor instructions that a network computes with; all give the same bits.
-public enum InstructionSet: String, Hashable, Sendable, CaseIterable {
+package enum InstructionSet: String, Hashable, Sendable, CaseIterable {
   /// What every processor of the architecture has: NEON on Arm; on x86-64 without FMA, and slow.
   case baseline
   /// AVX2 with FMA.
@@ -10,10 +10,10 @@ public enum InstructionSet: String, Hashable, Sendable, CaseIterable {
   case avx512
 
   /// The fastest that this processor has.
-  public static let best: InstructionSet = allCases.last { $0.isSupported } ?? .baseline
+  package static let best: InstructionSet = allCases.last { $0.isSupported } ?? .baseline
 
   /// Whether this processor has the instructions.
-  public var isSupported: Bool { ckernels_supports(kernels) }
+  package var isSupported: Bool { ckernels_supports(kernels) }
 
   /// The value by which the kernels know it.
   package var kernels: ckernels_isa {

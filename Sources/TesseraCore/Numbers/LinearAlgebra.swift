@@ -128,7 +128,7 @@ package enum LinearAlgebra {
     return zip(real, imaginary).map { ComplexNumber($0, $1) }
   }
 
-  /// The eigenvalues of a complex matrix and its eigenvectors, one a column, of length 1.
+  /// The eigenvalues of a complex matrix and its eigenvectors, one per column, of length 1.
   ///
   /// - Throws: `TesseraError` where the iteration does not converge.
   package static func eigen(
@@ -165,7 +165,7 @@ package enum LinearAlgebra {
     return (values, vectors.transposed)
   }
 
-  /// The eigenvalues, ascending, of a Hermitian matrix and its orthonormal eigenvectors, one a column.
+  /// The eigenvalues, ascending, of a Hermitian matrix and its orthonormal eigenvectors, one per column.
   ///
   /// - Throws: `TesseraError` where the iteration does not converge.
   package static func hermitianEigen(

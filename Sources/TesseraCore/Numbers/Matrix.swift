@@ -1,11 +1,11 @@
 /// A dense real matrix, row-major.
-public struct Matrix: Hashable, Sendable {
+package struct Matrix: Hashable, Sendable {
   /// The number of rows.
-  public let rows: Int
+  package let rows: Int
   /// The number of columns.
-  public let columns: Int
+  package let columns: Int
   /// The elements, row after row.
-  public package(set) var elements: [Double]
+  package var elements: [Double]
 
   /// Creates a matrix of zeros.
   package init(rows: Int, columns: Int) {
@@ -13,7 +13,7 @@ public struct Matrix: Hashable, Sendable {
   }
 
   /// Creates a matrix from its elements, row after row.
-  public init(rows: Int, columns: Int, elements: [Double]) {
+  package init(rows: Int, columns: Int, elements: [Double]) {
     precondition(elements.count == rows * columns, "\(rows) x \(columns) elements")
     self.rows = rows
     self.columns = columns
@@ -36,7 +36,7 @@ public struct Matrix: Hashable, Sendable {
   }
 
   /// One element.
-  public subscript(row: Int, column: Int) -> Double {
+  package subscript(row: Int, column: Int) -> Double {
     get { elements[row * columns + column] }
     set { elements[row * columns + column] = newValue }
   }
@@ -89,16 +89,16 @@ public struct Matrix: Hashable, Sendable {
 }
 
 /// A dense complex matrix, row-major.
-public struct ComplexMatrix: Hashable, Sendable {
+package struct ComplexMatrix: Hashable, Sendable {
   /// The number of rows.
-  public let rows: Int
+  package let rows: Int
   /// The number of columns.
-  public let columns: Int
+  package let columns: Int
   /// The elements, row after row.
-  public package(set) var elements: [ComplexNumber]
+  package var elements: [ComplexNumber]
 
   /// Creates a matrix from its elements, row after row.
-  public init(rows: Int, columns: Int, elements: [ComplexNumber]) {
+  package init(rows: Int, columns: Int, elements: [ComplexNumber]) {
     precondition(elements.count == rows * columns, "\(rows) x \(columns) elements")
     self.rows = rows
     self.columns = columns
@@ -125,7 +125,7 @@ public struct ComplexMatrix: Hashable, Sendable {
   }
 
   /// One element.
-  public subscript(row: Int, column: Int) -> ComplexNumber {
+  package subscript(row: Int, column: Int) -> ComplexNumber {
     get { elements[row * columns + column] }
     set { elements[row * columns + column] = newValue }
   }

@@ -2,14 +2,14 @@
 ///
 /// The key is the seed; the counter is the sample, the position in it, and the number of the draw. So the
 /// numbers do not depend on the order of images, on threads or on restarts.
-public struct CounterRandom: Hashable, Sendable {
+package struct CounterRandom: Hashable, Sendable {
   /// The key.
-  public let seed: UInt64
+  package let seed: UInt64
   /// Which sample: any number that stays with it.
-  public let sample: UInt64
+  package let sample: UInt64
 
   /// Creates the numbers of one sample.
-  public init(seed: UInt64, sample: UInt64) {
+  package init(seed: UInt64, sample: UInt64) {
     self.seed = seed
     self.sample = sample
   }
@@ -20,7 +20,7 @@ public struct CounterRandom: Hashable, Sendable {
   ///   - block: Draws 4 · block to 4 · block + 3.
   ///   - position: The position in the sample.
   /// - Returns: 32 random bits each.
-  public func words(block: UInt32, position: UInt32) -> SIMD4<UInt32> {
+  package func words(block: UInt32, position: UInt32) -> SIMD4<UInt32> {
     var counter = SIMD4(
       block,
       position,

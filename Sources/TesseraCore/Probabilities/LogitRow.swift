@@ -1,19 +1,19 @@
 import CKernels
 
 /// A distribution that stands for a row of logits, and how far it is from their softmax.
-public struct SoftTarget: Hashable, Sendable {
+package struct SoftTarget: Hashable, Sendable {
   /// The classes with a probability, and these.
-  public let distribution: SparseDistribution
+  package let distribution: SparseDistribution
   /// What softmax gives to these classes together.
-  public let mass: Double
+  package let mass: Double
   /// Σ p ln(p / softmax), over these classes.
-  public let divergence: Double
+  package let divergence: Double
 }
 
 /// Turns rows of logits as files hold them into distributions.
 ///
 /// Maps with a threshold see only the logits that can be above it, which one pass over the row finds.
-public final class LogitRow {
+package final class LogitRow {
   private let map: ProbabilityMap
   private let temperature: Double
   private let type: ckernels_logits_type
@@ -30,7 +30,7 @@ public final class LogitRow {
   ///   - elementType: `float16`, `bfloat16` or `float32`.
   ///   - count: The classes.
   /// - Throws: ``TesseraError`` as ``ProbabilityMap/check(temperature:)``, and for another type.
-  public init(
+  package init(
     map: ProbabilityMap,
     temperature: Double,
     elementType: ElementType,
@@ -55,7 +55,7 @@ public final class LogitRow {
   /// - Parameter bytes: The stored logits, little-endian.
   /// - Returns: The distribution, its mass under softmax and its divergence from it.
   /// - Throws: ``TesseraError``, as the map's.
-  public func target(of bytes: ArraySlice<UInt8>) throws(TesseraError) -> SoftTarget {
+  package func target(of bytes: ArraySlice<UInt8>) throws(TesseraError) -> SoftTarget {
     let count = floats.count
     precondition(bytes.count == count * (type == CKERNELS_LOGITS_FLOAT ? 4 : 2), "a whole row")
     let top = unsafe bytes.withUnsafeBytes { bytes in
@@ -108,7 +108,7 @@ extension ProbabilityMap {
   }
 
   /// The loss whose gradient at these targets is the student's distribution minus the target.
-  public var matchingLoss: String {
+  package var matchingLoss: String {
     switch self {
     case .softmax, .topK, .topP, .entmax(1):
       "cross-entropy: -sum target log softmax(x)"

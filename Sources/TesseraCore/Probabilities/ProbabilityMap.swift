@@ -3,7 +3,7 @@
 ///
 /// Everything is computed in float64, in one fixed order and with functions of our own, and rounded to
 /// float32 at the end: the same bits on every CPU. Where scores tie, the lowest index is preferred.
-public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
+package enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   /// e^x over its sum.
   case softmax
   /// Softmax over the k largest scores.
@@ -25,7 +25,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   ///
   /// - Parameter text: Such as `entmax:1.5`.
   /// - Throws: A ``TesseraError`` that says what is known.
-  public init(parsing text: String) throws(TesseraError) {
+  package init(parsing text: String) throws(TesseraError) {
     let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
     let option = parts.count > 1 ? String(parts[1]) : nil
     switch (parts.first.map(String.init) ?? "", option) {
@@ -65,7 +65,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   }
 
   /// The name that ``init(parsing:)`` reads.
-  public var description: String {
+  package var description: String {
     switch self {
     case .softmax: "softmax"
     case .topK(let count): "softmax:top-k=\(count)"
@@ -79,7 +79,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   /// Checks a temperature: above 0, and with an inverse that float32 holds, so that no score over it overflows.
   ///
   /// - Throws: ``TesseraError`` that says which it is not.
-  public static func check(temperature: Double) throws(TesseraError) {
+  package static func check(temperature: Double) throws(TesseraError) {
     guard temperature > 0, temperature.isFinite else {
       throw .mismatch("temperature: \(temperature) is not above 0")
     }
@@ -96,7 +96,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   /// - Returns: The classes with a probability above 0 in float32, in ascending order.
   /// - Throws: ``TesseraError`` for scores that are not numbers or plus infinity, a row without a class,
   ///   and as ``check(temperature:)``.
-  public func distribution(
+  package func distribution(
     of scores: ArraySlice<Float>,
     temperature: Double = 1
   ) throws(TesseraError) -> SparseDistribution {
@@ -123,7 +123,7 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
   /// The distribution of one row of scores.
   ///
   /// - Throws: As for a slice.
-  public func distribution(
+  package func distribution(
     of scores: [Float],
     temperature: Double = 1
   ) throws(TesseraError) -> SparseDistribution {
@@ -132,11 +132,11 @@ public enum ProbabilityMap: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A distribution over many classes of which few have a probability.
-public struct SparseDistribution: Hashable, Sendable {
+package struct SparseDistribution: Hashable, Sendable {
   /// The classes, ascending.
-  public let indices: [UInt32]
+  package let indices: [UInt32]
   /// Their probabilities, each above 0.
-  public let values: [Float]
+  package let values: [Float]
 
   /// Creates a distribution; classes whose probability rounds to 0 are left out.
   init(_ entries: [(index: Int, probability: Double)]) {

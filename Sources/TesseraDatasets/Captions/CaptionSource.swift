@@ -1,6 +1,6 @@
 import Foundation
 import TesseraCore
-public import TesseraImages
+package import TesseraImages
 
 /// Where the captions of images come from.
 public struct CaptionSource: Sendable {
@@ -41,7 +41,7 @@ public struct CaptionSource: Sendable {
   /// - Parameter inputs: The images.
   /// - Returns: A caption an image, or why the image is refused.
   /// - Throws: `TesseraError` where an archive cannot be read.
-  public func captions(of inputs: [ImageInput]) throws -> CaptionLookup {
+  package func captions(of inputs: [ImageInput]) throws -> CaptionLookup {
     switch kind {
     case .manifest(let manifest): return CaptionLookup(manifest: manifest, members: [:])
     case .sidecar:
@@ -61,7 +61,7 @@ public struct CaptionSource: Sendable {
 }
 
 /// Finds the caption of one image.
-public struct CaptionLookup: Sendable {
+package struct CaptionLookup: Sendable {
   /// A list of captions; nil for files beside the images.
   let manifest: CaptionManifest?
   /// The texts of each archive by name.
@@ -71,7 +71,7 @@ public struct CaptionLookup: Sendable {
   ///
   /// - Throws: ``TesseraError`` where there is one that cannot be used, or where this machine
   ///   cannot read it.
-  public func caption(of input: ImageInput) throws -> String {
+  package func caption(of input: ImageInput) throws -> String {
     if let manifest {
       do throws(CaptionFault) {
         return try Self.find(input, in: manifest) ?? ""

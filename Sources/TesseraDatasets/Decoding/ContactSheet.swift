@@ -1,12 +1,12 @@
-public import TesseraImages
+package import TesseraImages
 
 /// Pictures side by side: rows of cells, each an original beside its reconstruction, or the
 /// reconstruction alone.
-public struct ContactSheet: Sendable {
+package struct ContactSheet: Sendable {
   /// The number of cells in a row.
-  public static let columns = 4
+  package static let columns = 4
   /// The white space around each picture, in pixels.
-  public static let gap = 4
+  package static let gap = 4
 
   private var cells: [[RGBImage]] = []
   private let capacity: Int
@@ -14,21 +14,21 @@ public struct ContactSheet: Sendable {
   /// Creates an empty sheet.
   ///
   /// - Parameter capacity: How many cells it takes; further ones are passed over.
-  public init(capacity: Int) {
+  package init(capacity: Int) {
     self.capacity = capacity
   }
 
   /// Whether nothing was added.
-  public var isEmpty: Bool { cells.isEmpty }
+  package var isEmpty: Bool { cells.isEmpty }
 
   /// Adds a cell, where there is room.
-  public mutating func add(original: RGBImage?, reconstruction: RGBImage) {
+  package mutating func add(original: RGBImage?, reconstruction: RGBImage) {
     guard cells.count < capacity else { return }
     cells.append([original, reconstruction].compactMap { $0 })
   }
 
   /// The sheet: every picture takes the place of the largest, white where there is none.
-  public var image: RGBImage {
+  package var image: RGBImage {
     let pictures = cells.joined()
     let cellWidth = (pictures.map(\.width).max() ?? 0) + Self.gap
     let cellHeight = (pictures.map(\.height).max() ?? 0) + Self.gap

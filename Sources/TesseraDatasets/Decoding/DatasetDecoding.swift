@@ -1,11 +1,11 @@
 import TesseraCore
-public import TesseraImages
-public import TesseraTokenizers
+package import TesseraImages
+package import TesseraTokenizers
 
 /// The way back: codes of a sample to pixels, compared with the original where there is one.
-public struct DatasetDecoding: Sendable {
+package struct DatasetDecoding: Sendable {
   /// How a reconstruction compares with its original.
-  public enum Comparison: Sendable, Hashable {
+  package enum Comparison: Sendable, Hashable {
     /// No originals were named.
     case none
     /// The peak signal-to-noise ratio in decibels; infinity for equal pictures.
@@ -15,15 +15,15 @@ public struct DatasetDecoding: Sendable {
   }
 
   /// One sample decoded.
-  public struct Picture: Sendable {
+  package struct Picture: Sendable {
     /// The sample's key.
-    public let key: String
+    package let key: String
     /// What the codes stand for.
-    public let reconstruction: RGBImage
+    package let reconstruction: RGBImage
     /// What the encoder saw.
-    public let original: RGBImage?
+    package let original: RGBImage?
     /// How they compare.
-    public let comparison: Comparison
+    package let comparison: Comparison
   }
 
   /// The most pixels of one reconstruction, as of one image that is read.
@@ -43,7 +43,7 @@ public struct DatasetDecoding: Sendable {
   ///   - tokenizer: The tokenizer that the settings name.
   ///   - originals: The folder below which the sources lie, or nil to compare nothing.
   /// - Throws: `TesseraError` where the tokenizer is another one.
-  public init(
+  package init(
     settings: DatasetSettings,
     tokenizer: ImageTokenizer,
     originals: String?
@@ -62,7 +62,7 @@ public struct DatasetDecoding: Sendable {
   ///
   /// - Throws: `TesseraError` where its codes are damaged.
   @concurrent @Sendable
-  public func picture(of sample: CodedSample) async throws -> Picture {
+  package func picture(of sample: CodedSample) async throws -> Picture {
     let reconstruction = try tokenizer.decode(grid(of: sample))
     guard originals != nil else {
       return Picture(

@@ -1,13 +1,13 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// An output folder that takes files one by one: the pictures of `decode` and `prepare`.
 ///
 /// Each appears complete. While a run is at work, or after it was killed, `.tessera` holds its lock and what
 /// the run was to make: the same run again goes on, writing every file anew, and another is refused.
-public final class PictureFolder {
+package final class PictureFolder {
   /// The folder.
-  public let path: String
+  package let path: String
   private let owner: FolderOwner
   private var folders: Set<String> = []
   /// Says what this run is to make, as long as nothing of it is there; then it stays for the next run.
@@ -23,7 +23,7 @@ public final class PictureFolder {
   ///   - identity: What it is to make, for a folder that must be new, empty or begun by the same run; nil
   ///     where the files may stand beside others.
   /// - Throws: `TesseraError` where the folder holds anything else.
-  public init(_ path: String, verb: String, identity: String?) throws {
+  package init(_ path: String, verb: String, identity: String?) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path
     try Self.refuseDataset(in: folder, verb)
@@ -121,7 +121,7 @@ public final class PictureFolder {
   ///   - name: The file's path below the folder.
   ///   - inputs: Files that must not be replaced.
   /// - Throws: `TesseraError` where the name leaves the folder.
-  public func write(_ bytes: [UInt8], to name: String, reading inputs: [String] = []) throws {
+  package func write(_ bytes: [UInt8], to name: String, reading inputs: [String] = []) throws {
     let place = try SafePath.path(of: name, in: path) { fault in
       TesseraError.malformed("the picture '\(name.prefix(200))' \(fault)", file: path)
     }
@@ -149,7 +149,7 @@ public final class PictureFolder {
   /// Ends the run: nothing hidden is left.
   ///
   /// - Throws: `TesseraError`.
-  public func finish() throws(TesseraError) {
+  package func finish() throws(TesseraError) {
     try owner.finish()
     keepMark()
   }

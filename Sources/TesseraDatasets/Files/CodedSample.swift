@@ -1,11 +1,11 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A sample's codes and what is known of its picture, whatever the layout of its dataset.
-public struct CodedSample: Sendable {
+package struct CodedSample: Sendable {
   /// The name of the sample.
-  public let key: String
+  package let key: String
   /// The codes, the vocabulary offset added.
-  public let codes: Tensor
+  package let codes: Tensor
   private let description: SampleDescription?
 
   fileprivate init(key: String, codes: Tensor, description: SampleDescription?) {
@@ -17,7 +17,7 @@ public struct CodedSample: Sendable {
   /// What the dataset says of the image.
   ///
   /// - Throws: ``TesseraError`` where it keeps less.
-  public func describe() throws -> SampleDescription {
+  package func describe() throws -> SampleDescription {
     guard let description else {
       throw TesseraError.malformed("the dataset does not say what image it was", file: key)
     }
@@ -26,9 +26,9 @@ public struct CodedSample: Sendable {
 }
 
 /// The samples of a dataset of any layout as codes, found by their number.
-public struct CodedSamples: Sendable {
+package struct CodedSamples: Sendable {
   /// How many there are.
-  public var count: Int { rows.count }
+  package var count: Int { rows.count }
 
   private let rows: IndexedRows
   private let codes: Int
@@ -37,7 +37,7 @@ public struct CodedSamples: Sendable {
   /// Reads a dataset once, up to a number of samples.
   ///
   /// - Throws: `TesseraError` where it holds no codes.
-  public init(of dataset: TokenDataset, limit: Int) throws {
+  package init(of dataset: TokenDataset, limit: Int) throws {
     let wanted = ["codes"] + MetadataJSON.description.map(\.name)
     let rows = SelectedRows(try dataset.rows(), keeping: Set(wanted))
     guard let codes = rows.table.index(of: "codes"),
@@ -56,7 +56,7 @@ public struct CodedSamples: Sendable {
   /// One sample.
   ///
   /// - Throws: `TesseraError`.
-  public func sample(_ index: Int) throws -> CodedSample {
+  package func sample(_ index: Int) throws -> CodedSample {
     let row = try rows.row(at: index)
     let cell = row.cells[codes]
     return CodedSample(

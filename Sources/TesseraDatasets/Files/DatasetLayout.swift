@@ -3,7 +3,7 @@ import TesseraCore
 /// How the files of a dataset hold its samples: with it they are read back.
 public struct DatasetLayout: Codable, Hashable, Sendable {
   /// The columns as they were before the layout changed names and types.
-  public let table: DatasetTable
+  package let table: DatasetTable
   /// The names in the files of those columns that have another one there.
   public let renamed: [String: String]
   /// Columns of the source that have no place in this layout, or were not asked for.
@@ -12,7 +12,7 @@ public struct DatasetLayout: Codable, Hashable, Sendable {
   public let files: [DatasetFile]
 
   /// Creates a record.
-  public init(
+  package init(
     table: DatasetTable,
     renamed: [String: String],
     omitted: [String],

@@ -1,13 +1,13 @@
 package import TesseraCore
 
 /// The folder in which a dataset is put together, out of sight until it is complete.
-public final class DatasetStage {
+package final class DatasetStage {
   /// The folder's path; it exists.
-  public let folder: String
+  package let folder: String
   /// The files that hold samples, as far as they are finished.
-  public private(set) var shards: [DatasetShard] = []
+  package private(set) var shards: [DatasetShard] = []
   /// The other finished files.
-  public private(set) var files: [DatasetFile] = []
+  package private(set) var files: [DatasetFile] = []
 
   private var list: StagedFile?
   private let barrier: FileSystemBarrier
@@ -16,7 +16,7 @@ public final class DatasetStage {
   private var folders: Set<String> = []
 
   /// Works in an empty folder.
-  public init(folder: String) {
+  package init(folder: String) {
     self.folder = folder
     barrier = FileSystemBarrier(folder)
   }

@@ -1,7 +1,7 @@
-public import TesseraCore
+package import TesseraCore
 
 /// What one column of a dataset holds.
-public enum ColumnType: Hashable, Sendable {
+package enum ColumnType: Hashable, Sendable {
   /// An array of numbers.
   case array(ElementType)
   /// UTF-8 text.
@@ -10,14 +10,14 @@ public enum ColumnType: Hashable, Sendable {
   case json
 
   /// The type of the elements; nil for text.
-  public var elementType: ElementType? {
+  package var elementType: ElementType? {
     if case .array(let type) = self { type } else { nil }
   }
 }
 
 extension ColumnType: Codable {
   /// Reads `text`, `json`, or the name of an element type such as `U16`.
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     let name = try container.decode(String.self)
     switch name {
@@ -36,7 +36,7 @@ extension ColumnType: Codable {
   }
 
   /// Writes the name.
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {
     case .text: try container.encode("text")
@@ -47,17 +47,17 @@ extension ColumnType: Codable {
 }
 
 /// One column of a dataset: a name, a type, and the extents that all samples share.
-public struct DatasetColumn: Codable, Hashable, Sendable {
+package struct DatasetColumn: Codable, Hashable, Sendable {
   /// The name, such as `codes`; without dots and slashes.
-  public var name: String
+  package var name: String
   /// What it holds.
-  public var type: ColumnType
+  package var type: ColumnType
   /// The extent of each axis, nil where it differs from sample to sample; empty for text and for a
   /// single number.
-  public var shape: [Int?]
+  package var shape: [Int?]
   /// Whether it describes the sample, and is no training data: such columns stand in the sample's
   /// JSON where a layout has one.
-  public var isMetadata: Bool
+  package var isMetadata: Bool
 
   enum CodingKeys: String, CodingKey {
     case name, type, shape
@@ -65,7 +65,7 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
   }
 
   /// Creates a column.
-  public init(name: String, type: ColumnType, shape: [Int?] = [], isMetadata: Bool = false) {
+  package init(name: String, type: ColumnType, shape: [Int?] = [], isMetadata: Bool = false) {
     self.name = name
     self.type = type
     self.shape = shape
@@ -73,7 +73,7 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
   }
 
   /// Whether every sample's array has the same extents.
-  public var isFixed: Bool { shape.allSatisfy { $0 != nil } }
+  package var isFixed: Bool { shape.allSatisfy { $0 != nil } }
 
   /// The most empty lists of an array: their number costs time and memory that no byte shows.
   private static let mostEmptyLists = 1 << 20
@@ -88,7 +88,7 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
   }
 
   /// Whether a cell can stand in this column.
-  public func fits(_ cell: DatasetCell) -> Bool {
+  package func fits(_ cell: DatasetCell) -> Bool {
     guard cell.shape.rank == shape.count else { return false }
     guard zip(cell.shape.dimensions, shape).allSatisfy({ $1 == nil || $0 == $1 }) else {
       return false
@@ -106,11 +106,11 @@ public struct DatasetColumn: Codable, Hashable, Sendable {
 ///
 /// Every sample also has a key, which is no column. The names are those that trainers use:
 /// `codes` or `input_ids`, `positions` or `position_ids`, `labels`, `loss_mask`, `caption`, …
-public struct DatasetTable: Codable, Hashable, Sendable {
+package struct DatasetTable: Codable, Hashable, Sendable {
   /// The columns.
-  public var columns: [DatasetColumn]
+  package var columns: [DatasetColumn]
   /// Every token id is below this number; it decides the width of the layouts that store ids alone.
-  public var vocabularySize: Int
+  package var vocabularySize: Int
 
   enum CodingKeys: String, CodingKey {
     case columns
@@ -118,23 +118,23 @@ public struct DatasetTable: Codable, Hashable, Sendable {
   }
 
   /// Creates a table.
-  public init(columns: [DatasetColumn], vocabularySize: Int) {
+  package init(columns: [DatasetColumn], vocabularySize: Int) {
     self.columns = columns
     self.vocabularySize = vocabularySize
   }
 
   /// The names of columns that hold token ids, best first.
-  public static let tokenNames = ["input_ids", "tokens", "codes"]
+  package static let tokenNames = ["input_ids", "tokens", "codes"]
   /// The names of columns that hold position ids, best first.
-  public static let positionNames = ["position_ids", "positions"]
+  package static let positionNames = ["position_ids", "positions"]
 
   /// The index of the column that counts as the sample's tokens.
-  public var tokenColumn: Int? { index(ofFirst: Self.tokenNames) }
+  package var tokenColumn: Int? { index(ofFirst: Self.tokenNames) }
   /// The index of the column of position ids, [axes, tokens].
-  public var positionColumn: Int? { index(ofFirst: Self.positionNames) }
+  package var positionColumn: Int? { index(ofFirst: Self.positionNames) }
 
   /// The index of a column by name.
-  public func index(of name: String) -> Int? { columns.firstIndex { $0.name == name } }
+  package func index(of name: String) -> Int? { columns.firstIndex { $0.name == name } }
 
   private func index(ofFirst names: [String]) -> Int? {
     names.lazy.compactMap { index(of: $0) }.first
@@ -142,34 +142,34 @@ public struct DatasetTable: Codable, Hashable, Sendable {
 }
 
 /// What one sample has in one column.
-public struct DatasetCell: Hashable, Sendable {
+package struct DatasetCell: Hashable, Sendable {
   /// The extents; a text and a single number have none.
-  public var shape: Shape
+  package var shape: Shape
   /// The elements, row-major and little-endian, or the text's UTF-8.
-  public var bytes: [UInt8]
+  package var bytes: [UInt8]
 
   /// Creates a cell of bytes that fit the shape.
-  public init(shape: Shape, bytes: [UInt8]) {
+  package init(shape: Shape, bytes: [UInt8]) {
     self.shape = shape
     self.bytes = bytes
   }
 
   /// Creates the cell of a tensor.
-  public init(_ tensor: Tensor) { self.init(shape: tensor.shape, bytes: tensor.bytes) }
+  package init(_ tensor: Tensor) { self.init(shape: tensor.shape, bytes: tensor.bytes) }
 
   /// Creates the cell of a text.
-  public init(text: String) { self.init(shape: [], bytes: Array(text.utf8)) }
+  package init(text: String) { self.init(shape: [], bytes: Array(text.utf8)) }
 
   /// Creates the cell of numbers, as many as the shape holds.
-  public init<Element: TensorElement>(shape: Shape, elements: [Element]) {
+  package init<Element: TensorElement>(shape: Shape, elements: [Element]) {
     self.init(Tensor(shape: shape, elements: elements))
   }
 
   /// The cell as UTF-8 text.
-  public var text: String { String(decoding: bytes, as: UTF8.self) }
+  package var text: String { String(decoding: bytes, as: UTF8.self) }
 
   /// The elements as numbers of a type that the column has.
-  public func elements<Element: TensorElement>(as type: Element.Type = Element.self) -> [Element] {
+  package func elements<Element: TensorElement>(as type: Element.Type = Element.self) -> [Element] {
     let count = bytes.count / MemoryLayout<Element>.size
     return unsafe [Element](unsafeUninitializedCapacity: count) { elements, initialized in
       unsafe bytes.withUnsafeBytes { bytes in
@@ -184,14 +184,14 @@ public struct DatasetCell: Hashable, Sendable {
 }
 
 /// One sample of a dataset: its key and a cell for each column, in the order of the table.
-public struct DatasetRow: Hashable, Sendable {
+package struct DatasetRow: Hashable, Sendable {
   /// The name of the sample, unique in the dataset and free of dots.
-  public var key: String
+  package var key: String
   /// The cells.
-  public var cells: [DatasetCell]
+  package var cells: [DatasetCell]
 
   /// Creates a row.
-  public init(key: String, cells: [DatasetCell]) {
+  package init(key: String, cells: [DatasetCell]) {
     self.key = key
     self.cells = cells
   }
@@ -199,7 +199,7 @@ public struct DatasetRow: Hashable, Sendable {
 
 /// The samples of a dataset in order: what a reader yields, and what a step between reader and
 /// writer takes and yields.
-public protocol DatasetRows: Sendable {
+package protocol DatasetRows: Sendable {
   /// The columns of every row.
   var table: DatasetTable { get }
 

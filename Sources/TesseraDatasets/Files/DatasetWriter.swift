@@ -1,7 +1,7 @@
 import TesseraCore
 
 /// One layout of a dataset being written into a stage.
-public protocol DatasetWriter {
+package protocol DatasetWriter {
   /// Appends a sample, whose cells fit the table that the writer was made for.
   mutating func append(_ row: DatasetRow) throws
 

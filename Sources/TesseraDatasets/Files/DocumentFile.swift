@@ -3,15 +3,15 @@ import TesseraCore
 
 /// Documents of text and images: JSON Lines, a list of parts a line
 /// (`schemas/document.schema.json`): `[{"text": "a cat"}, {"image": "cats/1.jpg"}]`.
-public struct DocumentFile: Sendable {
+package struct DocumentFile: Sendable {
   /// A part of a document.
-  public enum Part: Hashable, Sendable, Decodable {
+  package enum Part: Hashable, Sendable, Decodable {
     case text(String)
     /// The path or the key of an image.
     case image(String)
 
     /// Reads an object with one field.
-    public init(from decoder: any Decoder) throws {
+    package init(from decoder: any Decoder) throws {
       let fields = try decoder.singleValueContainer().decode([String: String].self)
       switch (fields.count, fields["text"], fields["image"]) {
       case (1, let text?, nil): self = .text(text)
@@ -25,11 +25,11 @@ public struct DocumentFile: Sendable {
   }
 
   /// The file.
-  public let path: String
+  package let path: String
   /// Its SHA-256, 64 hexadecimal digits.
-  public let sha256: String
+  package let sha256: String
   /// The documents, and the lines they stand in, which count from 1.
-  public let documents: [(line: Int, parts: [Part])]
+  package let documents: [(line: Int, parts: [Part])]
 
   /// The largest file that is read.
   private static let largest = 1 << 30
@@ -37,7 +37,7 @@ public struct DocumentFile: Sendable {
   /// Reads a file.
   ///
   /// - Throws: `TesseraError` that names the line.
-  public init(path: String) throws {
+  package init(path: String) throws {
     self.path = path
     let file = try FileDigest.bytes(of: path, maximumBytes: Self.largest)
     sha256 = FileDigest.sha256(of: file)
@@ -62,7 +62,7 @@ public struct DocumentFile: Sendable {
   }
 
   /// The name of the file without its folders, and a line: what rejections name.
-  public func source(ofLine line: Int) -> String {
+  package func source(ofLine line: Int) -> String {
     "\(path.split(separator: "/").last ?? "documents"):\(line)"
   }
 }

@@ -1,13 +1,13 @@
-public import TesseraCore
+package import TesseraCore
 
 /// Changing the type of numbers without changing one: what does not fit is an error, never a wrap.
-public enum ElementConversion {
+package enum ElementConversion {
   /// The first number that the wanted type cannot hold.
-  public struct Misfit: Error, Hashable {
+  package struct Misfit: Error, Hashable {
     /// The number as text.
-    public let value: String
+    package let value: String
     /// The type that cannot hold it.
-    public let type: ElementType
+    package let type: ElementType
   }
 
   /// The integer types by width and sign, and the floats that are changed exactly.
@@ -18,7 +18,7 @@ public enum ElementConversion {
   ///   - target: The type wanted.
   /// - Returns: The elements in the type wanted.
   /// - Throws: ``Misfit`` where a number does not fit, or where the types are of other kinds.
-  public static func convert(
+  package static func convert(
     _ bytes: [UInt8],
     from source: ElementType,
     to target: ElementType
@@ -42,7 +42,7 @@ public enum ElementConversion {
   /// The elements of an integer column as `Int`.
   ///
   /// - Throws: ``Misfit`` for a number beyond `Int` and for floats.
-  public static func integers(
+  package static func integers(
     _ bytes: [UInt8],
     of type: ElementType
   ) throws(Misfit) -> [Int64] {

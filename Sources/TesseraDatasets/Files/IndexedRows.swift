@@ -2,15 +2,15 @@ import TesseraCore
 
 /// Rows by name or number, in any order: they are written into a file without a name first, so that memory grows
 /// with the names alone.
-public struct IndexedRows: Sendable {
+package struct IndexedRows: Sendable {
   /// The columns of every row.
-  public let table: DatasetTable
+  package let table: DatasetTable
   private let spool: FileRegion
   private let offsets: [UInt64]
   private let places: [String: Int]
 
   /// How many there are.
-  public var count: Int { offsets.count - 1 }
+  package var count: Int { offsets.count - 1 }
 
   /// Ends the reading where enough rows were read.
   private struct Enough: Error {}
@@ -21,7 +21,7 @@ public struct IndexedRows: Sendable {
   ///   - source: Rows, found again by key and by their column `source`.
   ///   - limit: How many of them.
   /// - Throws: What the source throws, and `TesseraError`.
-  public init(_ source: any DatasetRows, limit: Int = .max) throws {
+  package init(_ source: any DatasetRows, limit: Int = .max) throws {
     table = source.table
     let sourceColumn = table.index(of: "source")
     var offsets: [UInt64] = [0]
@@ -51,7 +51,7 @@ public struct IndexedRows: Sendable {
   /// The row of a key or a source; nil where there is none.
   ///
   /// - Throws: `TesseraError`.
-  public func row(named name: String) throws -> DatasetRow? {
+  package func row(named name: String) throws -> DatasetRow? {
     let plain = name.hasPrefix("./") ? String(name.dropFirst(2)) : name
     return try places[plain].map(row)
   }
@@ -59,7 +59,7 @@ public struct IndexedRows: Sendable {
   /// The row of a number, which is below ``count``.
   ///
   /// - Throws: `TesseraError`.
-  public func row(at index: Int) throws -> DatasetRow {
+  package func row(at index: Int) throws -> DatasetRow {
     let bytes = try spool.bytes(Int(offsets[index])..<Int(offsets[index + 1]))
     return ShuffledRows.row(of: bytes, columns: table.columns.count)
   }

@@ -1,8 +1,8 @@
 import TesseraCore
-public import TesseraImages
+package import TesseraImages
 
 /// The `rejected.jsonl` of a dataset, read a line at a time.
-public struct RejectionList: Sendable {
+package struct RejectionList: Sendable {
   private let file: FileRegion
 
   private static let chunk = 1 << 16
@@ -10,14 +10,14 @@ public struct RejectionList: Sendable {
   /// Opens the list of the dataset in a folder.
   ///
   /// - Throws: `TesseraError` where there is none.
-  public init(folder: String) throws {
+  package init(folder: String) throws {
     file = try FileRegion(path: TokenDataset.file(DatasetManifest.rejectedFileName, in: folder))
   }
 
   /// Hands over each rejection in order.
   ///
   /// - Throws: `TesseraError` where a line is none, and what `body` throws.
-  public func forEach(_ body: (Rejection) throws -> Void) throws {
+  package func forEach(_ body: (Rejection) throws -> Void) throws {
     var line: [UInt8] = []
     var number = 1
     for start in stride(from: 0, to: file.length, by: Self.chunk) {

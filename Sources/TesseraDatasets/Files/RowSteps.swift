@@ -2,14 +2,14 @@ import Foundation
 import TesseraCore
 
 /// Rows with some of their columns alone.
-public struct SelectedRows: DatasetRows {
+package struct SelectedRows: DatasetRows {
   /// The columns that are left.
-  public let table: DatasetTable
+  package let table: DatasetTable
   private let source: any DatasetRows
   private let indices: [Int]
 
   /// Keeps the columns of these names, in the order of the table.
-  public init(_ source: any DatasetRows, keeping names: Set<String>) {
+  package init(_ source: any DatasetRows, keeping names: Set<String>) {
     self.source = source
     indices = source.table.columns.indices.filter {
       names.contains(source.table.columns[$0].name)
@@ -21,7 +21,7 @@ public struct SelectedRows: DatasetRows {
   }
 
   /// Hands over each row once, in order.
-  public func forEach(_ body: (DatasetRow) throws -> Void) throws {
+  package func forEach(_ body: (DatasetRow) throws -> Void) throws {
     try source.forEach { row in
       try body(DatasetRow(key: row.key, cells: indices.map { row.cells[$0] }))
     }
@@ -29,9 +29,9 @@ public struct SelectedRows: DatasetRows {
 }
 
 /// Rows whose codes begin at another number of the vocabulary.
-public struct OffsetRows: DatasetRows {
+package struct OffsetRows: DatasetRows {
   /// The table with the type that holds the new codes.
-  public let table: DatasetTable
+  package let table: DatasetTable
   private let source: any DatasetRows
   private let column: Int
   private let old: ElementType
@@ -46,7 +46,7 @@ public struct OffsetRows: DatasetRows {
   ///   - source: Rows with a column `codes`.
   ///   - offset: What was added to the codes.
   ///   - newOffset: What will be added instead.
-  public init?(_ source: any DatasetRows, from offset: Int, to newOffset: Int) {
+  package init?(_ source: any DatasetRows, from offset: Int, to newOffset: Int) {
     guard let column = source.table.index(of: "codes"),
       let old = source.table.columns[column].type.elementType
     else { return nil }
@@ -65,7 +65,7 @@ public struct OffsetRows: DatasetRows {
   }
 
   /// Hands over each row once, in order.
-  public func forEach(_ body: (DatasetRow) throws -> Void) throws {
+  package func forEach(_ body: (DatasetRow) throws -> Void) throws {
     try source.forEach { row in
       var row = row
       do {
@@ -90,21 +90,21 @@ public struct OffsetRows: DatasetRows {
 /// Rows in an order that a seed fixes.
 ///
 /// The rows are written into a file without a name first, so that memory does not grow with them.
-public struct ShuffledRows: DatasetRows {
+package struct ShuffledRows: DatasetRows {
   /// The source's columns.
-  public let table: DatasetTable
+  package let table: DatasetTable
   private let source: any DatasetRows
   private let seed: UInt64
 
   /// Shuffles rows.
-  public init(_ source: any DatasetRows, seed: UInt64) {
+  package init(_ source: any DatasetRows, seed: UInt64) {
     self.source = source
     table = source.table
     self.seed = seed
   }
 
   /// Hands over each row once, in the order of the seed.
-  public func forEach(_ body: (DatasetRow) throws -> Void) throws {
+  package func forEach(_ body: (DatasetRow) throws -> Void) throws {
     var offsets: [UInt64] = [0]
     let spool = try FileRegion(temporaryFor: "the shuffled rows") { append in
       var pending: [UInt8] = []

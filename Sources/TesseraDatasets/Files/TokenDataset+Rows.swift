@@ -18,7 +18,7 @@ extension TokenDataset {
   /// checked.
   ///
   /// - Throws: `TesseraError` where the files are damaged.
-  public func rows() throws -> any DatasetRows {
+  package func rows() throws -> any DatasetRows {
     CheckedRows(try format().entry.rows(self), samples: manifest.samples, place: path)
   }
 

@@ -1,24 +1,24 @@
-public import TesseraCore
-public import TesseraImages
-public import TesseraTokenizers
+package import TesseraCore
+package import TesseraImages
+package import TesseraTokenizers
 
 /// One image as a dataset keeps it.
-public struct TokenSample: Sendable {
+package struct TokenSample: Sendable {
   /// Where the image came from and what was done to it.
-  public let description: SampleDescription
+  package let description: SampleDescription
   /// The codes, unsigned [height, width], [height, width, n] or [tokens], the vocabulary offset added.
-  public let codes: Tensor
+  package let codes: Tensor
   /// The position ids [axes, tokens], or nil without a scheme.
-  public let positions: Tensor?
+  package let positions: Tensor?
   /// The latents before quantization, float32 [height, width, channels], or nil where not asked for.
-  public let latents: Tensor?
+  package let latents: Tensor?
   /// What is said of the image; empty where nothing is, nil where captions are not asked for.
-  public let caption: String?
+  package let caption: String?
   /// Probabilities of codes, or nil where not asked for.
-  public var soft: SoftCodes?
+  package var soft: SoftCodes?
 
   /// The members that hold ``soft``, compressed rows, in the order of their names.
-  public var softMembers: [(column: String, tensor: Tensor)] {
+  package var softMembers: [(column: String, tensor: Tensor)] {
     guard let soft else { return [] }
     return [
       ("soft_indices.npy", Tensor(shape: [soft.codes.count], elements: soft.codes)),
@@ -28,7 +28,7 @@ public struct TokenSample: Sendable {
   }
 
   /// Creates a sample.
-  public init(
+  package init(
     description: SampleDescription,
     codes: Tensor,
     positions: Tensor? = nil,
@@ -54,7 +54,7 @@ public struct TokenSample: Sendable {
   ///   - positions: The position ids [axes, tokens], or nil without a scheme.
   ///   - keepsLatents: Whether the latents stand beside the codes.
   ///   - caption: What is said of the image; nil where captions are not asked for.
-  public init(
+  package init(
     image: ImageInput,
     sha256: String,
     pixels: PreprocessedImage,
@@ -97,7 +97,7 @@ public struct TokenSample: Sendable {
   ///   - vocabularySize: The number of distinct codes.
   ///   - offset: Added to each code.
   /// - Returns: A tensor of uint8, uint16, uint32 or uint64 of the grid's shape.
-  public static func codeTensor(
+  package static func codeTensor(
     _ grid: CodeGrid,
     vocabularySize: Int,
     offset: Int

@@ -32,7 +32,7 @@ package enum HDF5RowKind: Sendable {
   }
 }
 
-/// An HDF5 file being written, a dataset a column.
+/// An HDF5 file being written, one dataset per column.
 package final class HDF5RowFile {
   private let path: String
   /// Negative once it is closed.

@@ -1,6 +1,6 @@
 package import TesseraCore
 
-/// What a reader and a writer of a dataset in HDF5 share: a dataset a column, a row a sample, all of
+/// What a reader and a writer of a dataset in HDF5 share: one dataset per column, one row per sample, all of
 /// one length, for that is what Hugging Face `datasets` asks for.
 ///
 /// Arrays that differ from sample to sample are lists of variable length; where they have more than

@@ -1,6 +1,6 @@
 import TesseraCore
 
-/// What readers and writers of the folders of LlamaGen and 4M share: codes in a file an image,
+/// What readers and writers of the folders of LlamaGen and 4M share: codes in one file per image,
 /// everything else in `samples.jsonl`.
 package enum ImageFolderLayout {
   /// 4M's folder of the codes of pictures, and of how each was cropped.

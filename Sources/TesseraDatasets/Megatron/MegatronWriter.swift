@@ -76,7 +76,7 @@ struct MegatronWriter: StoredWriter {
       let all = row.cells[stream.column.index].bytes
       guard all.count == count * width * stream.axis.count else {
         throw TesseraError.mismatch(
-          "it has not one number a token",
+          "it has not one number per token",
           place: "\(DatasetFormat.megatron.rawValue): \("\(row.key): \(stream.prefix)")"
         )
       }

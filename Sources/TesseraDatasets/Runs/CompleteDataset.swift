@@ -6,7 +6,7 @@ extension DatasetFolder {
   /// that has nothing to do promises as much as one that did the work.
   ///
   /// - Throws: `TesseraError` with the file that is missing or cut.
-  public func checkFiles() throws {
+  package func checkFiles() throws {
     let dataset = DatasetVerification(of: try TokenDataset(path: path))
     try dataset.files.forEach(check)
     if let fault = try dataset.forEachListed(check) {

@@ -1,10 +1,10 @@
-public import TesseraImages
-public import TesseraTokenizers
+package import TesseraImages
+package import TesseraTokenizers
 
 /// A plan with the images it was made of, before it stands in its folder.
-public struct DatasetDraft {
+package struct DatasetDraft {
   /// The plan.
-  public let plan: DatasetPlan
+  package let plan: DatasetPlan
   private let inputs: LazyMapSequence<[ImageInput], PlannedInput>
   private let planning: InputPlanning
 
@@ -16,7 +16,7 @@ public struct DatasetDraft {
   ///   - tokenizer: The tokenizer that the request names, opened for encoding.
   /// - Throws: What a list of captions or a file of the sequences has against it, and `TesseraError` where an
   ///   image cannot be looked at now.
-  public init(
+  package init(
     of images: [ImageInput],
     _ request: TokenizationRequest,
     _ tokenizer: ImageTokenizer
@@ -39,7 +39,7 @@ public struct DatasetDraft {
   }
 
   /// Puts the plan into a folder, or finds it there: see ``DatasetFolder/prepare(_:inputs:check:)``.
-  public func prepare(in folder: DatasetFolder) throws -> DatasetFolder.Content {
+  package func prepare(in folder: DatasetFolder) throws -> DatasetFolder.Content {
     try folder.prepare(plan, inputs: inputs, check: planning.check)
   }
 }

@@ -1,4 +1,4 @@
-public import TesseraTokenizers
+package import TesseraTokenizers
 
 /// What a run over the shards of a plan has come to.
 public enum ShardProgress: Sendable {
@@ -11,11 +11,11 @@ public enum ShardProgress: Sendable {
 }
 
 /// What a run over shards has made.
-public struct ShardSummary: Sendable {
+package struct ShardSummary: Sendable {
   /// The samples that this run wrote; those of shards that were done before do not count.
-  public fileprivate(set) var written = 0
+  package fileprivate(set) var written = 0
   /// How long all tasks together spent in each stage.
-  public let times: StageTimes
+  package let times: StageTimes
 }
 
 extension DatasetFolder {
@@ -30,7 +30,7 @@ extension DatasetFolder {
   /// - Returns: What this run made.
   /// - Throws: As ``ImageTokenization/init(settings:tokenizer:)`` and
   ///   ``run(shard:of:workers:sample:times:progress:)``.
-  public func run(
+  package func run(
     shards: [Int],
     of plan: DatasetPlan,
     tokenizer: ImageTokenizer? = nil,

@@ -12,15 +12,15 @@ import TesseraCore
 ///
 /// Any number of processes on any machines may run shards of one plan here, even the same shard
 /// twice: their files have names of their own until they are renamed, and their bytes are equal.
-public struct DatasetFolder: Sendable {
+package struct DatasetFolder: Sendable {
   /// The folder's path as the user gave it.
-  public let path: String
+  package let path: String
 
   /// The most inputs of a plan that is believed.
   private static let mostInputs = 1 << 40
 
   /// What stands in a folder.
-  public enum Content: Sendable {
+  package enum Content: Sendable {
     /// Nothing, or no such folder.
     case empty
     /// A plan whose shards are not all finished.
@@ -30,7 +30,7 @@ public struct DatasetFolder: Sendable {
   }
 
   /// Names a folder, which need not exist.
-  public init(_ path: String) {
+  package init(_ path: String) {
     var path = path
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     self.path = path
@@ -61,7 +61,7 @@ public struct DatasetFolder: Sendable {
   /// Looks at the folder without changing it.
   ///
   /// - Throws: `TesseraError` where it holds anything else than a plan's work.
-  public func content() throws -> Content {
+  package func content() throws -> Content {
     if try FileTree.exists(manifestPath) {
       return .complete(try TokenDataset(path: path).manifest)
     }
@@ -103,7 +103,7 @@ public struct DatasetFolder: Sendable {
   /// - Returns: What the folder holds now: this plan, or its finished dataset.
   /// - Throws: `TesseraError` where another plan's work or anything else is there, which is
   ///   left as it was.
-  public func prepare(
+  package func prepare(
     _ plan: DatasetPlan,
     inputs: some Sequence<PlannedInput>,
     check validate: () throws -> Void = {}
@@ -138,7 +138,7 @@ public struct DatasetFolder: Sendable {
   }
 
   /// The inputs of one shard, in order.
-  public func inputs(ofShard index: Int) throws -> [PlannedInput] {
+  package func inputs(ofShard index: Int) throws -> [PlannedInput] {
     let file = inputsPath(ofShard: index, in: planFolder)
     let lines = try FileTree.read(file).split(separator: UInt8(ascii: "\n"))
     return try lines.map { line in try decode(PlannedInput.self, from: line, of: file) }

@@ -8,22 +8,22 @@ import TesseraImages
 ///
 /// Shard `i` holds inputs `i * shardSamples ..< (i + 1) * shardSamples`, those that are rejected
 /// left out, so its bytes depend on the plan alone: not on the other shards, workers or restarts.
-public struct DatasetPlan: Codable, Hashable, Sendable {
+package struct DatasetPlan: Codable, Hashable, Sendable {
   /// Everything beside the images on which the bytes depend.
-  public let settings: DatasetSettings
+  package let settings: DatasetSettings
   /// The number of inputs.
-  public let inputs: Int
+  package let inputs: Int
   /// The SHA-256 over the settings and each input's key, source and size.
-  public let digest: String
+  package let digest: String
   /// The SHA-256 over the places of the inputs, which no output depends on.
-  public let locations: String
+  package let locations: String
   /// The tokenizer as the user named it, for workers that have nothing but the plan.
-  public let tokenizer: String
+  package let tokenizer: String
   /// The files that sequences are made with.
-  public let sequenceFiles: SequenceFiles
+  package let sequenceFiles: SequenceFiles
 
   /// Makes the plan of a list of inputs in one pass; `visit` sees each input once, in order.
-  public init(
+  package init(
     settings: DatasetSettings,
     tokenizer: String,
     sequenceFiles: SequenceFiles = SequenceFiles(),
@@ -49,12 +49,12 @@ public struct DatasetPlan: Codable, Hashable, Sendable {
   }
 
   /// The number of shards.
-  public var shardCount: Int {
+  package var shardCount: Int {
     (inputs + settings.shardSamples - 1) / settings.shardSamples
   }
 
   /// The number of inputs of one shard.
-  public func inputCount(ofShard index: Int) -> Int {
+  package func inputCount(ofShard index: Int) -> Int {
     min(settings.shardSamples, inputs - index * settings.shardSamples)
   }
 

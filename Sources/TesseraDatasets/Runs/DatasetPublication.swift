@@ -9,9 +9,9 @@ import TesseraCore
 ///     .tessera/published   what was moved up, from the moment the first one is (``PublishedEntries``)
 ///
 /// What a killed run left behind is removed by the next one of the same plan.
-public struct DatasetPublication {
+package struct DatasetPublication {
   /// The output folder.
-  public let path: String
+  package let path: String
 
   private let owner: FolderOwner
   private let published: PublishedEntries
@@ -28,7 +28,7 @@ public struct DatasetPublication {
   ///   - path: The folder.
   ///   - plan: What is to be written, as a digest of all that it follows from.
   /// - Throws: `TesseraError` where the folder holds anything else.
-  public init(_ path: String, plan: String) throws {
+  package init(_ path: String, plan: String) throws {
     let folder = DatasetFolder(path)
     self.path = folder.path
     published = PublishedEntries(of: plan, in: folder)
@@ -69,7 +69,7 @@ public struct DatasetPublication {
   }
 
   /// Makes the hidden folder.
-  public func begin() throws -> DatasetStage {
+  package func begin() throws -> DatasetStage {
     Interruption.add(draft)
     try OutputFolder.make(draft)
     return DatasetStage(folder: draft)
@@ -81,7 +81,7 @@ public struct DatasetPublication {
   ///   - manifest: What it says.
   ///   - stage: What ``begin()`` gave; all its files are finished.
   /// - Throws: `TesseraError`.
-  public func publish(_ manifest: DatasetManifest, of stage: DatasetStage) throws {
+  package func publish(_ manifest: DatasetManifest, of stage: DatasetStage) throws {
     try FileTree.write(try manifest.document(), to: "\(draft)/\(manifestName)")
     try stage.synchronize()
     let names = try FileTree.entries(of: draft).filter { $0 != manifestName }.sorted()
@@ -106,7 +106,7 @@ public struct DatasetPublication {
   }
 
   /// Removes what was written, after an error; what cannot be removed, the next run removes.
-  public func abandon() {
+  package func abandon() {
     guard (try? FileTree.exists(manifestPath)) == false else { return }
     defer { Interruption.keep(draft) }
     // With its record gone, nobody would know any more whose files these are.

@@ -76,7 +76,7 @@ package struct DatasetSummary: Encodable {
   }
 }
 
-/// What `rejected.jsonl` says: how many a stage, and the first few lines.
+/// What `rejected.jsonl` says: how many per stage, and the first few lines.
 package struct RejectionSummary {
   package private(set) var stages: [String: Int] = [:]
   package private(set) var lines: [String] = []

@@ -8,7 +8,7 @@ extension DatasetFolder {
   /// the journal and what killed runs left behind. May be repeated, also after being killed.
   ///
   /// - Throws: `TesseraError` where nothing was planned or a shard is missing.
-  public func finish() throws -> DatasetManifest {
+  package func finish() throws -> DatasetManifest {
     switch try content() {
     case .empty: throw TesseraError.notPlanned(folder: path)
     case .complete(let manifest):

@@ -1,14 +1,14 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// The one run that works in an output folder: it holds the lock on `.tessera/lock`.
 ///
 /// The system drops the lock with the process, so a killed run blocks nobody; the file that it left is
 /// taken over. On a network mount the lock counts for all machines where the mount has locks; where it
 /// has none, nothing keeps two runs apart.
-public final class FolderOwner {
+package final class FolderOwner {
   /// The folder for what is not complete, inside of the output folder.
-  public let work: String
+  package let work: String
 
   private let folder: String
   private var descriptor: Int32
@@ -16,7 +16,7 @@ public final class FolderOwner {
   private var path: String { "\(work)/lock" }
 
   /// The name of the folder inside of the output folder.
-  public static let workName = ".tessera"
+  package static let workName = ".tessera"
 
   /// Makes the output folder, where there is none, and takes its lock.
   ///
@@ -25,7 +25,7 @@ public final class FolderOwner {
   ///   - verb: What this run does, for the message to others.
   ///   - waits: Whether to wait for another run of the same verb: it makes the same result.
   /// - Throws: `TesseraError` where another run has it.
-  public init(of folder: String, verb: String, waits: Bool = false) throws {
+  package init(of folder: String, verb: String, waits: Bool = false) throws {
     self.folder = folder
     work = "\(folder)/\(Self.workName)"
     descriptor = -1
@@ -118,7 +118,7 @@ public final class FolderOwner {
   /// Gives the folder back: what is complete stays, and nothing hidden; once.
   ///
   /// - Throws: `TesseraError` where something hidden cannot be removed.
-  public func finish() throws(TesseraError) {
+  package func finish() throws(TesseraError) {
     guard descriptor >= 0 else { return }
     try Interruption.protect { () throws(TesseraError) in
       try clear()

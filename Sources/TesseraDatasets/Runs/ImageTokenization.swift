@@ -5,9 +5,9 @@ import TesseraSequences
 public import TesseraTokenizers
 
 /// The way of an image through a plan: bytes, pixels, latents, codes, sample.
-public struct ImageTokenization: Sendable {
+package struct ImageTokenization: Sendable {
   /// How long all tasks together spent in each stage.
-  public let times = StageTimes()
+  package let times = StageTimes()
 
   private let tokenizer: ImageTokenizer
   private let settings: DatasetSettings
@@ -25,7 +25,7 @@ public struct ImageTokenization: Sendable {
   ///   - settings: What the plan fixes.
   ///   - tokenizer: The tokenizer that the settings name.
   /// - Throws: `TesseraError` where the tokenizer is another one.
-  public init(settings: DatasetSettings, tokenizer: ImageTokenizer) throws {
+  package init(settings: DatasetSettings, tokenizer: ImageTokenizer) throws {
     try settings.tokenizer.check(tokenizer)
     self.settings = settings
     self.tokenizer = tokenizer
@@ -46,7 +46,7 @@ public struct ImageTokenization: Sendable {
   /// - Throws: Where this machine, not the input, is at fault: the run must stop and may be
   ///   continued.
   @concurrent @Sendable
-  public func sample(of input: PlannedInput) async throws -> SampleOutcome {
+  package func sample(of input: PlannedInput) async throws -> SampleOutcome {
     var stage = Rejection.Stage.read
     do {
       let (bytes, hash) = try times.measure(.read) {

@@ -1,18 +1,18 @@
 import Foundation
-public import TesseraCore
-public import TesseraImages
+package import TesseraCore
+package import TesseraImages
 
 /// One image of a plan.
-public struct PlannedInput: Codable, Hashable, Sendable {
+package struct PlannedInput: Codable, Hashable, Sendable {
   /// What it is called and where this machine finds it; no output depends on the place.
-  public let image: ImageInput
+  package let image: ImageInput
   /// The size of the encoded image in bytes, or nil where it could not be looked at.
-  public let size: Int?
+  package let size: Int?
   /// What is said of the image; empty where nothing is, nil where captions are not asked for.
-  public let caption: String?
+  package let caption: String?
 
   /// Reads an input of a plan, which may be damaged: its key can be a file's name, and its place is one.
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     image = try container.decode(ImageInput.self, forKey: .image)
     size = try container.decodeIfPresent(Int.self, forKey: .size)
@@ -39,7 +39,7 @@ public struct PlannedInput: Codable, Hashable, Sendable {
   /// Why the size is not known: the place cannot be looked at now.
   ///
   /// No part of the plan.
-  public var problem: TesseraError? {
+  package var problem: TesseraError? {
     guard size == nil else { return nil }
     let path: String
     switch image.location {
@@ -52,7 +52,7 @@ public struct PlannedInput: Codable, Hashable, Sendable {
   }
 
   /// Looks at an image without opening it, and makes its place independent of the current folder.
-  public init(_ image: ImageInput, caption: String? = nil) {
+  package init(_ image: ImageInput, caption: String? = nil) {
     self.caption = caption
     let location: ImageInput.Location =
       switch image.location {

@@ -1,9 +1,9 @@
-public import TesseraSequences
-public import TesseraTokenizers
+package import TesseraSequences
+package import TesseraTokenizers
 
 extension Quantizer {
   /// What position schemes see of an image of `height` x `width` positions: one image, or one for each scale.
-  public func segments(height: Int, width: Int) -> [Segment] {
+  package func segments(height: Int, width: Int) -> [Segment] {
     guard case .multiScale(let quantizer) = self else {
       return [.image(height: height, width: width)]
     }

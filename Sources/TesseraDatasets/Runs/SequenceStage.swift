@@ -1,7 +1,7 @@
 import Foundation
 internal import Synchronization
 import TesseraCore
-public import TesseraImages
+package import TesseraImages
 public import TesseraSequences
 
 /// The step from samples to sequences: a layout, a text tokenizer, and documents where images do not
@@ -96,7 +96,7 @@ public struct SequenceStage: Sendable {
   ///   - rejected: Takes the documents that are left out.
   /// - Returns: Rows with the columns of sequences.
   /// - Throws: `TesseraError` where the layout does not fit.
-  public func rows(
+  package func rows(
     of source: any DatasetRows,
     _ manifest: DatasetManifest,
     seed: UInt64?,
@@ -107,13 +107,13 @@ public struct SequenceStage: Sendable {
 }
 
 /// The files that sequences are made with beside the images, by path.
-public struct SequenceFiles: Codable, Hashable, Sendable {
+package struct SequenceFiles: Codable, Hashable, Sendable {
   /// The text tokenizer's file.
-  public var textTokenizer: String?
+  package var textTokenizer: String?
   /// The file with the ids of token names.
-  public var vocabularyMap: String?
+  package var vocabularyMap: String?
   /// The file of documents.
-  public var documents: String?
+  package var documents: String?
 
   /// No files.
   public init() {}
@@ -127,14 +127,14 @@ public struct SequenceFiles: Codable, Hashable, Sendable {
 }
 
 /// The documents that became no sequence.
-public final class RejectedDocuments: Sendable {
+package final class RejectedDocuments: Sendable {
   private let list = Mutex<[Rejection]>([])
 
   /// Creates an empty list.
-  public init() {}
+  package init() {}
 
   /// The rejections in order.
-  public var rejections: [Rejection] { list.withLock { $0 } }
+  package var rejections: [Rejection] { list.withLock { $0 } }
 
   func start() { list.withLock { $0.removeAll() } }
   func add(_ rejection: Rejection) { list.withLock { $0.append(rejection) } }

@@ -1,9 +1,9 @@
 import Foundation
 import TesseraCore
-public import TesseraImages
+package import TesseraImages
 
 /// What became of one input.
-public enum SampleOutcome: Sendable {
+package enum SampleOutcome: Sendable {
   /// It is a sample.
   case sample(TokenSample)
   /// It is none, for this reason.
@@ -11,20 +11,20 @@ public enum SampleOutcome: Sendable {
 }
 
 /// What the journal says of a finished shard.
-public struct ShardRecord: Codable, Hashable, Sendable {
+package struct ShardRecord: Codable, Hashable, Sendable {
   /// What the manifest will say of it.
-  public let shard: DatasetShard
+  package let shard: DatasetShard
   /// The inputs of this shard that are not in it.
-  public let rejections: [Rejection]
+  package let rejections: [Rejection]
   /// Its MD5, which the index of wids has.
-  public let md5: String
+  package let md5: String
   /// The file of offsets beside it; nil where it has none.
-  public let offsets: DatasetFile?
+  package let offsets: DatasetFile?
 }
 
 extension DatasetFolder {
   /// The journal's record of a shard whose file is there as recorded, or nil: it is to be run.
-  public func record(ofShard index: Int) throws -> ShardRecord? {
+  package func record(ofShard index: Int) throws -> ShardRecord? {
     guard try FileTree.exists(recordPath(ofShard: index)) else { return nil }
     let record = try decode(ShardRecord.self, at: recordPath(ofShard: index))
     let files = [record.shard.file] + (record.offsets.map { [$0] } ?? [])
@@ -45,7 +45,7 @@ extension DatasetFolder {
   ///   - progress: Hears of each input, in order.
   /// - Returns: What the manifest will say of the shard.
   /// - Throws: `TesseraError` where the disk refuses, and what `sample` throws.
-  public func run(
+  package func run(
     shard index: Int,
     of plan: DatasetPlan,
     workers: Int,

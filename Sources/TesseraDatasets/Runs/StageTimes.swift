@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Where the time of a run goes: the steps of an image's way.
-public enum BatchStage: String, CaseIterable, Codable, Sendable {
+package enum BatchStage: String, CaseIterable, Codable, Sendable {
   /// Reading the encoded bytes and hashing them.
   case read
   /// Decoding, orientation, resizing and cropping; for a JPEG they are one pass.
@@ -15,14 +15,14 @@ public enum BatchStage: String, CaseIterable, Codable, Sendable {
 }
 
 /// How long all tasks together spent in each stage.
-public final class StageTimes: Sendable {
+package final class StageTimes: Sendable {
   private let totals = Mutex<[BatchStage: Duration]>([:])
 
   /// Creates times of zero.
-  public init() {}
+  package init() {}
 
   /// Adds time to a stage.
-  public func add(_ duration: Duration, to stage: BatchStage) {
+  package func add(_ duration: Duration, to stage: BatchStage) {
     totals.withLock { $0[stage, default: .zero] += duration }
   }
 
@@ -35,5 +35,5 @@ public final class StageTimes: Sendable {
   }
 
   /// The time of each stage.
-  public var durations: [BatchStage: Duration] { totals.withLock { $0 } }
+  package var durations: [BatchStage: Duration] { totals.withLock { $0 } }
 }

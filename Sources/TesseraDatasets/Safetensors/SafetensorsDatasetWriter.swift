@@ -9,7 +9,7 @@ struct SafetensorsDatasetWriter: StoredWriter {
   private let offsets: StagedFile
   private var spools: [Spool] = []
 
-  /// One tensor on its way: a file an axis, for the axes lie behind each other in the end.
+  /// One tensor on its way: one file per axis, for the axes lie behind each other in the end.
   private struct Spool {
     let name: String
     let column: StoredTable.Column
@@ -67,7 +67,7 @@ struct SafetensorsDatasetWriter: StoredWriter {
       let part = count * spool.type.bitWidth / 8
       guard bytes.count == part * spool.axes.count else {
         throw TesseraError.mismatch(
-          "it has not one number a token",
+          "it has not one number per token",
           place: "\(DatasetFormat.safetensors.rawValue): \("\(row.key): \(spool.name)")"
         )
       }

@@ -51,7 +51,7 @@ struct SafetensorsRows: DatasetRows {
     }
   }
 
-  /// A tensor of one number a token and axis.
+  /// A tensor of one number per token and axis.
   private struct TensorStream {
     let shard: SafetensorsShard
     let entry: SafetensorsHeader.Entry

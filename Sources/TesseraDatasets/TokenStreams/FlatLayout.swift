@@ -1,6 +1,6 @@
 import TesseraCore
 
-/// How a table divides where a layout stores nothing but streams of numbers, one a token: the tokens,
+/// How a table divides where a layout stores nothing but streams of numbers, one per token: the tokens,
 /// columns aligned with them, and a line of JSON a sample for the rest.
 package struct FlatLayout: Sendable {
   /// The list of samples beside the streams.

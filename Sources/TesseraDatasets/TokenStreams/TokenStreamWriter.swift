@@ -65,7 +65,7 @@ struct TokenStreamWriter: StoredWriter {
       let bytes = try stored.convert(row.cells[index].bytes, source, .uint8, row.key, mask.name)
       guard bytes.count == count else {
         throw TesseraError.mismatch(
-          "it has not one number a token",
+          "it has not one number per token",
           place: "\(stored.format.rawValue): \("\(row.key): \(mask.name)")"
         )
       }

@@ -1,16 +1,16 @@
 import TesseraCore
 import TesseraImages
-public import TesseraTokenizers
+package import TesseraTokenizers
 
 /// Whether a dataset is what its manifest says, and what its originals give.
-public struct DatasetVerification: Sendable {
+package struct DatasetVerification: Sendable {
   let dataset: TokenDataset
 
   /// Prepares for a dataset.
-  public init(of dataset: TokenDataset) { self.dataset = dataset }
+  package init(of dataset: TokenDataset) { self.dataset = dataset }
 
   /// Every file that the manifest names: shards first, then those without samples.
-  public var files: [DatasetFile] {
+  package var files: [DatasetFile] {
     let manifest = dataset.manifest
     return manifest.shards.map(\.file) + (manifest.layout?.files ?? []) + manifest.files
   }
@@ -20,7 +20,7 @@ public struct DatasetVerification: Sendable {
   ///
   /// - Returns: What is wrong with the list, where reading it ended; nil where nothing is.
   /// - Throws: `TesseraError` where this machine is at fault, and what `body` throws.
-  public func forEachListed(_ body: (DatasetFile) throws -> Void) throws -> String? {
+  package func forEachListed(_ body: (DatasetFile) throws -> Void) throws -> String? {
     guard files.contains(where: { $0.name == DatasetFileList.fileName }) else { return nil }
     return try Self.problem { try DatasetFileList(folder: dataset.path).forEach(body) }
   }
@@ -32,7 +32,7 @@ public struct DatasetVerification: Sendable {
   /// them at a time.
   ///
   /// - Throws: `TesseraError`.
-  public func forEachUnlisted(_ body: (String) throws -> Void) throws {
+  package func forEachUnlisted(_ body: (String) throws -> Void) throws {
     let own = files.map(\.name) + [DatasetManifest.fileName]
     var count = own.count
     _ = try forEachListed { _ in count += 1 }
@@ -76,7 +76,7 @@ public struct DatasetVerification: Sendable {
   /// What is wrong with one file, or nil: it is read from start to end.
   ///
   /// - Throws: `TesseraError` where this machine, not the file, is at fault.
-  public func problem(of file: DatasetFile) throws -> String? {
+  package func problem(of file: DatasetFile) throws -> String? {
     do {
       let path = try dataset.file(file.name)
       let size = try FileDigest.size(of: path)
@@ -95,7 +95,7 @@ public struct DatasetVerification: Sendable {
   /// What contradicts the manifest's totals, a sentence each.
   ///
   /// - Throws: `TesseraError` where this machine, not the dataset, is at fault.
-  public func contradictions() throws -> [String] {
+  package func contradictions() throws -> [String] {
     let manifest = dataset.manifest
     var found: [String] = []
     func compare(_ what: String, _ sum: Int, _ stated: Int) {
@@ -133,7 +133,7 @@ public struct DatasetVerification: Sendable {
   ///
   /// - Parameter count: How many; all where there are no more.
   /// - Returns: Shards in order, with ascending positions.
-  public func spread(_ count: Int) -> [(shard: DatasetShard, positions: [Int])] {
+  package func spread(_ count: Int) -> [(shard: DatasetShard, positions: [Int])] {
     let total = dataset.manifest.samples
     let chosen = min(count, total)
     var next = 0
@@ -156,7 +156,7 @@ public struct DatasetVerification: Sendable {
 }
 
 /// Samples encoded again from their originals.
-public struct SampleReencoding: Sendable {
+package struct SampleReencoding: Sendable {
   private let images: ImageTokenization
   private let originals: String
 
@@ -167,24 +167,24 @@ public struct SampleReencoding: Sendable {
   ///   - tokenizer: The tokenizer that the settings name.
   ///   - originals: The folder below which the sources lie.
   /// - Throws: `TesseraError` where the tokenizer is another one.
-  public init(settings: DatasetSettings, tokenizer: ImageTokenizer, originals: String) throws {
+  package init(settings: DatasetSettings, tokenizer: ImageTokenizer, originals: String) throws {
     images = try ImageTokenization(settings: settings, tokenizer: tokenizer)
     self.originals = originals
   }
 
   /// One sample, compared.
-  public struct Result: Sendable {
+  package struct Result: Sendable {
     /// The sample's key.
-    public let key: String
+    package let key: String
     /// What differs, or nil: the codes are the same.
-    public let problem: String?
+    package let problem: String?
   }
 
   /// Encodes the original of a sample and compares the codes.
   ///
   /// - Throws: Where this machine is at fault.
   @concurrent @Sendable
-  public func result(of sample: DatasetSample) async throws -> Result {
+  package func result(of sample: DatasetSample) async throws -> Result {
     Result(key: sample.key, problem: try await problem(of: sample))
   }
 

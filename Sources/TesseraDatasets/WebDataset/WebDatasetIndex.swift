@@ -1,9 +1,9 @@
 import TesseraCore
 
 /// The indices over all shards of a WebDataset folder: those of wids and of Energon.
-public struct WebDatasetIndex {
+package struct WebDatasetIndex {
   /// What they say of a shard.
-  public struct Shard: Sendable {
+  package struct Shard: Sendable {
     /// The path in the dataset's folder.
     let name: String
     let bytes: Int
@@ -11,7 +11,7 @@ public struct WebDatasetIndex {
     let samples: Int
 
     /// Describes a shard.
-    public init(name: String, bytes: Int, md5: String, samples: Int) {
+    package init(name: String, bytes: Int, md5: String, samples: Int) {
       self.name = name
       self.bytes = bytes
       self.md5 = md5
@@ -23,22 +23,22 @@ public struct WebDatasetIndex {
   var shards: [Shard]
 
   /// Starts an index; shards without samples, which readers stumble over, are left out.
-  public init(_ shards: [Shard] = []) { self.shards = shards.filter { $0.samples > 0 } }
+  package init(_ shards: [Shard] = []) { self.shards = shards.filter { $0.samples > 0 } }
 
   /// Whether no shard has a sample.
-  public var isEmpty: Bool { shards.isEmpty }
+  package var isEmpty: Bool { shards.isEmpty }
 
   /// The version of megatron-energon whose layout of `.nv-meta` this is.
   private static let energonVersion = "7.4.1"
 
   /// The folder of Energon's files.
-  public static let energonFolder = ".nv-meta"
+  package static let energonFolder = ".nv-meta"
 
   /// The name of the file of offsets beside a shard.
-  public static func offsetsName(of shard: String) -> String { "\(shard).idx" }
+  package static func offsetsName(of shard: String) -> String { "\(shard).idx" }
 
   /// Energon's offsets of a shard: where each sample starts, then where the archive's end starts.
-  public static func offsets(of samples: [Int], end: Int) -> [UInt8] {
+  package static func offsets(of samples: [Int], end: Int) -> [UInt8] {
     var bytes: [UInt8] = []
     for offset in samples + [end] { bytes.appendLittleEndian(UInt64(offset)) }
     return bytes
@@ -47,7 +47,7 @@ public struct WebDatasetIndex {
   /// The files of the indices, by their paths in the dataset's folder.
   ///
   /// - Throws: Never, for strings and numbers have a JSON form.
-  public func documents() throws -> [(name: String, bytes: [UInt8])] {
+  package func documents() throws -> [(name: String, bytes: [UInt8])] {
     let list = shards.map { shard in
       WidsShard(
         url: shard.name,

@@ -1,9 +1,9 @@
 import TesseraCore
 
 /// The samples of a dataset in tar shards: Tessera's own layout.
-public struct WebDatasetRows: DatasetRows {
+package struct WebDatasetRows: DatasetRows {
   /// The columns of every row.
-  public let table: DatasetTable
+  package let table: DatasetTable
 
   private let dataset: TokenDataset
   private let manifest: DatasetManifest
@@ -18,7 +18,7 @@ public struct WebDatasetRows: DatasetRows {
   ///
   /// - Parameter dataset: A dataset whose manifest was read.
   /// - Throws: `TesseraError` where the first sample is damaged.
-  public init(_ dataset: TokenDataset) throws {
+  package init(_ dataset: TokenDataset) throws {
     self.dataset = dataset
     manifest = dataset.manifest
     table = try dataset.manifest.layout?.table ?? Self.table(of: dataset)
@@ -41,7 +41,7 @@ public struct WebDatasetRows: DatasetRows {
   }
 
   /// Hands over each sample once, in order.
-  public func forEach(_ body: (DatasetRow) throws -> Void) throws {
+  package func forEach(_ body: (DatasetRow) throws -> Void) throws {
     for shard in manifest.shards {
       var count = 0
       let path = try dataset.file(shard.name)

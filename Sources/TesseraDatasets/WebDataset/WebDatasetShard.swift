@@ -7,9 +7,9 @@ import TesseraCore
 /// The members of a sample stand together, in the same order in every sample, so `webdataset`,
 /// `wids`, Hugging Face `datasets` and Energon read it unmodified. Its bytes depend on the samples
 /// alone.
-public struct WebDatasetShard: ~Copyable {
+package struct WebDatasetShard: ~Copyable {
   /// The longest key: with the longest extension it still fits the 100 bytes of a tar name.
-  public static let longestKey = TarHeader.longestName - ".soft_indices.npy".utf8.count
+  package static let longestKey = TarHeader.longestName - ".soft_indices.npy".utf8.count
 
   private let name: String
   private var file: AtomicFile
@@ -24,14 +24,14 @@ public struct WebDatasetShard: ~Copyable {
   ///   - name: Its path inside the dataset, such as `shards/00000.tar`.
   ///   - folder: The dataset's folder.
   /// - Throws: `TesseraError` where the file cannot be created.
-  public init(name: String, in folder: String) throws {
+  package init(name: String, in folder: String) throws {
     self.name = name
     // Another worker may run the same shard, with the same bytes.
     file = try AtomicFile(inDataset: "\(folder)/\(name)", isShared: true)
   }
 
   /// Appends one sample.
-  public mutating func append(_ sample: TokenSample) throws {
+  package mutating func append(_ sample: TokenSample) throws {
     let key = sample.description.key
     var block: [UInt8] = []
     func add(_ column: String, _ data: [UInt8]) {
@@ -53,7 +53,7 @@ public struct WebDatasetShard: ~Copyable {
   /// Ends the archive, makes it durable and gives it its name.
   ///
   /// - Returns: What the manifest and the indices say of it.
-  public consuming func commit() throws -> Finished {
+  package consuming func commit() throws -> Finished {
     let end = file.position
     // Two blocks of zeros end an archive.
     try write([UInt8](repeating: 0, count: 2 * TarHeader.blockSize))
@@ -74,13 +74,13 @@ public struct WebDatasetShard: ~Copyable {
   }
 
   /// A shard that is whole.
-  public struct Finished: Sendable {
+  package struct Finished: Sendable {
     /// What the manifest says of it.
-    public let shard: DatasetShard
+    package let shard: DatasetShard
     /// Its MD5, 32 hexadecimal digits.
-    public let md5: String
+    package let md5: String
     /// What stands in the file of offsets beside it.
-    public let offsets: [UInt8]
+    package let offsets: [UInt8]
   }
 
   private mutating func write(_ bytes: [UInt8]) throws {

@@ -1,23 +1,23 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
-public import TesseraRules
+package import TesseraRules
 
 /// A LoRA, DoRA, LoHa or LoKr adapter merged into the weights that it was trained for.
 ///
 /// W' = W + strength · scale · ΔW, in float32 and rounded once to the weight's own type; with DoRA
 /// (arXiv 2402.09353), each row of W' is brought to its stored norm. The results are those of peft's
 /// `merge_and_unload`. Every tensor of the adapter is used, or there is an error.
-public struct AdapterMerge: Sendable {
+package struct AdapterMerge: Sendable {
   /// What was merged into one weight.
-  public struct Module: Sendable, Hashable, Encodable {
+  package struct Module: Sendable, Hashable, Encodable {
     /// The weight's name.
-    public let tensor: String
+    package let tensor: String
     /// The adapter's rank; nil where its parts fix none.
-    public let rank: Int?
+    package let rank: Int?
     /// What ΔW was multiplied by, the user's strength included.
-    public let scale: Double
+    package let scale: Double
     /// The Frobenius norm of the scaled ΔW, before a DoRA's norms.
-    public let deltaNorm: Double
+    package let deltaNorm: Double
 
     private enum CodingKeys: String, CodingKey {
       case tensor, rank, scale
@@ -26,9 +26,9 @@ public struct AdapterMerge: Sendable {
   }
 
   /// The checkpoint with the merged weights.
-  public let checkpoint: ComputedCheckpoint
+  package let checkpoint: ComputedCheckpoint
   /// What was merged, in the order of the weights' names.
-  public let modules: [Module]
+  package let modules: [Module]
 
   /// Merges an adapter; the weights are computed when they are read.
   ///
@@ -40,7 +40,7 @@ public struct AdapterMerge: Sendable {
   ///   - base: The checkpoint that holds the weights.
   /// - Throws: `TesseraError` where a tensor is no part of an adapter, matches no weight or several,
   ///   or where nothing says what the change is scaled by; what readers throw.
-  public init(
+  package init(
     of path: String,
     strength: Double = 1,
     component: String? = nil,

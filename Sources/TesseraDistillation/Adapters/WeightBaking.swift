@@ -1,9 +1,9 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
-public import TesseraRules
+package import TesseraRules
 
 /// Parametrizations that training needs and inference does not, computed once: `convert --bake`.
-public enum WeightBaking: String, Sendable, Hashable, CaseIterable {
+package enum WeightBaking: String, Sendable, Hashable, CaseIterable {
   /// `weight_g` and `weight_v` (or `parametrizations.weight.original0/1`) → `weight`:
   /// g v / ‖v‖ (Salimans and Kingma, arXiv 1602.07868).
   case weightNorm = "weight-norm"
@@ -19,7 +19,7 @@ public enum WeightBaking: String, Sendable, Hashable, CaseIterable {
   /// - Parameter base: What is baked.
   /// - Returns: A view of the base.
   /// - Throws: `TesseraError` where nothing in it is to be baked, or a half of a pair is missing.
-  public func baked(_ base: any CheckpointReader) throws -> ComputedCheckpoint {
+  package func baked(_ base: any CheckpointReader) throws -> ComputedCheckpoint {
     let (computed, removed) =
       switch self {
       case .weightNorm: try WeightNormalization.bake(base)

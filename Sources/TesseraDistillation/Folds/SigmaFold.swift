@@ -1,6 +1,6 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
-public import TesseraRules
+package import TesseraRules
 
 /// A one-step generator of the EDM kind, folded at the one noise level where it runs.
 ///
@@ -9,35 +9,35 @@ public import TesseraRules
 /// noise level is a constant: the layers that make it go, each block's affine layer keeps its result, and
 /// c_in σ and c_out enter the first and last convolutions. What stays is one addition, stored as metadata:
 /// G(z) = F'(z) + skip z with z ~ N(0, 1) and skip = c_skip σ.
-public struct SigmaFold: Sendable {
+package struct SigmaFold: Sendable {
   /// The constants of the preconditioning at one σ.
-  public struct Constants: Sendable, Hashable {
+  package struct Constants: Sendable, Hashable {
     /// The noise level.
-    public let sigma: Double
+    package let sigma: Double
     /// The standard deviation of the data.
-    public let sigmaData: Double
+    package let sigmaData: Double
     /// σ_data² / (σ² + σ_data²).
-    public var skip: Double { sigmaData * sigmaData / square }
+    package var skip: Double { sigmaData * sigmaData / square }
     /// σ σ_data / sqrt(σ² + σ_data²).
-    public var output: Double { sigma * sigmaData / square.squareRoot() }
+    package var output: Double { sigma * sigmaData / square.squareRoot() }
     /// 1 / sqrt(σ² + σ_data²).
-    public var input: Double { 1 / square.squareRoot() }
+    package var input: Double { 1 / square.squareRoot() }
 
     private var square: Double { sigma * sigma + sigmaData * sigmaData }
 
     /// Creates constants.
-    public init(sigma: Double, sigmaData: Double) {
+    package init(sigma: Double, sigmaData: Double) {
       self.sigma = sigma
       self.sigmaData = sigmaData
     }
   }
 
   /// The folded weights; metadata `tessera.fold.sigma` and `tessera.fold.skip` say what is left to do.
-  public let checkpoint: ComputedCheckpoint
+  package let checkpoint: ComputedCheckpoint
   /// The constants that were folded.
-  public let constants: Constants
+  package let constants: Constants
   /// The number of class labels whose embeddings became tables; 0 for a network without labels.
-  public let labels: Int
+  package let labels: Int
 
   /// Folds the weights of a SongUNet (DDPM++, NCSN++) or DhariwalUNet (ADM).
   ///
@@ -48,7 +48,7 @@ public struct SigmaFold: Sendable {
   ///   - base: The generator's weights alone, under EDM's names.
   ///   - constants: σ and σ_data, both positive.
   /// - Throws: `TesseraError` where the names are not EDM's or σ is out of range; what the reader throws.
-  public init(of base: any CheckpointReader, constants: Constants) throws {
+  package init(of base: any CheckpointReader, constants: Constants) throws {
     guard constants.sigma > 0, constants.sigma.isFinite, constants.sigmaData > 0,
       constants.sigmaData.isFinite, constants.input > 0, constants.input.isFinite
     else {

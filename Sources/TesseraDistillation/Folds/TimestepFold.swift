@@ -1,7 +1,7 @@
 import Foundation
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
-public import TesseraRules
+package import TesseraRules
 
 /// A one-step generator of the latent-diffusion kind, folded at the one time step where it runs.
 ///
@@ -9,9 +9,9 @@ public import TesseraRules
 /// the estimate of x_0 as its image. Time is a constant there: the layers that embed it go, each block's
 /// projection of the embedding enters the bias of its first convolution, and the factors of input and
 /// output enter the first and last convolution. What stays is one addition: G(z) = U'(z) + skip z.
-public struct TimestepFold: Sendable {
+package struct TimestepFold: Sendable {
   /// What the network was trained to predict.
-  public enum Prediction: String, Sendable, Hashable, CaseIterable {
+  package enum Prediction: String, Sendable, Hashable, CaseIterable {
     /// The noise ε (Stable Diffusion 1.5, 2.1-base).
     case epsilon
     /// v = sqrt(ᾱ) ε - sqrt(1 - ᾱ) x_0 (Stable Diffusion 2.1).
@@ -19,19 +19,19 @@ public struct TimestepFold: Sendable {
   }
 
   /// The noise schedule of Stable Diffusion ("scaled linear") at one of its 1000 steps.
-  public struct Constants: Sendable, Hashable {
+  package struct Constants: Sendable, Hashable {
     /// The step.
-    public let timestep: Int
+    package let timestep: Int
     /// What the network predicts.
-    public let prediction: Prediction
+    package let prediction: Prediction
     /// ᾱ: the share of the image's variance that is left at the step.
-    public let signal: Double
+    package let signal: Double
 
     /// The steps of the schedule.
-    public static let steps = 0..<1000
+    package static let steps = 0..<1000
 
     /// Creates constants; the step must be one of ``steps``.
-    public init(timestep: Int, prediction: Prediction) {
+    package init(timestep: Int, prediction: Prediction) {
       precondition(Constants.steps.contains(timestep), "a step of the schedule")
       self.timestep = timestep
       self.prediction = prediction
@@ -43,19 +43,19 @@ public struct TimestepFold: Sendable {
     }
 
     /// What the first convolution's weights are multiplied by.
-    public var input: Double { (1 - signal).squareRoot() }
+    package var input: Double { (1 - signal).squareRoot() }
     /// What the last convolution is multiplied by.
-    public var output: Double { prediction == .epsilon ? -noiseToSignal : -input }
+    package var output: Double { prediction == .epsilon ? -noiseToSignal : -input }
     /// The factor of z in the image.
-    public var skip: Double {
+    package var skip: Double {
       prediction == .epsilon ? noiseToSignal : (signal * (1 - signal)).squareRoot()
     }
     /// sqrt((1 - ᾱ) / ᾱ): the noise level in EDM's terms, 2.5017 at step 625.
-    public var noiseToSignal: Double { ((1 - signal) / signal).squareRoot() }
+    package var noiseToSignal: Double { ((1 - signal) / signal).squareRoot() }
   }
 
   /// The folded weights.
-  public let checkpoint: ComputedCheckpoint
+  package let checkpoint: ComputedCheckpoint
 
   /// Layers whose result is added to the embedding of time, so that it is no constant.
   private static let otherEmbeddings = [
@@ -68,7 +68,7 @@ public struct TimestepFold: Sendable {
   ///   - base: The generator's weights alone, under diffusers' names.
   ///   - constants: The time step and what the network predicts.
   /// - Throws: `TesseraError` where the names are others, or the embedding depends on more than time.
-  public init(of base: any CheckpointReader, constants: Constants) throws {
+  package init(of base: any CheckpointReader, constants: Constants) throws {
     let table = Dictionary(base.tensors.map { ($0.name, $0) }) { first, _ in first }
     try TimestepFold.check(table)
     let embedding = try TimestepFold.embedding(of: base, table, timestep: constants.timestep)

@@ -1,12 +1,12 @@
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 import TesseraRules
 
 /// The three networks with which score identity distillation begins: teacher, fake score and generator,
 /// all of them the teacher (Zhou et al., arXiv 2404.04057).
-public struct TrainingTriple: Sendable {
+package struct TrainingTriple: Sendable {
   /// Which of the three.
-  public enum Role: String, Sendable, Hashable, CaseIterable, Codable {
+  package enum Role: String, Sendable, Hashable, CaseIterable, Codable {
     /// The score of the data: never trained.
     case teacher
     /// The score of what the generator makes: trained by denoising.
@@ -16,21 +16,21 @@ public struct TrainingTriple: Sendable {
   }
 
   /// The numbers of the loss, as the published runs have them.
-  public struct Constants: Sendable, Hashable, Codable {
+  package struct Constants: Sendable, Hashable, Codable {
     /// The generator's noise level.
-    public var sigmaInit: Double
+    package var sigmaInit: Double
     /// The standard deviation of the data in EDM's preconditioning.
-    public var sigmaData: Double
+    package var sigmaData: Double
     /// The weight of ‖difference of the scores‖² in the loss.
-    public var alpha: Double
+    package var alpha: Double
     /// The largest time of a noise level, of 1000.
-    public var tMax: Double
+    package var tMax: Double
     /// The noise level of time 0.
-    public let sigmaMin: Double
+    package let sigmaMin: Double
     /// The noise level of time 1000.
-    public let sigmaMax: Double
+    package let sigmaMax: Double
     /// The exponent between them.
-    public let rho: Double
+    package let rho: Double
 
     private enum CodingKeys: String, CodingKey {
       case alpha, rho
@@ -44,7 +44,7 @@ public struct TrainingTriple: Sendable {
     /// Constants of a run.
     ///
     /// - Throws: `TesseraError` where one of them is not positive, or `tMax` beyond 1000.
-    public init(
+    package init(
       sigmaInit: Double,
       sigmaData: Double,
       alpha: Double,
@@ -68,38 +68,38 @@ public struct TrainingTriple: Sendable {
   }
 
   /// A file of the triple.
-  public struct File: Sendable, Hashable, Codable {
+  package struct File: Sendable, Hashable, Codable {
     /// What it is for.
-    public let role: Role
+    package let role: Role
     /// Its name in the folder.
-    public let file: String
+    package let file: String
     /// The SHA-256 of its bytes.
-    public let sha256: String
+    package let sha256: String
   }
 
   /// What stands in `triple.json` (`schemas/triple.schema.json`).
-  public struct Manifest: Sendable, Hashable, Codable {
+  package struct Manifest: Sendable, Hashable, Codable {
     /// `sid`.
-    public let method: String
+    package let method: String
     /// The three files.
-    public let networks: [File]
+    package let networks: [File]
     /// The numbers of the loss.
-    public let constants: Constants
+    package let constants: Constants
     /// The loss in these numbers, for whoever reads the file.
-    public let loss: String
+    package let loss: String
     /// The architecture: `song` or `dhariwal`.
-    public let architecture: String
+    package let architecture: String
     /// Tensors of each network.
-    public let tensors: Int
+    package let tensors: Int
     /// Their elements.
-    public let parameters: Int
+    package let parameters: Int
     /// An estimate of what training holds in float32: three networks and an average, two gradients
     /// and two states of Adam; activations come on top.
-    public let trainingBytes: Int
+    package let trainingBytes: Int
     /// The teacher's file.
-    public let source: String
+    package let source: String
     /// The version of the program.
-    public let toolVersion: String
+    package let toolVersion: String
 
     private enum CodingKeys: String, CodingKey {
       case method, networks, constants, loss, architecture, tensors, parameters, source
@@ -109,7 +109,7 @@ public struct TrainingTriple: Sendable {
   }
 
   /// The manifest's name in the folder.
-  public static let manifestName = "triple.json"
+  package static let manifestName = "triple.json"
   /// Bytes of float32 a parameter: weights of teacher, fake score, generator and its average; gradient
   /// and two moments of two.
   private static let trainingBytesPerParameter = 4 * 4 + 2 * 3 * 4
@@ -126,7 +126,7 @@ public struct TrainingTriple: Sendable {
   ///   - constants: The numbers of the loss.
   ///   - toolVersion: The version of the program.
   /// - Throws: `TesseraError` where the network is none of EDM's.
-  public init(
+  package init(
     of base: any CheckpointReader,
     constants: Constants,
     toolVersion: String
@@ -139,7 +139,7 @@ public struct TrainingTriple: Sendable {
   }
 
   /// The bytes of the three files' data.
-  public var byteCount: Int {
+  package var byteCount: Int {
     let size = base.tensors.reduce(0) { sum, tensor in
       let bytes = tensor.shape.elementCount.flatMap { tensor.elementType.byteCount(elements: $0) }
       return sum.addingReportingOverflow(bytes ?? 0).partialValue
@@ -155,7 +155,7 @@ public struct TrainingTriple: Sendable {
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The manifest.
   /// - Throws: What reading and writing throw.
-  public func write(
+  package func write(
     to folder: String,
     progress: @Sendable (Int) -> Void = { _ in }
   ) async throws -> Manifest {

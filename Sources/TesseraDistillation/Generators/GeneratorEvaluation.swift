@@ -58,7 +58,7 @@ struct GeneratorEvaluation {
       let weight = network.tensor("\(first.name).weight"), weight.shape.rank == 4,
       (1...GeneratorEvaluation.resolutionLimit).contains(first.resolution)
     else {
-      let cause = "no first convolution 'enc.…_conv' of an image of 1 to 1024 pixels a side"
+      let cause = "no first convolution 'enc.…_conv' of an image of 1 to 1024 pixels per side"
       throw TesseraError.mismatch(cause, place: "'\(network.prefix + "enc")'")
     }
     channels = weight.shape[1]

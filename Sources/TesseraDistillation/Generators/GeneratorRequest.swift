@@ -57,7 +57,7 @@ package struct GeneratorRequest: Sendable {
     }
   }
 
-  /// A checkpoint with what the options ask for, and a line a merged weight.
+  /// A checkpoint with what the options ask for, and one line per merged weight.
   package func applied(to checkpoint: any CheckpointReader) throws -> Prepared {
     var result = Prepared(checkpoint: checkpoint)
     for adapter in adapters {

@@ -1,23 +1,23 @@
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 import TesseraRules
 
 /// Latents and what a generator makes of them, to check a later port of it with: `convert --golden`.
 ///
 /// Never rely on the random numbers of a library to be the same elsewhere: the latents are stored.
-public struct GoldenSamples: Sendable {
+package struct GoldenSamples: Sendable {
   /// z ~ N(0, 1): [samples, channels, height, width].
-  public let latents: [Float]
+  package let latents: [Float]
   /// G(z) = D(σ z; σ) of the unfolded network, computed in float64 and rounded once.
-  public let outputs: [Float]
+  package let outputs: [Float]
   /// The class label of each sample; empty for a network without labels.
-  public let labels: [Int64]
+  package let labels: [Int64]
   /// The extents of both arrays.
-  public let shape: Shape
+  package let shape: Shape
   private let metadata: [String: String]
 
   /// The most samples, and the most elements of an array of them.
-  public static let limits = (samples: 4096, elements: 1 << 26)
+  package static let limits = (samples: 4096, elements: 1 << 26)
 
   /// Draws latents and evaluates a generator with them.
   ///
@@ -30,7 +30,7 @@ public struct GoldenSamples: Sendable {
   ///   - seed: Which latents are drawn.
   /// - Throws: `TesseraError` where the network is none of EDM's, or a result is not finite; what the
   ///   reader throws.
-  public init(
+  package init(
     of base: any CheckpointReader,
     constants: SigmaFold.Constants,
     count: Int,
@@ -75,7 +75,7 @@ public struct GoldenSamples: Sendable {
   /// are some.
   ///
   /// - Throws: What the layout throws.
-  public func file(toolVersion: String) throws -> [UInt8] {
+  package func file(toolVersion: String) throws -> [UInt8] {
     var tensors = [
       "latents": Tensor(shape: shape, floats: latents),
       "outputs": Tensor(shape: shape, floats: outputs),

@@ -1,5 +1,5 @@
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// Distributions over classes, few of them above 0, as compressed rows in a safetensors file:
 /// `indptr` int64 [rows + 1], `indices` uint32, `values` float32, and for each row `support` uint32,
@@ -7,7 +7,7 @@ public import TesseraCore
 ///
 /// How many entries there are is known only after the last row, so everything first goes to files
 /// beside the output that have no name of their own; memory does not grow with the rows.
-public struct SparseTargetsFile: ~Copyable {
+package struct SparseTargetsFile: ~Copyable {
   private let path: String
   private let inputs: [String]
   private var starts: SpilledBytes
@@ -17,9 +17,9 @@ public struct SparseTargetsFile: ~Copyable {
   private var masses: SpilledBytes
   private var divergences: SpilledBytes
   /// The rows so far.
-  public private(set) var rows = 0
+  package private(set) var rows = 0
   /// The entries so far.
-  public private(set) var entries = 0
+  package private(set) var entries = 0
 
   /// Prepares a file.
   ///
@@ -27,7 +27,7 @@ public struct SparseTargetsFile: ~Copyable {
   ///   - path: The final path.
   ///   - inputs: Files that are being read; none of them may be the output.
   /// - Throws: `TesseraError`.
-  public init(path: String, reading inputs: [String]) throws {
+  package init(path: String, reading inputs: [String]) throws {
     // All that may throw comes before the first assignment: a half-made value cannot be destroyed.
     try AtomicFile.checkTarget(path, inputs: inputs)
     var starts = try SpilledBytes("starts", besides: path)
@@ -55,7 +55,7 @@ public struct SparseTargetsFile: ~Copyable {
   ///   - mass: What softmax gives to these classes.
   ///   - divergence: The Kullback-Leibler divergence of the row from softmax.
   /// - Throws: `TesseraError` where the disk is full.
-  public mutating func append(
+  package mutating func append(
     indices: [UInt32],
     values: [Float],
     mass: Float,
@@ -76,7 +76,7 @@ public struct SparseTargetsFile: ~Copyable {
   ///
   /// - Parameter metadata: The strings of the header.
   /// - Throws: `TesseraError`.
-  public consuming func commit(metadata: [String: String]) throws {
+  package consuming func commit(metadata: [String: String]) throws {
     func tensor(_ name: String, _ type: ElementType, _ count: Int) -> TensorInfo {
       TensorInfo(name: name, elementType: type, shape: [count])
     }

@@ -41,6 +41,6 @@ public struct ImageLimits: Hashable, Sendable {
     )
   }
 
-  /// 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 256 MiB a file, 1 GiB for libjpeg.
+  /// 178,956,970 pixels (where Pillow refuses a "decompression bomb"), 256 MiB per file, 1 GiB for libjpeg.
   public static let standard = ImageLimits()
 }

@@ -9,7 +9,7 @@ public struct RGBImage: Hashable, Sendable {
 
   /// Creates a picture; `pixels` must hold width × height × 3 bytes.
   public init(width: Int, height: Int, pixels: [UInt8]) {
-    precondition(pixels.count == width * height * 3, "an RGB picture has three bytes a pixel")
+    precondition(pixels.count == width * height * 3, "an RGB picture has three bytes per pixel")
     self.width = width
     self.height = height
     self.pixels = pixels

@@ -1,4 +1,4 @@
-/// A picture as decoders fill it and resampling reads it: four bytes a pixel, the fourth without meaning.
+/// A picture as decoders fill it and resampling reads it: four bytes per pixel, the fourth without meaning.
 struct RGBXImage: Hashable, Sendable {
   /// Readable bytes behind the last pixel, so that vector loads and stores need no tail.
   static let slack = 64

@@ -5,24 +5,24 @@ public import TesseraCore
 /// Spellings: `none`; `flip`, the picture and its mirror image; `ten-crop` or `ten-crop:RANGE`, which prepares the
 /// picture RANGE times as large (1.1 unless told), and takes the four corners and the middle of it and of its
 /// mirror image, in torchvision's order: upper left, upper right, lower left, lower right, middle.
-public enum Augmentation: SpelledRule {
+public enum Augmentation: TextRule {
   case none
   case flip
   case tenCrop(range: Double)
 
   /// What messages call it.
   public static let noun = "augmentation"
-  /// The spellings, for messages.
+  /// The accepted forms, for messages.
   public static let grammar = "none, flip or ten-crop[:RANGE], with RANGE from 1 to 4"
 
-  /// Reads one of the spellings above.
-  public init?(_ spelling: String) {
-    switch spelling {
+  /// Reads one of the forms above.
+  public init?(_ text: String) {
+    switch text {
     case "none": self = .none
     case "flip": self = .flip
     case "ten-crop": self = .tenCrop(range: 1.1)
     default:
-      let parts = spelling.split(separator: ":", omittingEmptySubsequences: false)
+      let parts = text.split(separator: ":", omittingEmptySubsequences: false)
       guard parts.count == 2, parts[0] == "ten-crop", let range = Double(parts[1]),
         range >= 1, range <= 4
       else { return nil }
@@ -30,7 +30,7 @@ public enum Augmentation: SpelledRule {
     }
   }
 
-  /// The spelling.
+  /// The rule as text.
   public var description: String {
     switch self {
     case .none: "none"

@@ -4,7 +4,7 @@ import TesseraCore
 ///
 /// Spellings: `none`; `center:HxW`, whose place is rounded down, `(side - kept) // 2` (LlamaGen,
 /// Chameleon); `center:HxW:torchvision`, whose place is Python's `round((side - kept) / 2)`, half to even.
-public enum CropRule: SpelledRule {
+public enum CropRule: TextRule {
   case none
   case center(ImageSize, Place)
 
@@ -26,16 +26,16 @@ public enum CropRule: SpelledRule {
 
   /// What messages call it.
   public static let noun = "crop rule"
-  /// The spellings, for messages.
+  /// The accepted forms, for messages.
   public static let grammar = "none or center:HxW[:torchvision]"
 
-  /// Reads one of the spellings above.
-  public init?(_ spelling: String) {
-    if spelling == "none" {
+  /// Reads one of the forms above.
+  public init?(_ text: String) {
+    if text == "none" {
       self = .none
       return
     }
-    let parts = spelling.split(separator: ":", omittingEmptySubsequences: false)
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard parts.count == 2 || parts.count == 3, parts[0] == "center",
       let (height, width) = positives(parts[1], separator: "x"),
       parts.count == 2 || parts[2] == "torchvision"
@@ -44,7 +44,7 @@ public enum CropRule: SpelledRule {
     self = .center(size, parts.count == 2 ? .floor : .torchvision)
   }
 
-  /// The spelling.
+  /// The rule as text.
   public var description: String {
     switch self {
     case .none: "none"
@@ -86,24 +86,24 @@ public enum CropRule: SpelledRule {
 /// Spellings: `none`; a number, to multiples of which both sides grow in black (Cosmos); `square:GRAY`, to a
 /// square in a gray of 0 to 255 (Transformers' Janus: `square:127`). The picture stands in the middle, the odd
 /// row and column go to the bottom and the right.
-public enum PadRule: SpelledRule {
+public enum PadRule: TextRule {
   case none
   case multiple(Int)
   case square(UInt8)
 
   /// What messages call it.
   public static let noun = "pad rule"
-  /// The spellings, for messages.
+  /// The accepted forms, for messages.
   public static let grammar = "none, a whole number, the multiple, or square:GRAY"
 
-  /// Reads one of the spellings above.
-  public init?(_ spelling: String) {
-    if spelling == "none" {
+  /// Reads one of the forms above.
+  public init?(_ text: String) {
+    if text == "none" {
       self = .none
-    } else if let multiple = positive(Substring(spelling)) {
+    } else if let multiple = positive(Substring(text)) {
       self = .multiple(multiple)
-    } else if spelling.hasPrefix("square:"), let gray = UInt8(spelling.dropFirst("square:".count)),
-      spelling == "square:\(gray)"
+    } else if text.hasPrefix("square:"), let gray = UInt8(text.dropFirst("square:".count)),
+      text == "square:\(gray)"
     {
       self = .square(gray)
     } else {
@@ -111,7 +111,7 @@ public enum PadRule: SpelledRule {
     }
   }
 
-  /// The spelling.
+  /// The rule as text.
   public var description: String {
     switch self {
     case .none: "none"

@@ -106,7 +106,7 @@ package struct GridPlanner: Sendable {
     guard canvas.width.isMultiple(of: stride), canvas.height.isMultiple(of: stride) else {
       throw TesseraError.picture(
         .unfit,
-        "\(canvas) pixels are no multiples of \(stride) pixels a code; crop, pad or resize to some"
+        "\(canvas) pixels are no multiples of \(stride) pixels per code; crop, pad or resize to some"
       )
     }
     let grid = [canvas.height / stride, canvas.width / stride]

@@ -1,6 +1,6 @@
-/// How a byte becomes the float32 that a network reads: a table of 256 values a channel.
+/// How a byte becomes the float32 that a network reads: a table of 256 values per channel.
 ///
-/// The spellings are formulas; formulas that agree on paper differ by one unit in the last place here.
+/// The names are formulas; formulas that agree on paper differ by one unit in the last place here.
 public enum PixelRange: String, Hashable, Sendable, Codable, CaseIterable {
   /// [-1, 1] in float64, rounded once: taming, LDM, IBQ, Emu3.5.
   case symmetric = "x/127.5-1"

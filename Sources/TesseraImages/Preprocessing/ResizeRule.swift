@@ -18,7 +18,7 @@ import TesseraCore
 /// - `long=N` or `long=N:M`: the long side becomes N, the short one at least M (Transformers' Janus).
 /// - `smart=FACTOR/MIN/MAX[:VARIANT]`: sides are multiples of FACTOR, pixels from MIN to MAX, the shape
 ///   about the same (``SmartResize``; Qwen2-VL: `bicubic:smart=28/3136/1003520`).
-public enum ResizeRule: SpelledRule {
+public enum ResizeRule: TextRule {
   case none
   case short(ResamplingFilter, Int, LongSide)
   case exact(ResamplingFilter, ImageSize)
@@ -39,19 +39,19 @@ public enum ResizeRule: SpelledRule {
 
   /// What messages call it.
   public static let noun = "resize rule"
-  /// The spellings, for messages.
+  /// The accepted forms, for messages.
   public static let grammar =
     "none or FILTER:short=N[:torchvision], exact=HxW, area=PIXELS/MULTIPLE, adm=N, square=N[:ceil], "
     + "floor=N, long=N[:LEAST] or smart=FACTOR/MIN/MAX[:VARIANT], with FILTER "
     + ResamplingFilter.allCases.map(\.rawValue).joined(separator: ", ")
 
-  /// Reads one of the spellings above.
-  public init?(_ spelling: String) {
-    if spelling == "none" {
+  /// Reads one of the forms above.
+  public init?(_ text: String) {
+    if text == "none" {
       self = .none
       return
     }
-    let parts = spelling.split(separator: ":", omittingEmptySubsequences: false)
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
     guard parts.count == 2 || parts.count == 3,
       let filter = ResamplingFilter(rawValue: String(parts[0]))
     else { return nil }
@@ -96,7 +96,7 @@ public enum ResizeRule: SpelledRule {
     }
   }
 
-  /// The spelling.
+  /// The rule as text.
   public var description: String {
     switch self {
     case .none: "none"

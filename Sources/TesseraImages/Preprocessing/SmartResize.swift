@@ -4,7 +4,7 @@ public import TesseraCore
 /// processors, as transformers 5.23 has it.
 ///
 /// Sides become multiples of a factor, rounded half to even; where the product leaves the range both
-/// are scaled by one number and rounded down, or up. Spelled `FACTOR/MIN/MAX[:VARIANT]`.
+/// are scaled by one number and rounded down, or up. As text: `FACTOR/MIN/MAX[:VARIANT]`.
 public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
   /// What processors do beside that.
   public enum Variant: String, CaseIterable, Sendable {
@@ -41,7 +41,7 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
     self.variant = variant
   }
 
-  /// Reads the numbers of a spelling, and the variant behind them.
+  /// Reads the numbers of a text, and the variant behind them.
   init?(numbers: Substring, variant: String?) {
     let parts = numbers.split(separator: "/", omittingEmptySubsequences: false).map(positive)
     guard parts.count == 3, let factor = parts[0], let minimum = parts[1], let maximum = parts[2]
@@ -50,7 +50,7 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
     self.init(factor: factor, minimum: minimum, maximum: maximum, variant: variant)
   }
 
-  /// The spelling.
+  /// The rule as text.
   public var description: String {
     "\(factor)/\(minimum)/\(maximum)" + (variant == .standard ? "" : ":\(variant.rawValue)")
   }

@@ -3,9 +3,9 @@ import TesseraCore
 /// `smart_resize` as models are released, by name, or by its numbers.
 package struct SmartResizeChoice {
   package let rule: SmartResize
-  /// Pixels a token, after patches are merged.
+  /// Pixels per token, after patches are merged.
   package let stride: Int
-  /// Pixels a patch: what `image_grid_thw` counts.
+  /// Pixels per patch: what `image_grid_thw` counts.
   package let patch: Int
 
   /// Names with factor, fewest and most pixels, patch, variant: the defaults of transformers' image

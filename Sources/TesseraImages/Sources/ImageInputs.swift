@@ -4,7 +4,7 @@ import TesseraCore
 /// Every image that a list of folders, files, lists and archives names, in a fixed order.
 ///
 /// The order is that of the arguments; inside a folder that of the paths' bytes. Nothing but names,
-/// links and tar headers is read. While it is made the list takes about 300 bytes an image.
+/// links and tar headers is read. While it is made the list takes about 300 bytes per image.
 public struct ImageInputs: Sendable {
   /// The images.
   public let inputs: [ImageInput]
@@ -14,7 +14,7 @@ public struct ImageInputs: Sendable {
   /// Finds the images.
   ///
   /// - Parameter paths: Each a folder (searched through, for files named .jpg, .jpeg or .png in any
-  ///   case), an image file of any name, a list (.txt: one path a line, relative to the list's own
+  ///   case), an image file of any name, a list (.txt: one path per line, relative to the list's own
   ///   folder) or an uncompressed archive (.tar: members named like images).
   /// - Returns: The images with unique keys.
   /// - Throws: `TesseraError` where a path cannot be read, or where a list or archive

@@ -3,7 +3,7 @@ import TesseraCore
 /// A function of one number that recipes apply to every element; each has an inverse.
 ///
 /// It is computed in float64 and rounded once to the element's type.
-public enum ElementMap: String, Sendable, Hashable, CaseIterable {
+package enum ElementMap: String, Sendable, Hashable, CaseIterable {
   /// e^x.
   case exp
   /// ln x.
@@ -22,7 +22,7 @@ public enum ElementMap: String, Sendable, Hashable, CaseIterable {
   case logit
 
   /// The function that undoes this one.
-  public var inverse: ElementMap {
+  package var inverse: ElementMap {
     switch self {
     case .exp: .log
     case .log: .exp
@@ -36,7 +36,7 @@ public enum ElementMap: String, Sendable, Hashable, CaseIterable {
   }
 
   /// The value at `x`; not a number outside of the function's domain.
-  public func callAsFunction(_ x: Double) -> Double {
+  package func callAsFunction(_ x: Double) -> Double {
     switch self {
     case .exp: return ElementaryFunctions.exp(x)
     case .log: return ElementaryFunctions.log(x)

@@ -1,5 +1,5 @@
 /// What it takes to undo an operation.
-public enum Reversibility: String, Sendable, Hashable, Comparable, CaseIterable {
+package enum Reversibility: String, Sendable, Hashable, Comparable, CaseIterable {
   /// The inverse gives the same bytes.
   case exact
   /// The inverse gives the values but for rounding.
@@ -10,7 +10,7 @@ public enum Reversibility: String, Sendable, Hashable, Comparable, CaseIterable 
   case oneWay = "one-way"
 
   /// Orders by what is lost, least first.
-  public static func < (a: Reversibility, b: Reversibility) -> Bool {
+  package static func < (a: Reversibility, b: Reversibility) -> Bool {
     (allCases.firstIndex(of: a) ?? 0) < (allCases.firstIndex(of: b) ?? 0)
   }
 }

@@ -9,7 +9,7 @@ extension ExactOriginals {
   ///   - plan: What is done.
   ///   - isExact: Whether a result can be undone without loss, its encoding included.
   /// - Returns: The names of results by the name of the source.
-  public static func rounded(
+  package static func rounded(
     by plan: ConversionPlan,
     isExact: (ConversionPlan.Output) -> Bool
   ) -> [String: [String]] {
@@ -24,7 +24,7 @@ extension ExactOriginals {
   }
 
   /// The entry in a result's metadata that names the file of its originals.
-  public static func link(from result: String) -> [String: String] {
+  package static func link(from result: String) -> [String: String] {
     [linkKey: (path(beside: result) as NSString).lastPathComponent]
   }
 }

@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// What a conversion rounded, as it was: a file beside the result that the way back reads.
@@ -7,7 +7,7 @@ import TesseraCore
 /// The file is safetensors, so that no reader of the result meets tensors it does not know. For each
 /// original its metadata name the results made of it with their SHA-256: an original stands for them
 /// only as long as they are what the conversion wrote. `schemas/exact.schema.json` states the JSON.
-public struct ExactOriginals: Sendable {
+package struct ExactOriginals: Sendable {
   /// The metadata's key for what the originals became.
   static let key = "tessera.exact.results"
   /// The key in the result's metadata for the name of this file.
@@ -26,7 +26,7 @@ public struct ExactOriginals: Sendable {
   ///
   /// - Parameter result: The result's file, or the index of its shards.
   /// - Returns: The path of the originals, whether they are there or not.
-  public static func path(beside result: String) -> String {
+  package static func path(beside result: String) -> String {
     let isIndex = result.hasSuffix(".index.json")
     return (isIndex ? String(result.dropLast(".index.json".count)) : result) + ending
   }
@@ -36,7 +36,7 @@ public struct ExactOriginals: Sendable {
   /// - Parameter result: The result's file, or the index of its shards.
   /// - Returns: Nil where there are none.
   /// - Throws: The reader's errors; `TesseraError` where the file is no such file.
-  public static func beside(_ result: String) throws -> ExactOriginals? {
+  package static func beside(_ result: String) throws -> ExactOriginals? {
     let path = path(beside: result)
     guard !result.hasSuffix(ending), FileManager.default.fileExists(atPath: path) else {
       return nil
@@ -68,7 +68,7 @@ public struct ExactOriginals: Sendable {
   ///
   /// - Parameter plan: What is done to the result.
   /// - Returns: The plan; its source is then `joined(to:)`.
-  public func restoring(_ plan: ConversionPlan) -> ConversionPlan {
+  package func restoring(_ plan: ConversionPlan) -> ConversionPlan {
     var plan = plan
     plan.outputs = plan.outputs.map { output in
       let name = output.tensor.name
@@ -89,12 +89,12 @@ public struct ExactOriginals: Sendable {
   }
 
   /// Whether a plan reads originals.
-  public static func areUsed(by plan: ConversionPlan) -> Bool {
+  package static func areUsed(by plan: ConversionPlan) -> Bool {
     plan.outputs.contains { $0.sources.contains { $0.hasPrefix(prefix) } }
   }
 
   /// The result with its originals, for a plan that reads them.
-  public func joined(to result: any CheckpointReader) -> any CheckpointReader {
+  package func joined(to result: any CheckpointReader) -> any CheckpointReader {
     let present = Dictionary(result.tensors.map { ($0.name, $0) }) { first, _ in first }
     let additions = tensors.values.map { tensor in
       let made = results[tensor.name, default: [:]]

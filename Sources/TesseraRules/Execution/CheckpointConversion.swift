@@ -1,32 +1,32 @@
 import Foundation
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 package import TesseraCore
 
 /// A plan carried out: from an open checkpoint to the files of another, a tile at a time.
-public struct CheckpointConversion: Sendable {
+package struct CheckpointConversion: Sendable {
   /// What is read.
-  public let checkpoint: any CheckpointReader
+  package let checkpoint: any CheckpointReader
   /// The files behind it.
-  public let sourceFiles: [String]
+  package let sourceFiles: [String]
   /// What is done.
-  public let plan: ConversionPlan
+  package let plan: ConversionPlan
   /// The version of the program, for the result's metadata.
-  public let toolVersion: String
+  package let toolVersion: String
   /// The results that repeat others, or did before they were dropped: recorded in the metadata.
-  public var ties: [TensorTie] = []
+  package var ties: [TensorTie] = []
   /// Whether these share the bytes of the others; only where the format has aliases.
-  public var areTiesKept = false
+  package var areTiesKept = false
   /// Whether the metadata state the SHA-256 of the source, which must then be read as a whole.
-  public var isHashingSource = true
+  package var isHashingSource = true
   /// More strings of the result's metadata.
-  public var additionalMetadata: [String: String] = [:]
+  package var additionalMetadata: [String: String] = [:]
   /// Whether files are replaced that no conversion wrote.
-  public var isReplacingOthers = true
+  package var isReplacingOthers = true
   /// Files that appear beside the result.
-  public var companions: [CompanionFile] = []
+  package var companions: [CompanionFile] = []
   /// The tensors of the source that are kept as they are beside the result, each with the results made of
   /// it: see `ExactOriginals.rounded(by:isExact:)`.
-  public var rounded: [String: [String]] = [:]
+  package var rounded: [String: [String]] = [:]
 
   /// Prepares a conversion.
   ///
@@ -35,7 +35,7 @@ public struct CheckpointConversion: Sendable {
   ///   - sourceFiles: The files behind it: they are hashed, and never written over.
   ///   - plan: What is done; made for this checkpoint.
   ///   - toolVersion: The version of the program, for the result's metadata.
-  public init(
+  package init(
     of checkpoint: any CheckpointReader,
     sourceFiles: [String],
     plan: ConversionPlan,
@@ -87,7 +87,7 @@ public struct CheckpointConversion: Sendable {
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: The paths of the files.
   /// - Throws: The reader's errors, `TesseraError`.
-  @concurrent public func write(
+  @concurrent package func write(
     to path: String,
     format: CheckpointFormat = .safetensors,
     shardByteLimit: Int? = nil,

@@ -2,9 +2,9 @@ import Foundation
 import TesseraCore
 
 /// A file that stands beside the weights of a model in its folder, such as `config.json`.
-public struct CompanionFile: Sendable, Hashable {
+package struct CompanionFile: Sendable, Hashable {
   /// Its content.
-  public enum Content: Sendable, Hashable {
+  package enum Content: Sendable, Hashable {
     /// The content of this file.
     case file(String)
     /// This text.
@@ -14,18 +14,18 @@ public struct CompanionFile: Sendable, Hashable {
   }
 
   /// Its path in the folder.
-  public let name: String
+  package let name: String
   /// Its content.
-  public let content: Content
+  package let content: Content
 
   /// Creates a description of a file.
-  public init(name: String, content: Content) {
+  package init(name: String, content: Content) {
     self.name = name
     self.content = content
   }
 
   /// The settings of a model.
-  public static let configurationName = "config.json"
+  package static let configurationName = "config.json"
 
   /// The settings with another type of the weights, where they state one; the rest of the text stays as
   /// it is.
@@ -33,7 +33,7 @@ public struct CompanionFile: Sendable, Hashable {
   /// - Parameter type: The type as PyTorch calls it.
   /// - Returns: The changed file; the same one where it states no type.
   /// - Throws: `TesseraError` where it cannot be read; what `FileDigest` throws where it is larger than 16 MiB.
-  public func statingType(_ type: String) throws -> CompanionFile {
+  package func statingType(_ type: String) throws -> CompanionFile {
     guard name == Self.configurationName, case .file(let path) = content else { return self }
     let bytes = try FileDigest.bytes(of: path, maximumBytes: 16 << 20)
     let pattern = /("(?:torch_)?dtype"\s*:\s*")(?:float(?:16|32|64)|bfloat16)(")/

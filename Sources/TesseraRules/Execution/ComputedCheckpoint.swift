@@ -1,4 +1,4 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// A tensor whose values are computed when they are asked for, some rows at a time.
@@ -27,20 +27,20 @@ package struct ComputedTensor: Sendable {
 ///
 /// Everything that reads a checkpoint reads this one the same way, so that merged, folded and baked
 /// weights stream through a conversion in bounded memory: a few rows at a time.
-public struct ComputedCheckpoint: CheckpointView {
+package struct ComputedCheckpoint: CheckpointView {
   /// What the tensors are computed from.
-  public let base: any CheckpointReader
+  package let base: any CheckpointReader
   /// The tensors of the base that are kept, computed ones in their places, added ones at the end.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// The base's attributes, and what was done.
-  public let attributes: [String: String]
+  package let attributes: [String: String]
   /// The base's notes, and what was done, a sentence each.
-  public let notes: [String]
+  package let notes: [String]
 
   /// The base's files, and those of what was merged into it.
-  public let files: [String]
+  package let files: [String]
   /// The base's metadata, and what was done.
-  public var metadata: CheckpointMetadata {
+  package var metadata: CheckpointMetadata {
     var metadata = base.metadata
     metadata.strings.merge(attributes.filter { $0.key.hasPrefix("tessera.") }) { $1 }
     return metadata

@@ -1,11 +1,11 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
-/// The memory that a conversion will take, foreseen from its plan.
+/// The memory that a conversion will take, estimated from its plan.
 ///
 /// The parts that grow with a checkpoint are its names and, where a tensor must pass as a whole, the
 /// largest tensor; the rest is the same for every conversion.
-public struct MemoryForecast: Sendable, Hashable {
+package struct MemoryForecast: Sendable, Hashable {
   /// The program without work, measured: code, runtime, libraries.
   private static let programBytes = 34 << 20
   /// What one tensor's names, places and plan take, measured.
@@ -14,17 +14,17 @@ public struct MemoryForecast: Sendable, Hashable {
   private static let chunkCacheBytes = 32 << 20
 
   /// The bytes of the buffers that will be touched.
-  public let bufferBytes: Int
+  package let bufferBytes: Int
   /// The peak of the resident memory in bytes.
-  public let peakBytes: Int
+  package let peakBytes: Int
 
-  /// Foresees the memory of a plan.
+  /// Estimates the memory of a plan.
   ///
   /// - Parameters:
   ///   - plan: What will be done.
   ///   - checkpoint: The source.
   ///   - quantized: The names of the results that are stored as blocks.
-  public init(
+  package init(
     _ plan: ConversionPlan,
     reading checkpoint: any CheckpointReader,
     quantized: Set<String> = []

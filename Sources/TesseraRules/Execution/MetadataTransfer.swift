@@ -1,14 +1,14 @@
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 
 /// What a conversion carries on of what its source says of itself, and what it must leave behind.
-public struct MetadataTransfer: Sendable {
+package struct MetadataTransfer: Sendable {
   /// Texts that every format has a place for.
-  public let strings: [String: String]
+  package let strings: [String: String]
   /// What a GGUF file says; empty for other formats.
-  public let gguf: GGUFOptions
+  package let gguf: GGUFOptions
   /// The names of what the result's format has no place for.
-  public let lost: [String]
+  package let lost: [String]
   /// The format of the result.
   private let format: CheckpointFormat
 
@@ -19,7 +19,7 @@ public struct MetadataTransfer: Sendable {
   ///   - plan: What is done.
   ///   - format: The format of the result.
   ///   - quantized: The results that a GGUF file stores as blocks.
-  public init(
+  package init(
     from checkpoint: any CheckpointReader,
     _ plan: ConversionPlan,
     to format: CheckpointFormat,
@@ -49,7 +49,7 @@ public struct MetadataTransfer: Sendable {
   }
 
   /// A sentence that names what is left behind; nil where nothing is.
-  public var note: String? {
+  package var note: String? {
     guard let first = lost.first else { return nil }
     let shown = lost.prefix(Self.shown).joined(separator: ", ")
     let more = lost.count > Self.shown ? " and \(lost.count - Self.shown) more" : ""
@@ -70,7 +70,7 @@ public struct MetadataTransfer: Sendable {
   ///   - catalog: The recipes that lead to GGUF.
   /// - Returns: A sentence; nil where there is nothing to say.
   /// - Throws: `TesseraError`, which lists the architectures that are known.
-  public func architectureNote(
+  package func architectureNote(
     of model: String?,
     _ tensors: [TensorInfo],
     place: String,

@@ -3,12 +3,12 @@ import TesseraCheckpoints
 import TesseraCore
 
 /// What stands in a model's folder beside the weights that are converted: every file of it, at any depth.
-public struct ModelFolder: Sendable {
+package struct ModelFolder: Sendable {
   /// The files that belong to the model whatever the format of its weights.
-  public let companions: [CompanionFile]
+  package let companions: [CompanionFile]
   /// What is not carried along, by path in the folder: weights that are not converted, hidden files, links
   /// that leave the folder, and what is no file.
-  public let leftOut: [String]
+  package let leftOut: [String]
 
   /// Files that say that a folder is a model's, and not a training run's.
   private static let descriptions = [
@@ -30,7 +30,7 @@ public struct ModelFolder: Sendable {
   ///   - weights: The files that are converted.
   ///   - output: The folder that is written; what stands in it is none of the model.
   /// - Throws: `TesseraError` where a folder cannot be listed.
-  public init(_ folder: String, weights: [String], output: String? = nil) throws {
+  package init(_ folder: String, weights: [String], output: String? = nil) throws {
     var listing = Listing(folder: folder, skipped: output.flatMap(ModelFolder.resolved))
     listing.weights = Set(weights.compactMap(ModelFolder.resolved))
     try listing.add("", depth: 0)
@@ -41,12 +41,12 @@ public struct ModelFolder: Sendable {
   }
 
   /// What is left out, in a sentence; nil where nothing is.
-  public var note: String? {
+  package var note: String? {
     ModelFolder.list(leftOut).map { "left out of the folder: \($0)" }
   }
 
   /// Names, as many as a line holds.
-  public static func list(_ names: [String]) -> String? {
+  package static func list(_ names: [String]) -> String? {
     guard !names.isEmpty else { return nil }
     let shown = names.prefix(50).joined(separator: ", ")
     return names.count > 50 ? "\(shown) and \(names.count - 50) more" : shown

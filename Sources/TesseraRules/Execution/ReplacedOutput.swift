@@ -1,14 +1,14 @@
 import Foundation
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// The rule for files that stand where a conversion writes: what an earlier one wrote is replaced,
 /// anybody else's only where the user says so.
-public enum ReplacedOutput {
+package enum ReplacedOutput {
   /// Makes sure that a file of others is not lost where one is written.
   ///
   /// - Throws: `TesseraError`.
-  public static func check(_ file: String) throws(TesseraError) {
+  package static func check(_ file: String) throws(TesseraError) {
     try check([file], companions: [])
   }
 

@@ -209,7 +209,7 @@ extension KerasLayerRules {
       throw refusal("has no variable 'alpha'")
     }
     guard alpha.shape.dimensions.dropLast().allSatisfy({ $0 == 1 }) else {
-      throw refusal("a slope of shape \(alpha.shape); torch.nn.PReLU has one a channel")
+      throw refusal("a slope of shape \(alpha.shape); torch.nn.PReLU has one per channel")
     }
     add(alpha, [.reshape(from: alpha.shape, to: [count])] + orderingFlat(count), to: "weight")
   }

@@ -1,4 +1,4 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 
 /// The recipe from Keras layers to the PyTorch modules that compute the same.
 ///
@@ -7,16 +7,16 @@ public import TesseraCheckpoints
 /// compared
 /// for each kind of layer (Tests/Oracles/test_convert.py). Where features are flattened, PyTorch's order is
 /// that of channels first (Tests/Oracles/test_keras_order.py).
-public struct KerasToTorch: Sendable {
+package struct KerasToTorch: Sendable {
   /// The recipe's name and version.
-  public static let name = "keras-torch/1"
+  package static let name = "keras-torch/1"
 
   /// Makes the rules for a model.
   ///
   /// - Parameter model: The layers with their variables.
   /// - Returns: Rules for every variable.
   /// - Throws: `TesseraError` where a layer has no PyTorch module that computes the same.
-  public static func rules(for model: KerasModel) throws -> ConversionRules {
+  package static func rules(for model: KerasModel) throws -> ConversionRules {
     var rules = ConversionRules(recipe: name)
     let flow = try KerasFlow(model)
     for layer in model.layers {

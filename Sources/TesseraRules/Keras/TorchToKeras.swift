@@ -1,4 +1,4 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// The recipe from PyTorch's modules back to the layers of a Keras model.
@@ -6,14 +6,14 @@ import TesseraCore
 /// A file of the model says which layers there are and what its variables are called; it is the recipe
 /// from Keras to PyTorch, read from right to left. What that recipe implies (a second bias, a scale of
 /// ones) is looked at, because here a trained module may hold something else.
-public struct TorchToKeras: Sendable {
+package struct TorchToKeras: Sendable {
   /// The recipe's name and version.
-  public static let name = "torch-keras/1"
+  package static let name = "torch-keras/1"
 
   /// Rules for every tensor of `checkpoint`.
-  public private(set) var rules = ConversionRules(recipe: name)
+  package private(set) var rules = ConversionRules(recipe: name)
   /// What the rules are for: the weights, with what only the model's file has.
-  public private(set) var checkpoint: any CheckpointReader
+  package private(set) var checkpoint: any CheckpointReader
 
   private let modules: [String: String]
   private let found: [String: TensorInfo]
@@ -28,7 +28,7 @@ public struct TorchToKeras: Sendable {
   ///   - modules: For layers whose module has another name: the module by the layer's path with dots.
   /// - Throws: `TesseraError` where a module is missing, has another shape, or computes what the layer does
   ///   not, or where the template is no Keras file.
-  public init(
+  package init(
     from weights: any CheckpointReader,
     like template: HDF5Checkpoint,
     modules: [String: String] = [:]

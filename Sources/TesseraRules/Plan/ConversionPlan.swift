@@ -1,32 +1,32 @@
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 
 /// What a conversion will do, tensor by tensor, known and checked before any data are read.
 ///
 /// Every tensor of the source is used once or left out with a reason, and every tensor of the
 /// result
 /// is made once; otherwise there is no plan.
-public struct ConversionPlan: Sendable {
+package struct ConversionPlan: Sendable {
   /// One tensor of the result.
-  public struct Output: Sendable {
+  package struct Output: Sendable {
     /// Its name, type and shape.
-    public let tensor: TensorInfo
+    package let tensor: TensorInfo
     /// The names of the stored tensors it is made of; none for an implied one.
-    public let sources: [String]
+    package let sources: [String]
     /// What is done to them.
-    public let operations: [TensorOperation]
+    package let operations: [TensorOperation]
     let content: Content
 
     /// The bytes it takes.
-    public var byteCount: Int {
+    package var byteCount: Int {
       tensor.shape.elementCount.flatMap { tensor.elementType.byteCount(elements: $0) } ?? 0
     }
 
     /// What it takes to get the sources back.
-    public var reversibility: Reversibility { operations.map(\.reversibility).max() ?? .exact }
+    package var reversibility: Reversibility { operations.map(\.reversibility).max() ?? .exact }
 
     /// How the data pass through memory.
-    public var streaming: Streaming {
+    package var streaming: Streaming {
       guard case .expression(let expression) = content else { return .constant }
       if expression.wholeByteCount > 0 { return .whole }
       return TensorTransfer.all(of: expression).allSatisfy(\.isRun) ? .bytes : .tile
@@ -39,7 +39,7 @@ public struct ConversionPlan: Sendable {
   }
 
   /// How the data of a tensor pass through memory.
-  public enum Streaming: String, Sendable, Hashable {
+  package enum Streaming: String, Sendable, Hashable {
     /// In runs, as they lie.
     case bytes
     /// In tiles that are reordered.
@@ -56,38 +56,38 @@ public struct ConversionPlan: Sendable {
   }
 
   /// The names and versions of the recipes, in the order in which they apply, joined by ` + `.
-  public private(set) var recipe: String
+  package private(set) var recipe: String
   /// The tensors of the result, in the order of the source.
-  public internal(set) var outputs: [Output]
+  package internal(set) var outputs: [Output]
   /// What is left out, with reasons.
-  public internal(set) var dropped: [DroppedTensor]
+  package internal(set) var dropped: [DroppedTensor]
   /// What the result holds beside the source's tensors.
-  public private(set) var implied: [ImpliedTensor]
+  package private(set) var implied: [ImpliedTensor]
   /// What the user should know, a sentence each.
-  public internal(set) var notes: [String]
+  package internal(set) var notes: [String]
   /// Settings of the layers that the tensors do not show, as JSON.
-  public private(set) var configuration: String?
+  package private(set) var configuration: String?
   /// Typed values that the result carries beside its tensors, for formats that have them.
-  public private(set) var metadata: [MetadataEntry]
+  package private(set) var metadata: [MetadataEntry]
   /// What Keras calls the holders of the result's variables, by the path of their group.
-  public private(set) var kerasNames: [String: String]
+  package private(set) var kerasNames: [String: String]
   /// Files that stand beside the result in its folder: name and text.
-  public private(set) var companions: [String: String]
+  package private(set) var companions: [String: String]
   /// The family and layout of the result, such as `mamba.hf`; nil where no recipe gives it.
-  public private(set) var layout: String?
+  package private(set) var layout: String?
   /// The results that `casting(to:keeping:)` leaves alone.
-  public private(set) var keptTypes: Set<String>
+  package private(set) var keptTypes: Set<String>
 
   /// The bytes of all tensors of the result.
-  public var byteCount: Int { outputs.reduce(0) { $0 + $1.byteCount } }
+  package var byteCount: Int { outputs.reduce(0) { $0 + $1.byteCount } }
   /// The memory that buffers take at most, in bytes: two tiles, and what passes as a whole.
-  public var bufferBytes: Int {
+  package var bufferBytes: Int {
     2 * TransferBuffers.tileSize + (outputs.map(\.wholeByteCount).max() ?? 0)
   }
   /// Whether names or layouts change at all.
   var isChange: Bool { recipe != ConversionRules.identityRecipe }
   /// The tensors of the result.
-  public var tensors: [TensorInfo] { outputs.map(\.tensor) }
+  package var tensors: [TensorInfo] { outputs.map(\.tensor) }
 
   /// Applies rules to a checkpoint.
   ///
@@ -96,7 +96,7 @@ public struct ConversionPlan: Sendable {
   ///   - checkpoint: The source.
   /// - Throws: `TesseraError` where a tensor is neither used nor left out, used twice, or made twice, or
   ///   where an operation does not apply.
-  public init(_ rules: ConversionRules, of checkpoint: any CheckpointReader) throws {
+  package init(_ rules: ConversionRules, of checkpoint: any CheckpointReader) throws {
     try self.init(rules, of: checkpoint.tensors.map { Output(stored: $0) })
     notes = rules.notes + checkpoint.notes
   }
@@ -106,7 +106,7 @@ public struct ConversionPlan: Sendable {
   /// - Parameter rules: What a recipe gives for `tensors`.
   /// - Returns: A plan from this one's source to the rules' result.
   /// - Throws: As the initializer.
-  public func followed(by rules: ConversionRules) throws -> ConversionPlan {
+  package func followed(by rules: ConversionRules) throws -> ConversionPlan {
     var plan = try ConversionPlan(rules, of: outputs)
     plan.recipe = "\(recipe) + \(plan.recipe)"
     plan.dropped = dropped + plan.dropped
@@ -173,7 +173,7 @@ public struct ConversionPlan: Sendable {
   ///   - isKept: Names the results to leave alone.
   /// - Returns: The same plan, with casts at the end of its operations.
   /// - Throws: `TesseraError` where the type is none of these.
-  public func casting(
+  package func casting(
     to type: ElementType,
     keeping isKept: (String) -> Bool = { _ in false }
   ) throws -> ConversionPlan {

@@ -75,7 +75,7 @@ struct TensorExpression: Sendable {
           TensorExpression(TensorComputation(operation, operand, form))
         }
       }
-      precondition(results.map(\.form) == expected, "views have the shapes that were foreseen")
+      precondition(results.map(\.form) == expected, "views have the shapes that the plan states")
     }
     return results
   }

@@ -1,11 +1,11 @@
-public import TesseraCore
+package import TesseraCore
 
 /// What is known of a tensor inside a conversion: extents and type.
-public struct TensorForm: Hashable, Sendable {
+package struct TensorForm: Hashable, Sendable {
   /// The extents.
-  public let shape: Shape
+  package let shape: Shape
   /// The type of the elements.
-  public let elementType: ElementType
+  package let elementType: ElementType
 
   func with(_ shape: Shape) -> TensorForm { TensorForm(shape: shape, elementType: elementType) }
   func with(_ type: ElementType) -> TensorForm { TensorForm(shape: shape, elementType: type) }
@@ -17,7 +17,7 @@ extension TensorOperation {
   /// - Parameter shapes: The shapes of the operands, of float32.
   /// - Returns: One shape a result.
   /// - Throws: `TesseraError` where the operation does not apply to these shapes.
-  public func shapes(after shapes: [Shape]) throws(TesseraError) -> [Shape] {
+  package func shapes(after shapes: [Shape]) throws(TesseraError) -> [Shape] {
     try forms(after: shapes.map { TensorForm(shape: $0, elementType: .float32) }).map(\.shape)
   }
 
@@ -26,7 +26,7 @@ extension TensorOperation {
   /// - Parameter forms: The shapes and types of the operands.
   /// - Returns: One form a result.
   /// - Throws: `TesseraError` where the operation does not apply to these.
-  public func forms(after forms: [TensorForm]) throws(TesseraError) -> [TensorForm] {
+  package func forms(after forms: [TensorForm]) throws(TesseraError) -> [TensorForm] {
     switch self {
     case .split(let axis, let sizes):
       guard forms.count == 1 else { throw refusal(forms, "splits one tensor") }

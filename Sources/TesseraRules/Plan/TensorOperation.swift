@@ -1,10 +1,10 @@
-public import TesseraCore
+package import TesseraCore
 
 /// What recipes are made of: a change of layout, or a function of every element.
 ///
 /// An operation takes a list of tensors and gives a list, and has an inverse. Where its class is
 /// exact, `operation.inverse` after `operation` gives the same bytes.
-public indirect enum TensorOperation: Hashable, Sendable {
+package indirect enum TensorOperation: Hashable, Sendable {
   /// Axis `i` of the result is axis `axes[i]` of the tensor; applies to each tensor of the list.
   case permute([Int])
   /// The same elements in the same order under other extents; applies to each tensor of the list.
@@ -44,10 +44,10 @@ public indirect enum TensorOperation: Hashable, Sendable {
   case `repeat`(axis: Int, count: Int)
 
   /// Exchanges the two axes of a matrix.
-  public static let transpose = TensorOperation.permute([1, 0])
+  package static let transpose = TensorOperation.permute([1, 0])
 
   /// The operation that undoes this one.
-  public var inverse: TensorOperation {
+  package var inverse: TensorOperation {
     switch self {
     case .permute(let axes): .permute(TensorOperation.inverted(axes))
     case .reshape(let from, let to): .reshape(from: to, to: from)
@@ -71,7 +71,7 @@ public indirect enum TensorOperation: Hashable, Sendable {
   }
 
   /// What it takes to undo the operation.
-  public var reversibility: Reversibility {
+  package var reversibility: Reversibility {
     switch self {
     case .cast(let from, let to): from.isExact(in: to) ? .exact : .rounding
     case .map: .rounding
@@ -97,7 +97,7 @@ public indirect enum TensorOperation: Hashable, Sendable {
 
 extension TensorOperation: CustomStringConvertible {
   /// The operation as recipes write it: `permute(3,2,0,1)`.
-  public var description: String {
+  package var description: String {
     func list(_ numbers: [Int]) -> String { numbers.map(String.init).joined(separator: ",") }
     return switch self {
     case .permute(let axes): "permute(\(list(axes)))"

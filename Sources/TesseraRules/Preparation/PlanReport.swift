@@ -84,7 +84,7 @@ package struct PlanReport: Encodable {
     peakBytes = prepared.peakBytes
   }
 
-  /// The plan as text: a line a tensor.
+  /// The plan as text: one line per tensor.
   package var table: String {
     let rows = outputs.map { output in
       let from = output.sources.isEmpty ? "(implied)" : output.sources.joined(separator: " + ")

@@ -1,18 +1,18 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// A conversion that is planned in all its parts.
-public struct PreparedConversion: Sendable {
+package struct PreparedConversion: Sendable {
   /// What is read.
-  public let source: SourceCheckpoint
+  package let source: SourceCheckpoint
   /// What is done.
-  public let plan: ConversionPlan
+  package let plan: ConversionPlan
   /// The format that is written.
-  public let format: CheckpointFormat
+  package let format: CheckpointFormat
   /// The results that repeat others, or did before they were dropped.
-  public let ties: [TensorTie]
+  package let ties: [TensorTie]
   /// Whether these have no bytes of their own.
-  public let areTiesKept: Bool
+  package let areTiesKept: Bool
   /// The results that are stored as blocks.
   private let quantized: Set<String>
   private let request: ConversionRequest
@@ -26,7 +26,7 @@ public struct PreparedConversion: Sendable {
   ///   - compute: Makes other weights of those that were selected, such as with an adapter merged.
   /// - Throws: `TesseraError` where the parts of the request do not go together or do not fit the checkpoint, and
   ///   the errors of ``SourceCheckpoint``.
-  public init(
+  package init(
     of path: String,
     to output: String?,
     _ request: ConversionRequest,
@@ -66,12 +66,12 @@ public struct PreparedConversion: Sendable {
   }
 
   /// How a result is stored.
-  public func encoding(of output: ConversionPlan.Output) -> CheckpointEncoding {
+  package func encoding(of output: ConversionPlan.Output) -> CheckpointEncoding {
     quantized.contains(output.tensor.name) ? .q8_0 : .plain
   }
 
   /// The bytes that a result takes in the file.
-  public func byteCount(of output: ConversionPlan.Output) -> Int {
+  package func byteCount(of output: ConversionPlan.Output) -> Int {
     let tensor = output.tensor
     if areTiesKept, ties.contains(where: { $0.name == tensor.name }) { return 0 }
     return encoding(of: output).byteCount(
@@ -81,25 +81,25 @@ public struct PreparedConversion: Sendable {
   }
 
   /// The bytes of all results.
-  public var byteCount: Int { plan.outputs.reduce(0) { $0 + byteCount(of: $1) } }
+  package var byteCount: Int { plan.outputs.reduce(0) { $0 + byteCount(of: $1) } }
 
   /// What it takes to get a result's sources back.
-  public func reversibility(of output: ConversionPlan.Output) -> Reversibility {
+  package func reversibility(of output: ConversionPlan.Output) -> Reversibility {
     encoding(of: output) == .plain ? output.reversibility : .oneWay
   }
 
   /// The peak of the program's memory, in bytes, as far as it can be estimated.
-  public var peakBytes: Int {
+  package var peakBytes: Int {
     MemoryForecast(plan, reading: source.checkpoint, quantized: quantized).peakBytes
   }
 }
 
 /// What a conversion has written.
-public struct WrittenConversion: Sendable {
+package struct WrittenConversion: Sendable {
   /// The files.
-  public let files: ConvertedFiles
+  package let files: ConvertedFiles
   /// What stands beside the weights.
-  public let companions: [CompanionFile]
+  package let companions: [CompanionFile]
 }
 
 extension PreparedConversion {
@@ -111,7 +111,7 @@ extension PreparedConversion {
   ///   - progress: Is told how many bytes of data have been written.
   /// - Returns: What was written.
   /// - Throws: As ``CheckpointConversion/write(to:format:shardByteLimit:quantized:progress:)``.
-  public func write(
+  package func write(
     to output: String,
     adding more: (String) throws -> [CompanionFile] = { _ in [] },
     progress: @Sendable (Int) -> Void = { _ in }

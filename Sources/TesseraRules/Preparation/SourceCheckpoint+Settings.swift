@@ -4,7 +4,7 @@ import TesseraCore
 
 extension SourceCheckpoint {
   /// The text of the settings beside the file: `config.json`, or Mistral's `params.json`.
-  public var configuration: String? { SourceCheckpoint.configuration(beside: path) }
+  package var configuration: String? { SourceCheckpoint.configuration(beside: path) }
 
   /// The text of the settings in a folder, or beside a file.
   static func configuration(beside path: String) -> String? {
@@ -45,7 +45,7 @@ extension SourceCheckpoint {
   /// The recipes that a request asks for, by name or by its target; none for a plain change of format.
   ///
   /// - Throws: `TesseraError`.
-  public func recipes(_ request: ConversionRequest) throws -> [Recipe] {
+  package func recipes(_ request: ConversionRequest) throws -> [Recipe] {
     let catalog = try RecipeCatalog()
     let target = request.target
     let named = try request.named(catalog)

@@ -1,18 +1,18 @@
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 
 /// A checkpoint that is converted or compared, with what it takes to plan.
-public struct SourceCheckpoint: Sendable {
+package struct SourceCheckpoint: Sendable {
   /// The file or folder, as it was named; the part of a folder that was taken.
-  public let path: String
+  package let path: String
   /// What is read; ``plan(_:)`` adds to it what lies beside the file.
-  public private(set) var checkpoint: any CheckpointReader
+  package private(set) var checkpoint: any CheckpointReader
   /// The files behind it.
-  public private(set) var files: [String]
+  package private(set) var files: [String]
   /// What was not selected.
-  public let dropped: [DroppedTensor]
+  package let dropped: [DroppedTensor]
   /// The codes among the tensors, which are only copied.
-  public let quantized: QuantizedWeights
+  package let quantized: QuantizedWeights
   /// Which part of a folder was taken; nil where the input is the file or the folder itself.
   private let folderNote: String?
   /// What the conversion that wrote this file kept exactly, where that lies beside it.
@@ -26,7 +26,7 @@ public struct SourceCheckpoint: Sendable {
   ///   - selection: Which tensors are taken.
   ///   - compute: Makes other weights of those that were selected, such as with an adapter merged.
   /// - Throws: A reader's error, `TesseraError`, and what `compute` throws.
-  public init(
+  package init(
     path: String,
     opaqueAs opaqueType: ElementType? = nil,
     selecting selection: TensorSelection = TensorSelection(),
@@ -69,7 +69,7 @@ public struct SourceCheckpoint: Sendable {
   /// Plans the names and shapes that a request asks for.
   ///
   /// - Throws: `TesseraError`, or the error of a reader of the model that weights are for.
-  public mutating func plan(_ request: ConversionRequest) throws -> ConversionPlan {
+  package mutating func plan(_ request: ConversionRequest) throws -> ConversionPlan {
     let target = request.target
     let recipes = try recipes(request)
     if target?.isKeras == true || target?.isTorch == true { try quantized.checkLayout() }
@@ -89,7 +89,7 @@ public struct SourceCheckpoint: Sendable {
   /// Plans recipes one after another; none keeps every name.
   ///
   /// - Throws: `TesseraError`.
-  public func plan(_ recipes: [Recipe], sizes: [String: Int] = [:]) throws -> ConversionPlan {
+  package func plan(_ recipes: [Recipe], sizes: [String: Int] = [:]) throws -> ConversionPlan {
     try ConversionPlan(recipes, of: checkpoint, configuration: configuration, settings: sizes)
       .naming(dropped: dropped)
       .noting(folderNote)
@@ -110,7 +110,7 @@ public struct SourceCheckpoint: Sendable {
   }
 
   /// The plan with what was kept exactly in the place of what would be near it.
-  public mutating func restoring(_ plan: ConversionPlan) -> ConversionPlan {
+  package mutating func restoring(_ plan: ConversionPlan) -> ConversionPlan {
     guard let originals else { return plan }
     let restored = originals.restoring(plan)
     if ExactOriginals.areUsed(by: restored), !ExactOriginals.areUsed(by: plan) {

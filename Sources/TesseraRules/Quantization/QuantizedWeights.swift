@@ -1,5 +1,5 @@
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 
 /// The tensors of a checkpoint that are codes: numbers only together with scales that stand beside them.
 ///
@@ -7,7 +7,7 @@ public import TesseraCore
 /// compressed-tensors, GPTQ, AWQ, bitsandbytes, HQQ, EXL2, EXL3, AQLM, QuIP#, quanto, torchao, MLX, MXFP4 and NVFP4,
 /// ONNX' quantized initializers and Keras' quantized layers; and by what `config.json` states. A
 /// float8 tensor without any scale is a plain one.
-public struct QuantizedWeights: Sendable {
+package struct QuantizedWeights: Sendable {
   /// A tensor of codes.
   struct Code: Sendable, Hashable {
     let name: String
@@ -22,14 +22,14 @@ public struct QuantizedWeights: Sendable {
   let stated: String?
 
   /// Whether there are codes, or settings that say so.
-  public var isEmpty: Bool { codes.isEmpty && stated == nil }
+  package var isEmpty: Bool { codes.isEmpty && stated == nil }
 
   /// Looks for codes.
   ///
   /// - Parameters:
   ///   - checkpoint: The checkpoint.
   ///   - configuration: The text of the `config.json` beside it, if there is one.
-  public init(in checkpoint: any CheckpointReader, configuration: String? = nil) {
+  package init(in checkpoint: any CheckpointReader, configuration: String? = nil) {
     let names = QuantizedNames(checkpoint.tensors)
     let isKeras = checkpoint.format.hasPrefix("keras")
     codes = checkpoint.tensors.compactMap { tensor in
@@ -78,7 +78,7 @@ extension QuantizedWeights {
   ///
   /// - Parameter dropped: What is left out.
   /// - Throws: `TesseraError` naming the codes.
-  public func check(dropped: [DroppedTensor]) throws(TesseraError) {
+  package func check(dropped: [DroppedTensor]) throws(TesseraError) {
     let left = Set(dropped.map(\.name))
     for code in codes where !left.contains(code.name) {
       guard let lost = code.companions.first(where: left.contains) else { continue }
@@ -93,7 +93,7 @@ extension QuantizedWeights {
   ///   - plan: The plan for this checkpoint.
   ///   - blocks: Results that are stored as blocks of another quantization.
   /// - Throws: `TesseraError` naming the tensor and the scheme.
-  public func check(_ plan: ConversionPlan, blocks: Set<String> = []) throws(TesseraError) {
+  package func check(_ plan: ConversionPlan, blocks: Set<String> = []) throws(TesseraError) {
     guard !isEmpty else { return }
     try check(dropped: plan.dropped)
     var owners: [String: Code] = [:]
@@ -130,7 +130,7 @@ extension QuantizedWeights {
   }
 
   /// Refuses layouts that have no place for codes.
-  public func checkLayout() throws(TesseraError) {
+  package func checkLayout() throws(TesseraError) {
     if let code = codes.first { throw refusal(code, code.name) }
     if stated != nil { throw refusal(nil, "the model") }
   }

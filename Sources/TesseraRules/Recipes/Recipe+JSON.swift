@@ -8,7 +8,7 @@ extension Recipe {
   ///   - text: JSON as `schemas/recipe.schema.json` states it.
   ///   - file: What messages call it.
   /// - Throws: `TesseraError` where it is no recipe, with the rule and the cause.
-  public init(parsing text: String, file: String) throws(TesseraError) {
+  package init(parsing text: String, file: String) throws(TesseraError) {
     let json: JSONValue
     do {
       json = try JSONValue(parsing: text)

@@ -10,7 +10,7 @@ extension Recipe {
   /// - Returns: What becomes of every tensor.
   /// - Throws: `TesseraError` where a tensor is missing, unknown or has another shape, or where the
   ///   checkpoint is on the right side already.
-  public func rules(
+  package func rules(
     for input: RecipeInput,
     settings: [String: Int] = [:]
   ) throws -> ConversionRules {

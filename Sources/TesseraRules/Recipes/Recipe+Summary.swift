@@ -3,21 +3,21 @@ package import TesseraCore
 
 extension Recipe {
   /// A rule as people read it.
-  public struct Summary: Hashable, Sendable {
+  package struct Summary: Hashable, Sendable {
     /// The names on the left, joined by ` + `.
-    public let left: String
+    package let left: String
     /// The names on the right, joined by ` + `.
-    public let right: String
+    package let right: String
     /// The shapes on the left; empty where any will do.
-    public let shape: String
+    package let shape: String
     /// The operations, first to last.
-    public let operations: String
+    package let operations: String
     /// What it takes to undo them.
-    public let reversibility: Reversibility
+    package let reversibility: Reversibility
   }
 
   /// The rules as people read them.
-  public var summaries: [Summary] {
+  package var summaries: [Summary] {
     definitions.map { definition in
       let shapes = (definition.shapes ?? []).map { shape in
         "[\(shape.map(\.description).joined(separator: ", "))]"
@@ -34,7 +34,7 @@ extension Recipe {
   }
 
   /// Whether a checkpoint is on the right side.
-  public func isOnRight(_ input: RecipeInput) -> Bool { side(of: input) == 1 }
+  package func isOnRight(_ input: RecipeInput) -> Bool { side(of: input) == 1 }
 
   /// The recipe as its file states it, to be encoded.
   package var document: JSONValue { json }

@@ -5,23 +5,23 @@ public import TesseraCore
 ///
 /// `schemas/recipe.schema.json` states the JSON. A recipe applies from left to right; `inverted()`
 /// gives the recipe from right to left.
-public struct Recipe: Hashable, Sendable {
+package struct Recipe: Hashable, Sendable {
   /// The name, such as `mamba.hf-gguf`.
-  public let name: String
+  package let name: String
   /// Grows where results change.
-  public let version: Int
+  package let version: Int
   /// What it is for, in a line.
-  public let title: String
+  package let title: String
   /// The models whose layouts these are; recipes of a family follow one another.
-  public let family: String
+  package let family: String
   /// The layout it starts from, and the one it gives.
-  public let left: RecipeLayout
+  package let left: RecipeLayout
   /// The layout it gives.
-  public let right: RecipeLayout
+  package let right: RecipeLayout
   /// The sizes that all rules share.
-  public let sizes: [RecipeSize]
+  package let sizes: [RecipeSize]
   /// What the user should know, a sentence each.
-  public let notes: [String]
+  package let notes: [String]
   let definitions: [RecipeRule.Definition]
   let drops: [RecipeDrop]
   let constants: [RecipeConstant]
@@ -34,16 +34,16 @@ public struct Recipe: Hashable, Sendable {
   let countTemplates: [String: [NameTemplate]]
 
   /// Name and version, as results record them.
-  public var identifier: String { "\(name)/\(version)" }
+  package var identifier: String { "\(name)/\(version)" }
 
   /// The number of rules, alternatives counted.
-  public var ruleCount: Int { rules.count }
+  package var ruleCount: Int { rules.count }
 
   /// The same rules from right to left.
   ///
   /// - Returns: A recipe whose name says the other direction.
   /// - Throws: `TesseraError` where an operation cannot be undone without a shape.
-  public func inverted() throws(TesseraError) -> Recipe {
+  package func inverted() throws(TesseraError) -> Recipe {
     var flipped: [RecipeRule.Definition] = []
     for definition in definitions {
       do {
@@ -151,9 +151,9 @@ public struct Recipe: Hashable, Sendable {
 }
 
 /// One of a recipe's two layouts.
-public struct RecipeLayout: Hashable, Sendable {
+package struct RecipeLayout: Hashable, Sendable {
   /// The settings that stand beside the tensors.
-  public enum Settings: String, Hashable, Sendable {
+  package enum Settings: String, Hashable, Sendable {
     /// The keys of a GGUF file.
     case gguf
     /// A `config.json` in the same folder.
@@ -163,19 +163,19 @@ public struct RecipeLayout: Hashable, Sendable {
   }
 
   /// The name, such as `hf`.
-  public let name: String
+  package let name: String
   /// Where its settings are.
-  public let settings: Settings
+  package let settings: Settings
   /// Settings that only models of this family have there, such as `model_type`.
   let marks: [String: JSONValue]
 }
 
 /// A size that all rules of a recipe share.
-public struct RecipeSize: Hashable, Sendable {
+package struct RecipeSize: Hashable, Sendable {
   /// The name in the rules' shapes.
-  public let name: String
+  package let name: String
   /// What it is.
-  public let meaning: String
+  package let meaning: String
   /// The settings that state it where no shape does: of the left side, and of the right one.
   let keys: [[String]]
   /// What it is where nothing states it.

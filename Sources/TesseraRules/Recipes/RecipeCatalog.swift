@@ -1,16 +1,16 @@
 import CRecipes
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 
 /// The recipes that are part of the program, and the ways from one layout to another.
-public struct RecipeCatalog: Sendable {
+package struct RecipeCatalog: Sendable {
   /// All recipes, by name.
-  public let recipes: [Recipe]
+  package let recipes: [Recipe]
 
   /// The shipped recipes.
   ///
   /// - Throws: `TesseraError`; never for a program whose tests have passed.
-  public init() throws(TesseraError) {
+  package init() throws(TesseraError) {
     var recipes: [Recipe] = []
     for index in 0..<tessera_recipe_count {
       let file = unsafe tessera_recipe(index)
@@ -22,12 +22,12 @@ public struct RecipeCatalog: Sendable {
   }
 
   /// A catalog of these recipes.
-  public init(_ recipes: [Recipe]) { self.recipes = recipes.sorted { $0.name < $1.name } }
+  package init(_ recipes: [Recipe]) { self.recipes = recipes.sorted { $0.name < $1.name } }
 
   /// The recipe of a name, or its inverse's.
   ///
   /// - Throws: `TesseraError` where there is none, with names that resemble it.
-  public func recipe(named name: String) throws(TesseraError) -> Recipe {
+  package func recipe(named name: String) throws(TesseraError) -> Recipe {
     if let recipe = recipes.first(where: { $0.name == name }) { return recipe }
     for recipe in recipes
     where RecipeName.inverted(recipe.name, recipe.left.name, recipe.right.name) == name {
@@ -42,7 +42,7 @@ public struct RecipeCatalog: Sendable {
   /// The recipe of a name, or in a file: a path ends in `.json` or has a slash.
   ///
   /// - Throws: `TesseraError`.
-  public func recipe(at name: String) throws -> Recipe {
+  package func recipe(at name: String) throws -> Recipe {
     guard name.hasSuffix(".json") || name.contains("/") else { return try recipe(named: name) }
     let bytes = try FileDigest.bytes(of: name, maximumBytes: ReadLimit.description)
     return try Recipe(parsing: TextFile.text(of: bytes, from: name), file: name)
@@ -55,7 +55,7 @@ public struct RecipeCatalog: Sendable {
   }
 
   /// The names of all layouts.
-  public var layouts: Set<String> { Set(recipes.flatMap { [$0.left.name, $0.right.name] }) }
+  package var layouts: Set<String> { Set(recipes.flatMap { [$0.left.name, $0.right.name] }) }
 
   /// The recipes that bring a checkpoint into a layout, in the order in which they apply.
   ///
@@ -64,7 +64,7 @@ public struct RecipeCatalog: Sendable {
   ///   - input: The tensors, whose names and settings say what layout they have.
   /// - Returns: At least one recipe.
   /// - Throws: `TesseraError` where no family, or more than one, has such names and the layout.
-  public func way(to layout: String, from input: RecipeInput) throws(TesseraError) -> [Recipe] {
+  package func way(to layout: String, from input: RecipeInput) throws(TesseraError) -> [Recipe] {
     let ends = self.ends(named: layout)
     guard !ends.isEmpty else {
       let list = layouts.sorted().joined(separator: ", ")
@@ -95,7 +95,7 @@ public struct RecipeCatalog: Sendable {
   ///   - input: The tensors and settings.
   /// - Returns: The recipes in the order in which they apply.
   /// - Throws: `TesseraError` where the names fit several layouts, whose recipes differ.
-  public func wayIfKnown(
+  package func wayIfKnown(
     to layout: String,
     from input: RecipeInput
   ) throws(TesseraError) -> [Recipe] {
@@ -197,7 +197,7 @@ extension ConversionPlan {
   ///   - configuration: The text of the `config.json` beside it, or nil.
   ///   - settings: Sizes that the user states; each recipe takes those it knows.
   /// - Throws: `TesseraError`.
-  public init(
+  package init(
     _ recipes: [Recipe],
     of checkpoint: any CheckpointReader,
     configuration: String? = nil,

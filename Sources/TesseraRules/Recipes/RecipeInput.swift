@@ -1,12 +1,12 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// What a recipe is applied to: tensors, and the settings beside them.
-public struct RecipeInput: Sendable {
+package struct RecipeInput: Sendable {
   /// The tensors.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// The strings of the file, such as the keys of a GGUF file.
-  public let attributes: [String: String]
+  package let attributes: [String: String]
   /// The `config.json` beside it.
   let configuration: JSONValue?
   /// Reads data, to find out whether tensors are equal; nil where there are none yet.
@@ -17,7 +17,7 @@ public struct RecipeInput: Sendable {
   /// - Parameters:
   ///   - checkpoint: The tensors.
   ///   - configuration: The text of the `config.json` beside it, or nil.
-  public init(_ checkpoint: any CheckpointReader, configuration: String? = nil) {
+  package init(_ checkpoint: any CheckpointReader, configuration: String? = nil) {
     tensors = checkpoint.tensors
     attributes = checkpoint.attributes
     self.configuration = configuration.flatMap { try? JSONValue(parsing: $0) }
@@ -25,7 +25,7 @@ public struct RecipeInput: Sendable {
   }
 
   /// What a plan will give.
-  public init(_ plan: ConversionPlan) {
+  package init(_ plan: ConversionPlan) {
     tensors = plan.tensors
     attributes = Dictionary(plan.metadata.map { ($0.key, $0.value.text) }) { first, _ in first }
     configuration = plan.companions["config.json"].flatMap { try? JSONValue(parsing: $0) }

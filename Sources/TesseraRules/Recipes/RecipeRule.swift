@@ -7,7 +7,7 @@ struct RecipeRule: Hashable, Sendable {
   struct Definition: Hashable, Sendable {
     /// The names on the left and on the right.
     var names: [[String]]
-    /// The shapes on the left, one a name; nil where any will do.
+    /// The shapes on the left, one per name; nil where any will do.
     var shapes: [[SizeExpression]]?
     var operations: [RecipeOperation] = []
     /// Whether the tensors may be absent.
@@ -66,7 +66,7 @@ struct RecipeRule: Hashable, Sendable {
       }
       guard gather == nil || names.allSatisfy({ $0.count == 1 }) else {
         throw TesseraError.malformed(
-          "gather needs one name a side",
+          "gather needs one name per side",
           place: names.joined().first ?? ""
         )
       }

@@ -1,9 +1,9 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 
 /// A checkpoint with tensors of another one beside its own, as if it were one file.
 ///
 /// What is added has names of its own, so that a plan can tell both apart.
-public struct JoinedCheckpoint: CheckpointView {
+package struct JoinedCheckpoint: CheckpointView {
   /// A tensor of another checkpoint under the name that it has here.
   struct Addition: TensorPlace {
     let name: String
@@ -36,9 +36,9 @@ public struct JoinedCheckpoint: CheckpointView {
   }
 
   /// The tensors of the first checkpoint; added ones follow where they are listed.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// The files of both.
-  public let files: [String]
+  package let files: [String]
   let base: any CheckpointReader
   private let additions: [String: Addition]
 

@@ -1,16 +1,16 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// A part of a checkpoint under other names, as if it were one of its own.
-public struct SelectedCheckpoint: CheckpointView {
+package struct SelectedCheckpoint: CheckpointView {
   /// The tensors that are selected, under their new names.
-  public let tensors: [TensorInfo]
+  package let tensors: [TensorInfo]
   /// What the checkpoint says, and what was selected.
-  public let notes: [String]
+  package let notes: [String]
   /// What the selection leaves out.
-  public let dropped: [DroppedTensor]
+  package let dropped: [DroppedTensor]
   /// The checkpoint's refusals that are not left out.
-  public let refusals: [TensorRefusal]
+  package let refusals: [TensorRefusal]
   let base: any CheckpointReader
   private let stored: [String: TensorInfo]
 
@@ -18,7 +18,7 @@ public struct SelectedCheckpoint: CheckpointView {
   ///
   /// - Throws: `TesseraError` where the choice is ambiguous or fits nothing, or where two
   ///   tensors would have one name.
-  public init(_ selection: TensorSelection, of checkpoint: any CheckpointReader) throws {
+  package init(_ selection: TensorSelection, of checkpoint: any CheckpointReader) throws {
     let rules = try selection.rules(for: checkpoint.tensors, unreadable: checkpoint.refusals)
     var stored: [String: TensorInfo] = [:]
     var names: [String: String] = [:]
@@ -66,14 +66,14 @@ public struct SelectedCheckpoint: CheckpointView {
 
 extension ConversionPlan {
   /// The plan with tensors named as dropped that it does not know of.
-  public func naming(dropped: [DroppedTensor]) -> ConversionPlan {
+  package func naming(dropped: [DroppedTensor]) -> ConversionPlan {
     var plan = self
     plan.dropped = dropped + plan.dropped
     return plan
   }
 
   /// The plan with one more note, if there is one.
-  public func noting(_ note: String?) -> ConversionPlan {
+  package func noting(_ note: String?) -> ConversionPlan {
     var plan = self
     plan.notes += [note].compactMap { $0 }
     return plan

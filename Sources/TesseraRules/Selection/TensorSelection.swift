@@ -1,6 +1,6 @@
 import Foundation
-public import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCheckpoints
+package import TesseraCore
 
 /// Which tensors of a checkpoint are converted, and under which names: what comes before a recipe.
 ///
@@ -47,7 +47,7 @@ public struct TensorSelection: Sendable, Hashable {
   ///   - refusals: Those that cannot be read: they can be left out, and are never selected.
   /// - Returns: A rule for each selected tensor.
   /// - Throws: `TesseraError` where the choice is ambiguous or a prefix or pattern fits no name.
-  public func rules(
+  package func rules(
     for tensors: [TensorInfo],
     unreadable refusals: [TensorRefusal] = []
   ) throws(TesseraError) -> ConversionRules {

@@ -1,4 +1,4 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// What becomes of a tensor that shares its storage with another.
@@ -12,11 +12,11 @@ public enum TiedTensors: String, Sendable, Hashable, CaseIterable {
 }
 
 /// A result that holds the same bytes as another.
-public struct TensorTie: Sendable, Hashable {
+package struct TensorTie: Sendable, Hashable {
   /// The name that repeats.
-  public let name: String
+  package let name: String
   /// The name that comes first.
-  public let original: String
+  package let original: String
 }
 
 extension ConversionPlan {
@@ -25,7 +25,7 @@ extension ConversionPlan {
   ///
   /// - Parameter checkpoint: The checkpoint of which this is the plan.
   /// - Returns: A tie for each result that repeats an earlier one.
-  public func ties(in checkpoint: any CheckpointReader) -> [TensorTie] {
+  package func ties(in checkpoint: any CheckpointReader) -> [TensorTie] {
     var originals: [String: String] = [:]
     for tensor in checkpoint.tensors { originals[tensor.name] = tensor.aliasOf }
     let copies = outputs.filter { $0.tensor.aliasOf != nil }
@@ -58,7 +58,7 @@ extension ConversionPlan {
   }
 
   /// The plan without results that repeat others; they are named as dropped.
-  public func dropping(_ ties: [TensorTie]) -> ConversionPlan {
+  package func dropping(_ ties: [TensorTie]) -> ConversionPlan {
     let names = Dictionary(ties.map { ($0.name, $0.original) }) { first, _ in first }
     var plan = self
     plan.outputs.removeAll { names[$0.tensor.name] != nil }

@@ -1,9 +1,9 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 
 /// One of the sets of weights in a checkpoint of a training run, and what its name says of it.
-public struct WeightCandidate: Sendable, Hashable {
+package struct WeightCandidate: Sendable, Hashable {
   /// What a set of weights is, as far as names tell.
-  public enum Role: String, Sendable, Hashable, CaseIterable {
+  package enum Role: String, Sendable, Hashable, CaseIterable {
     /// The moving average of a generator or student: what is shipped.
     case generatorAverage = "average of the generator"
     /// A moving average.
@@ -26,7 +26,7 @@ public struct WeightCandidate: Sendable, Hashable {
     case optimizer
 
     /// What decides between candidates: the highest is meant, 0 is never meant.
-    public var score: Int {
+    package var score: Int {
       switch self {
       case .generatorAverage: 4
       case .average: 3
@@ -38,18 +38,18 @@ public struct WeightCandidate: Sendable, Hashable {
   }
 
   /// The beginning of its names.
-  public let prefix: String
+  package let prefix: String
   /// What it is.
-  public let role: Role
+  package let role: Role
   /// How many tensors stand under it.
-  public let tensors: Int
+  package let tensors: Int
 
   /// What `--pick ema` may mean, and what it leaves out, the best first; names that say nothing of
   /// averages, students or training are no candidates.
   ///
   /// - Parameter tensors: All tensors of a checkpoint.
   /// - Returns: Each set once.
-  public static func all(among tensors: [TensorInfo]) -> [WeightCandidate] {
+  package static func all(among tensors: [TensorInfo]) -> [WeightCandidate] {
     all(amongNames: tensors.map(\.name))
   }
 

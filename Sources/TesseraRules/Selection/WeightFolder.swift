@@ -1,18 +1,18 @@
 import Foundation
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// A folder of a training run in which every file, or every folder, is a set of weights.
 ///
 /// diffusers writes `unet` and `unet_ema`; consistency models `model100.pt`, `ema_0.9999_100.pt`,
 /// `target_model100.pt` and `opt100.pt`.
-public enum WeightFolder {
+package enum WeightFolder {
   /// The path of the one average in a folder; nil where no name says that it is one.
   ///
   /// - Parameter folder: A folder.
   /// - Returns: A path in the folder.
   /// - Throws: `TesseraError` where several are averages of the same kind.
-  public static func average(in folder: String) throws(TesseraError) -> String? {
+  package static func average(in folder: String) throws(TesseraError) -> String? {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
     let candidates = names.sorted().filter { isWeights($0, in: folder) }.compactMap { name in
       WeightCandidate.all(amongNames: ["\(stem(of: name)).weight"]).first.map {

@@ -1,39 +1,39 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 import TesseraCore
 
 /// A plan's results compared with the tensors of another checkpoint, a tile at a time.
-public struct CheckpointComparison: Sendable {
+package struct CheckpointComparison: Sendable {
   /// One tensor of the results beside the one of the same name.
-  public struct Tensor: Sendable, Hashable {
+  package struct Tensor: Sendable, Hashable {
     /// The name.
-    public let name: String
+    package let name: String
     /// What the plan gives.
-    public let expected: TensorInfo
+    package let expected: TensorInfo
     /// What the other checkpoint holds.
-    public let found: TensorInfo
+    package let found: TensorInfo
     /// How far they are from each other; nil where the shapes differ.
-    public let difference: TensorDifference?
+    package let difference: TensorDifference?
     /// What it takes to undo the plan's operations.
-    public let reversibility: Reversibility
+    package let reversibility: Reversibility
     /// Whether the plan changes the type on the way.
-    public let isCast: Bool
+    package let isCast: Bool
     /// The SHA-256 of the other checkpoint's bytes; nil where none was asked for or shapes differ.
-    public let sha256: String?
+    package let sha256: String?
   }
 
   /// The tensors that both have, in the order of the results.
-  public let tensors: [Tensor]
+  package let tensors: [Tensor]
   /// The names that only the results have.
-  public let missing: [String]
+  package let missing: [String]
   /// The names that only the other checkpoint has.
-  public let extra: [String]
+  package let extra: [String]
 
   /// Compares names, types and shapes alone.
   ///
   /// - Parameters:
   ///   - plan: What should be there.
   ///   - other: What is there.
-  public init(ofNames plan: ConversionPlan, and other: any CheckpointReader) {
+  package init(ofNames plan: ConversionPlan, and other: any CheckpointReader) {
     let found = Dictionary(other.tensors.map { ($0.name, $0) }) { first, _ in first }
     let names = Set(plan.outputs.map(\.tensor.name))
     tensors = plan.outputs.compactMap { output in
@@ -68,7 +68,7 @@ public struct CheckpointComparison: Sendable {
   ///   - progress: Is told how many bytes of the results have been compared.
   /// - Returns: What was found.
   /// - Throws: The readers' errors, `TesseraError`.
-  @concurrent public static func compare(
+  @concurrent package static func compare(
     _ plan: ConversionPlan,
     of source: any CheckpointReader,
     with other: any CheckpointReader,
@@ -193,7 +193,7 @@ extension ConversionPlan {
   /// - Parameter other: A checkpoint with tensors of these names.
   /// - Returns: The plan; results without a counterpart keep their types.
   /// - Throws: `TesseraError` where a type is none of F64, F32, F16 and BF16.
-  public func matchingTypes(of other: any CheckpointReader) throws -> ConversionPlan {
+  package func matchingTypes(of other: any CheckpointReader) throws -> ConversionPlan {
     let types = Dictionary(other.tensors.map { ($0.name, $0.elementType) }) { first, _ in first }
     var plan = self
     for type in [ElementType.float64, .float32, .float16, .bfloat16] {

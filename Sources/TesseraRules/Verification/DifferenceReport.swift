@@ -67,7 +67,7 @@ package struct DifferenceReport: Encodable {
       && comparison.tensors.allSatisfy { $0.difference?.differing == 0 }
   }
 
-  /// The report as text: a line a difference, then the sum.
+  /// The report as text: one line per difference, then the sum.
   package var lines: [String] {
     var lines = onlyInFirst.map { "only in \(first): \($0)" }
     lines += onlyInSecond.map { "only in \(second): \($0)" }

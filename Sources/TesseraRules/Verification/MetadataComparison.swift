@@ -1,35 +1,35 @@
-public import TesseraCheckpoints
+package import TesseraCheckpoints
 
 /// What two checkpoints say of themselves beside their tensors, compared key by key.
 ///
 /// Only files of one kind say things in one form: GGUF's keys with their types, the texts of
 /// safetensors, `.npz` and `.pt`, HDF5's attributes. What conversions add (`tessera.…`) and what
 /// describes the file alone (`format`, sizes) is no difference.
-public struct MetadataComparison: Sendable, Hashable {
+package struct MetadataComparison: Sendable, Hashable {
   /// A key with both values as text.
-  public struct Difference: Sendable, Hashable {
+  package struct Difference: Sendable, Hashable {
     /// The key.
-    public let key: String
+    package let key: String
     /// The first file's value.
-    public let first: String
+    package let first: String
     /// The second file's value.
-    public let second: String
+    package let second: String
   }
 
   /// How many keys both have.
-  public let compared: Int
+  package let compared: Int
   /// The keys that only the first has.
-  public let onlyInFirst: [String]
+  package let onlyInFirst: [String]
   /// The keys that only the second has.
-  public let onlyInSecond: [String]
+  package let onlyInSecond: [String]
   /// The keys whose values differ.
-  public let different: [Difference]
+  package let different: [Difference]
 
   /// Whether both say the same.
-  public var isEqual: Bool { onlyInFirst.isEmpty && onlyInSecond.isEmpty && different.isEmpty }
+  package var isEqual: Bool { onlyInFirst.isEmpty && onlyInSecond.isEmpty && different.isEmpty }
 
   /// Compares two files as they are; nil where their formats have no form in common.
-  public init?(_ first: any CheckpointReader, and second: any CheckpointReader) {
+  package init?(_ first: any CheckpointReader, and second: any CheckpointReader) {
     guard let a = Said(first), let b = Said(second), a.form == b.form else { return nil }
     self.init(a.values, b.values, isComplete: true)
   }
@@ -41,7 +41,7 @@ public struct MetadataComparison: Sendable, Hashable {
   ///   - source: What was converted.
   ///   - plan: How.
   ///   - result: What it became.
-  public init?(
+  package init?(
     of source: any CheckpointReader,
     _ plan: ConversionPlan,
     with result: any CheckpointReader

@@ -24,7 +24,7 @@ package struct MetadataDifferences: Encodable {
     different = comparison.different.map { Entry(key: $0.key, values: [$0.first, $0.second]) }
   }
 
-  /// A line a difference.
+  /// One line per difference.
   var lines: [String] {
     onlyInFirst.map { "metadata: only the first has '\($0)'" }
       + onlyInSecond.map { "metadata: only the second has '\($0)'" }

@@ -2,22 +2,22 @@ import Foundation
 import TesseraCore
 
 /// How far two tensors of one shape are from each other, gathered piece by piece.
-public struct TensorDifference: Sendable, Hashable {
+package struct TensorDifference: Sendable, Hashable {
   /// The elements compared.
-  public private(set) var elements = 0
+  package private(set) var elements = 0
   /// The elements whose values differ; not-a-number equals not-a-number.
-  public private(set) var differing = 0
+  package private(set) var differing = 0
   /// The greatest distance of two values; infinite where only one of them is finite.
-  public private(set) var maximumError = 0.0
+  package private(set) var maximumError = 0.0
   /// The greatest distance over the greater magnitude of the two.
-  public private(set) var maximumRelativeError = 0.0
+  package private(set) var maximumRelativeError = 0.0
   /// The first element that differs, in row-major order.
-  public private(set) var firstDifference: Int?
+  package private(set) var firstDifference: Int?
   /// Whether types and bytes are the same.
-  public private(set) var areBytesEqual = true
+  package private(set) var areBytesEqual = true
 
   /// Starts with nothing compared.
-  public init() {}
+  package init() {}
 
   /// Compares the next elements of both.
   ///

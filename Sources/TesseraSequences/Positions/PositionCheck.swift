@@ -1,10 +1,10 @@
-public import TesseraCore
+package import TesseraCore
 
 /// What holds of the ids of some documents: computed with exact fractions, so that a finding is a
 /// proof for these documents.
-public struct PositionCheck: Sendable {
+package struct PositionCheck: Sendable {
   /// A property that a scheme of position ids may have.
-  public enum Property: String, CaseIterable, Sendable {
+  package enum Property: String, CaseIterable, Sendable {
     /// Text has the same id on every axis, and text alone is counted one by one as in one dimension.
     case compatibility
     /// On each axis the step from the text before a grid to its first id is the step from its last
@@ -21,25 +21,25 @@ public struct PositionCheck: Sendable {
   }
 
   /// Whether a property holds, and the first place where it does not.
-  public struct Finding: Sendable, Hashable {
+  package struct Finding: Sendable, Hashable {
     /// Nil where the property holds; otherwise one line that names document and segment.
-    public let counterexample: String?
+    package let counterexample: String?
     /// Whether the property holds.
-    public var holds: Bool { counterexample == nil }
+    package var holds: Bool { counterexample == nil }
   }
 
   /// The axes' names.
-  public let axes: [String]
+  package let axes: [String]
   /// The number of documents.
-  public let documents: Int
+  package let documents: Int
   /// The number of tokens of all documents.
-  public let tokens: Int
+  package let tokens: Int
   /// The greatest id on any axis, as it is written.
-  public let maximum: Double
+  package let maximum: Double
   /// How many positions from the first one on reach every id: what a trainer's context must hold.
-  public let span: Int
+  package let span: Int
   /// The properties and what was found.
-  public let findings: [Property: Finding]
+  package let findings: [Property: Finding]
 
   /// Checks documents.
   ///
@@ -47,7 +47,7 @@ public struct PositionCheck: Sendable {
   ///   - scheme: The rule.
   ///   - documents: Documents, each counted from the origin.
   /// - Throws: `TesseraError` where the scheme does not define them.
-  public init(_ scheme: PositionScheme, documents: [[Segment]]) throws(TesseraError) {
+  package init(_ scheme: PositionScheme, documents: [[Segment]]) throws(TesseraError) {
     let hasVideo = documents.joined().contains(where: \.isVideo)
     axes = scheme.axes(withVideo: hasVideo)
     self.documents = documents.count
@@ -75,7 +75,7 @@ public struct PositionCheck: Sendable {
 
   /// Documents that try a scheme where the user names none: text alone, each grid up to 8 x 8 between
   /// texts, two images in a row of segments, and, where the scheme has videos, those up to 4 x 4 x 4.
-  public static func documents(for scheme: PositionScheme) -> [[Segment]] {
+  package static func documents(for scheme: PositionScheme) -> [[Segment]] {
     var documents: [[Segment]] = [[.text(16)]]
     for height in 1...8 {
       for width in 1...8 {

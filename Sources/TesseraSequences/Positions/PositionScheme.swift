@@ -1,6 +1,6 @@
 public import TesseraCore
 
-/// A rule that gives every token of a document its position ids, one an axis.
+/// A rule that gives every token of a document its position ids, one per axis.
 ///
 /// A document is a list of segments. Text of n tokens takes n positions, the same on every axis but
 /// for `rope2d`; what a grid of codes takes is the scheme's choice.

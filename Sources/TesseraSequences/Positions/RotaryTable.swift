@@ -1,10 +1,10 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// Which axis of the position ids turns which frequency of a rotary embedding, and how fast.
-public struct RotaryTable: Hashable, Sendable {
+package struct RotaryTable: Hashable, Sendable {
   /// How the axes share the frequencies.
-  public enum Layout: String, CaseIterable, Sendable {
+  package enum Layout: String, CaseIterable, Sendable {
     /// A run of frequencies an axis, from the fastest on (Qwen2-VL).
     case chunked
     /// The first axis everywhere but at 1, 4, 7, … (second axis) and 2, 5, 8, … (third axis), as far
@@ -17,13 +17,13 @@ public struct RotaryTable: Hashable, Sendable {
   }
 
   /// The layout.
-  public let layout: Layout
+  package let layout: Layout
   /// The number of axes.
-  public let axisCount: Int
+  package let axisCount: Int
   /// The frequencies, one a pair of channels.
-  public let inverseFrequencies: [Double]
+  package let inverseFrequencies: [Double]
   /// The axis of each frequency.
-  public let axis: [Int]
+  package let axis: [Int]
 
   /// The most pairs of channels.
   private static let mostPairs = 1 << 16
@@ -40,7 +40,7 @@ public struct RotaryTable: Hashable, Sendable {
   ///     interleaved layouts do not know.
   ///   - axes: The number of axes where there are no sections.
   /// - Throws: `TesseraError` for numbers that do not go together.
-  public init(
+  package init(
     _ layout: Layout,
     headDimension: Int,
     base: Double,
@@ -132,7 +132,7 @@ public struct RotaryTable: Hashable, Sendable {
   /// cosine and sine of that rounded once.
   ///
   /// - Throws: `TesseraError` where the ids have fewer axes, or for more than 2^26 angles.
-  public func angles(of positions: PositionIds) throws(TesseraError) -> (cos: Tensor, sin: Tensor) {
+  package func angles(of positions: PositionIds) throws(TesseraError) -> (cos: Tensor, sin: Tensor) {
     guard positions.axes.count >= axisCount else {
       throw .mismatch("the ids have \(positions.axes.count) axes, and the table \(axisCount)")
     }

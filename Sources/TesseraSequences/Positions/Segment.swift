@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// A run of tokens of one kind, as a line of a segments file names it (`schemas/segments.schema.json`).
 public enum Segment: Hashable, Sendable, Codable {
@@ -109,7 +109,7 @@ public enum Segment: Hashable, Sendable, Codable {
 }
 
 /// Documents as a segments file names them.
-public enum SegmentFile {
+package enum SegmentFile {
   /// The documents of a JSON Lines file; empty lines are skipped.
   ///
   /// A line is a segment, and all lines are one document; or every line is a list of segments, and
@@ -118,7 +118,7 @@ public enum SegmentFile {
   /// - Parameter lines: The file.
   /// - Returns: The documents, at least one.
   /// - Throws: `TesseraError` with the line's number.
-  public static func documents(parsing lines: [UInt8]) throws(TesseraError) -> [[Segment]] {
+  package static func documents(parsing lines: [UInt8]) throws(TesseraError) -> [[Segment]] {
     var documents: [[Segment]] = []
     var isPack: Bool?
     let decoder = JSONDecoder()
@@ -156,11 +156,11 @@ public enum SegmentFile {
 }
 
 extension [Segment] {
-  /// The segments of a JSON Lines file with one document, a segment a line.
+  /// The segments of a JSON Lines file with one document, one segment per line.
   ///
   /// - Parameter lines: The file.
   /// - Throws: `TesseraError` with the line's number.
-  public init(parsing lines: [UInt8]) throws(TesseraError) {
+  package init(parsing lines: [UInt8]) throws(TesseraError) {
     let documents = try SegmentFile.documents(parsing: lines)
     guard documents.count == 1 else {
       throw .malformed("a second document, where one is expected", place: "line 2")

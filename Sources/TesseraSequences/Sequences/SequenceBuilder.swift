@@ -1,7 +1,7 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A part of a document.
-public enum DocumentPart: Sendable {
+package enum DocumentPart: Sendable {
   /// A text.
   case text(String)
   /// The codes of an image, row by row, without any offset.
@@ -9,13 +9,13 @@ public enum DocumentPart: Sendable {
 }
 
 /// Turns documents into sequences under one layout: a layout whose names were looked up.
-public struct SequenceBuilder: Sendable {
+package struct SequenceBuilder: Sendable {
   /// Every id is below this.
-  public let vocabularySize: Int
+  package let vocabularySize: Int
   /// What fills rows of a fixed length.
-  public let pad: Int32?
+  package let pad: Int32?
   /// The layout.
-  public let layout: SequenceLayout
+  package let layout: SequenceLayout
 
   private let scheme: PositionScheme?
   private let codeCount: Int
@@ -35,7 +35,7 @@ public struct SequenceBuilder: Sendable {
   ///   - scheme: The scheme of the position ids, or nil for none.
   ///   - vocabulary: Ids of a model's configuration, which count before the text tokenizer's.
   /// - Throws: `TesseraError` for a name that is not there, or ids beyond int32.
-  public init(
+  package init(
     _ layout: SequenceLayout,
     tokenizer: TextTokenizer?,
     codeCount: Int,
@@ -79,7 +79,7 @@ public struct SequenceBuilder: Sendable {
   /// The sequence of a document.
   ///
   /// - Throws: `TesseraError`; where only the document is at fault it says so.
-  public mutating func sequence(of parts: [DocumentPart]) throws(TesseraError) -> TokenSequence {
+  package mutating func sequence(of parts: [DocumentPart]) throws(TesseraError) -> TokenSequence {
     var sequence = TokenSequence()
     append(beginOfDocument, isLearned: [.all, .text].contains(layout.loss), to: &sequence)
     for (index, part) in parts.enumerated() {

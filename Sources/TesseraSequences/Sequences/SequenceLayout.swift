@@ -72,7 +72,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
   public enum Codes: Codable, Hashable, Sendable {
     /// Code and a number.
     case offset(Int)
-    /// A list, an id a code.
+    /// A list, one id per code.
     case table([Int])
     /// Tokens of the text tokenizer whose names have the code between a prefix and a suffix: as a
     /// number, or in Chameleon's digits A to J.

@@ -1,25 +1,25 @@
-public import TesseraCore
+package import TesseraCore
 
 /// How documents share rows.
 public enum SequencePacking: String, CaseIterable, Codable, Sendable {
-  /// A row a document.
+  /// One row per document.
   case none
   /// Documents behind each other, cut at every row's end, wherever that is.
   case concatenate
   /// Whole documents, as many as fit, in the row that they fill best.
   case bestFit = "best-fit"
-  /// A row a document, filled up to the length.
+  /// One row per document, filled up to the length.
   case fixed
 }
 
 /// Puts documents into rows, in an order that depends on them alone.
-public struct SequencePacker {
+package struct SequencePacker {
   /// A finished row: the keys of its documents, and their tokens.
-  public struct Row: Sendable {
+  package struct Row: Sendable {
     /// The documents whose tokens are in the row.
-    public let keys: [String]
+    package let keys: [String]
     /// The tokens.
-    public let sequence: TokenSequence
+    package let sequence: TokenSequence
   }
 
   private let packing: SequencePacking
@@ -37,7 +37,7 @@ public struct SequencePacker {
   ///   - length: The most tokens of a row; nil only where documents share none.
   ///   - pad: What fills rows of a fixed length.
   /// - Throws: `TesseraError` where length or pad are missing.
-  public init(
+  package init(
     _ packing: SequencePacking,
     length: Int?,
     pad: Int32?
@@ -59,7 +59,7 @@ public struct SequencePacker {
   ///
   /// - Throws: `TesseraError` for a document that is longer than a row and may not be cut, and what
   ///   `emit` throws.
-  public mutating func add(
+  package mutating func add(
     _ document: TokenSequence,
     key: String,
     emit: (Row) throws -> Void
@@ -144,7 +144,7 @@ public struct SequencePacker {
   /// Hands over the rows that are left.
   ///
   /// - Throws: What `emit` throws.
-  public mutating func finish(emit: (Row) throws -> Void) throws {
+  package mutating func finish(emit: (Row) throws -> Void) throws {
     for row in open where !row.sequence.ids.isEmpty {
       try emit(Row(keys: row.keys, sequence: row.sequence))
     }

@@ -1,55 +1,55 @@
 /// One document, or several in one row, as a trainer reads it.
-public struct TokenSequence: Hashable, Sendable {
+package struct TokenSequence: Hashable, Sendable {
   /// What a token is.
-  public enum Kind: UInt8, Sendable {
+  package enum Kind: UInt8, Sendable {
     case text = 0
     case image = 1
   }
 
   /// A run of tokens.
-  public struct Span: Hashable, Sendable {
+  package struct Span: Hashable, Sendable {
     /// The index of the first token.
-    public var start: Int
+    package var start: Int
     /// The number of tokens.
-    public var count: Int
+    package var count: Int
   }
 
   /// The ids.
-  public var ids: [Int32] = []
+  package var ids: [Int32] = []
   /// Whether each token is learned.
-  public var isLearned: [Bool] = []
+  package var isLearned: [Bool] = []
   /// 0 for text, 1 for the tokens of an image's grid: codes and ends of rows.
-  public var kinds: [UInt8] = []
+  package var kinds: [UInt8] = []
   /// Where the grid of each image stands.
-  public var spans: [Span] = []
+  package var spans: [Span] = []
   /// Rows and columns of codes of each image.
-  public var grids: [(height: Int, width: Int)] = []
+  package var grids: [(height: Int, width: Int)] = []
   /// The codes of all images where they are a space of their own.
-  public var imageCodes: [Int32] = []
+  package var imageCodes: [Int32] = []
   /// The segments that give positions.
-  public var segments: [Segment] = []
+  package var segments: [Segment] = []
   /// Places of the segments' tokens that stand for no token: ends of rows that are not written.
-  public var gaps: [Int] = []
+  package var gaps: [Int] = []
   /// The position ids of each axis; empty where there is no scheme.
-  public var positions: [[Float]] = []
+  package var positions: [[Float]] = []
   /// The index behind the last token of each document.
-  public var documentEnds: [Int] = []
+  package var documentEnds: [Int] = []
   /// Counts the tokens of each document from 0.
-  public var textPositions: [Int32] = []
+  package var textPositions: [Int32] = []
 
   /// Creates an empty sequence.
-  public init() {}
+  package init() {}
 
   /// The label of a token that is not learned.
-  public static let ignored: Int32 = -100
+  package static let ignored: Int32 = -100
 
   /// The ids that are learned, -100 elsewhere.
-  public var labels: [Int32] {
+  package var labels: [Int32] {
     zip(ids, isLearned).map { $1 ? $0 : Self.ignored }
   }
 
   /// Equal in every array.
-  public static func == (left: TokenSequence, right: TokenSequence) -> Bool {
+  package static func == (left: TokenSequence, right: TokenSequence) -> Bool {
     left.ids == right.ids && left.isLearned == right.isLearned && left.kinds == right.kinds
       && left.spans == right.spans && left.imageCodes == right.imageCodes
       && left.positions == right.positions && left.documentEnds == right.documentEnds
@@ -57,10 +57,10 @@ public struct TokenSequence: Hashable, Sendable {
   }
 
   /// Hashes the ids.
-  public func hash(into hasher: inout Hasher) { hasher.combine(ids) }
+  package func hash(into hasher: inout Hasher) { hasher.combine(ids) }
 
   /// Appends another sequence; its indices move on.
-  public mutating func append(_ other: TokenSequence) {
+  package mutating func append(_ other: TokenSequence) {
     let offset = ids.count
     spans += other.spans.map { Span(start: $0.start + offset, count: $0.count) }
     documentEnds += other.documentEnds.map { $0 + offset }
@@ -89,7 +89,7 @@ public struct TokenSequence: Hashable, Sendable {
   ///
   /// - Parameter count: At most the number of tokens.
   /// - Returns: The tokens taken, as a sequence without images, which ends where the cut is.
-  public mutating func split(first count: Int) -> TokenSequence {
+  package mutating func split(first count: Int) -> TokenSequence {
     var head = TokenSequence()
     head.ids = Array(ids[..<count])
     head.isLearned = Array(isLearned[..<count])
@@ -114,7 +114,7 @@ public struct TokenSequence: Hashable, Sendable {
   }
 
   /// Fills the sequence up with a token that is not learned.
-  public mutating func pad(to length: Int, with id: Int32) {
+  package mutating func pad(to length: Int, with id: Int32) {
     let count = max(0, length - ids.count)
     ids += [Int32](repeating: id, count: count)
     isLearned += [Bool](repeating: false, count: count)

@@ -1,11 +1,11 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// Names of tokens with their ids, as `vocabulary_map` of a model's `config.json` has them: Chameleon
 /// keeps those of its codes there.
-public struct VocabularyMap: Sendable {
+package struct VocabularyMap: Sendable {
   /// The SHA-256 of the file, 64 hexadecimal digits.
-  public let sha256: String
+  package let sha256: String
   let ids: [String: Int32]
 
   /// The largest file that is read.
@@ -22,7 +22,7 @@ public struct VocabularyMap: Sendable {
   /// Reads a file.
   ///
   /// - Throws: `TesseraError` where it holds no such map.
-  public init(path: String) throws(TesseraError) {
+  package init(path: String) throws(TesseraError) {
     let bytes: [UInt8]
     do {
       bytes = try FileDigest.bytes(of: path, maximumBytes: Self.largest)

@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// A user's own text tokenizer: a `tokenizer.json` or a SentencePiece model, captions to ids.
 ///
@@ -77,8 +77,8 @@ public struct TextTokenizer: Sendable {
     return found
   }
 
-  /// An encoder, which keeps what it learned of words: one a task.
-  public func makeEncoder() -> TextEncoder {
+  /// An encoder, which keeps what it learned of words: one per task.
+  package func makeEncoder() -> TextEncoder {
     switch kind {
     case .file(let file): TextEncoder(file: FileEncoder(file))
     case .sentencePiece(let model): TextEncoder(model: model)
@@ -87,7 +87,7 @@ public struct TextTokenizer: Sendable {
 }
 
 /// Turns texts into ids.
-public struct TextEncoder: Sendable {
+package struct TextEncoder: Sendable {
   private var file: FileEncoder?
   private var model: SentencePieceModel?
 
@@ -97,7 +97,7 @@ public struct TextEncoder: Sendable {
   /// The ids of a text.
   ///
   /// - Throws: ``TesseraError`` where a pattern of the file does not come to an end.
-  public mutating func encode(_ text: String) throws(TesseraError) -> [Int32] {
+  package mutating func encode(_ text: String) throws(TesseraError) -> [Int32] {
     if let model { return try model.encode(Array(text.utf8)) }
     var ids: [Int32] = []
     try file?.encode(Array(text.utf8), into: &ids)

@@ -1,37 +1,37 @@
 import TesseraCheckpoints
-public import TesseraImages
+package import TesseraImages
 
 /// What is said of a family: `tokenizers`, `schemas/tokenizers.schema.json`.
-public struct FamilySummary: Encodable, Hashable, Sendable {
+package struct FamilySummary: Encodable, Hashable, Sendable {
   /// A way to prepare pictures.
-  public struct Profile: Encodable, Hashable, Sendable {
+  package struct Profile: Encodable, Hashable, Sendable {
     /// What stands behind the `@` of a tokenizer's name; `original` is the default.
-    public let name: String
+    package let name: String
     /// Whose it is.
-    public let source: String
+    package let source: String
     /// The rules.
-    public let preprocessing: Preprocessing
+    package let preprocessing: Preprocessing
   }
 
   /// What stands before the colon of `FAMILY:FILE`.
-  public let family: TokenizerFamily
+  package let family: TokenizerFamily
   /// The checkpoints that are accepted.
-  public let checkpoints: String
+  package let checkpoints: String
   /// The spellings of names that are looked for.
-  public let spellings: [String]
+  package let spellings: [String]
   /// How latents become codes.
-  public let quantizer: String
+  package let quantizer: String
   /// The weights that are taken where a checkpoint has two sets: `raw` or `ema`.
-  public let weights: String
+  package let weights: String
   /// The licence of code and weights, as published.
-  public let licence: String
+  package let licence: String
   /// The ways to prepare pictures, the authors' own first.
-  public let profiles: [Profile]
+  package let profiles: [Profile]
   /// What a user must know; empty where there is nothing.
-  public let remark: String
+  package let remark: String
 
   /// What is said of a family.
-  public init(_ family: TokenizerFamily) {
+  package init(_ family: TokenizerFamily) {
     let entry = FamilyEntry.entry(of: family)
     self.family = family
     checkpoints = entry.checkpoints

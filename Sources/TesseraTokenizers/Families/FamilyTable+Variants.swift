@@ -95,7 +95,7 @@ extension FamilyEntry {
           .center(256, .torchvision, of: .short(.lanczos, 288, .torchvision), range: .normalized)
         )
       ],
-      remark: "680 codes an image, from coarse to fine"
+      remark: "680 codes per image, from coarse to fine"
     ),
   ]
 

@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension AutoencoderConfiguration {
   /// What the levels and the halves say against each other, or against what all networks of the kind have.
@@ -7,7 +7,7 @@ extension AutoencoderConfiguration {
   /// tensors are all there. What the rest says of the lost part is compared here: each level with its
   /// neighbours, each half with the other.
   /// - Returns: The tensors that are missing, by the graphs' names; none where all agrees.
-  public func disagreements() -> [TesseraError] {
+  package func disagreements() -> [TesseraError] {
     let halves = Sides(encoder: encoder, decoder: decoder, traits: traits)
     return halves.codeConvolutions() + halves.levelCounts() + halves.resampling()
       + halves.depths() + halves.attention() + halves.patches()

@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension AutoencoderConfiguration {
   /// The encoder's layers, from the image to what the quantizer takes; nil where there is no encoder.
@@ -6,7 +6,7 @@ extension AutoencoderConfiguration {
   /// Haar transform, `conv_in`, the levels from fine to coarse, the middle, `norm_out`, SiLU, `conv_out`,
   /// convolutions over time, `quant_conv`.
   /// - Throws: `invalidGraph` where the sizes do not fit together.
-  public func encoderGraph() throws(TesseraError) -> NetworkGraph? {
+  package func encoderGraph() throws(TesseraError) -> NetworkGraph? {
     guard let encoder else { return nil }
     let blocks = AutoencoderBlocks(traits: traits, condition: nil)
     var channels = encoder.baseChannels
@@ -47,7 +47,7 @@ extension AutoencoderConfiguration {
   /// What normalizations depend on, `post_quant_conv`, convolutions over time, `conv_in`, the middle, the
   /// levels from coarse to fine, `norm_out`, SiLU, `conv_out`, inverse Haar transform.
   /// - Throws: `invalidGraph` where the sizes do not fit together.
-  public func decoderGraph() throws(TesseraError) -> NetworkGraph? {
+  package func decoderGraph() throws(TesseraError) -> NetworkGraph? {
     guard let decoder, var channels = decoder.levels.last?.channels else { return nil }
     let latents = decoder.latentChannels
     let codes = decoder.codeChannels ?? latents

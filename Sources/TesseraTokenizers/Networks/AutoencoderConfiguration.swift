@@ -1,5 +1,5 @@
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// The sizes of a convolutional autoencoder of the taming-transformers kind, read off its tensors.
 ///
@@ -8,20 +8,20 @@ public import TesseraCore
 /// `quant_conv`, `post_quant_conv`, `decoder.up.i.upsample.conv` ...). What does not follow is the
 /// quantizer's rule, the pixels' range and, with it, whatever the user must name; nor what is in `Traits`,
 /// in which families differ.
-public struct AutoencoderConfiguration: Hashable, Sendable {
+package struct AutoencoderConfiguration: Hashable, Sendable {
   /// One resolution of the encoder or the decoder.
-  public struct Level: Hashable, Sendable {
+  package struct Level: Hashable, Sendable {
     /// The channels that its residual blocks give.
-    public var channels: Int
+    package var channels: Int
     /// The number of residual blocks.
-    public var blocks: Int
+    package var blocks: Int
     /// Whether an attention block follows each residual block.
-    public var attends: Bool
+    package var attends: Bool
     /// Whether the resolution changes after it: halved by the encoder, doubled by the decoder.
-    public var resamples: Bool
+    package var resamples: Bool
 
     /// Creates a level.
-    public init(channels: Int, blocks: Int, attends: Bool = false, resamples: Bool) {
+    package init(channels: Int, blocks: Int, attends: Bool = false, resamples: Bool) {
       self.channels = channels
       self.blocks = blocks
       self.attends = attends
@@ -30,30 +30,30 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   }
 
   /// The encoder or the decoder.
-  public struct Half: Hashable, Sendable {
+  package struct Half: Hashable, Sendable {
     /// The channels on the side of the image, after the Haar transform: 3 for none.
-    public var imageChannels = 3
+    package var imageChannels = 3
     /// The channels that the encoder's `conv_out` gives, or the decoder's `conv_in` takes.
-    public var latentChannels: Int
+    package var latentChannels: Int
     /// The channels between the encoder's `conv_in` and its first level; unused by the decoder.
-    public var baseChannels: Int
+    package var baseChannels: Int
     /// The levels as the names count them: 0 is the finest resolution.
-    public var levels: [Level]
+    package var levels: [Level]
     /// Whether attention stands between the two middle blocks.
-    public var middleAttends = true
+    package var middleAttends = true
     /// The channels on the quantizer's side of `quant_conv` or `post_quant_conv`; nil where there is none.
-    public var codeChannels: Int?
+    package var codeChannels: Int?
     /// The extent of the kernel of `quant_conv` or `post_quant_conv`: 1 or 3.
-    public var codeKernel = 1
+    package var codeKernel = 1
     /// The extent of the kernel of `conv_out`: 1 or 3.
-    public var outputKernel = 3
+    package var outputKernel = 3
     /// The residual blocks of the middle where there are only those; nil for two around an attention.
-    public var middleBlocks: Int?
+    package var middleBlocks: Int?
     /// The residual blocks over time that images pass (Emu3); nil without time.
-    public var timeBlocks: Int?
+    package var timeBlocks: Int?
 
     /// Creates a half for RGB images with attention in the middle, as most are.
-    public init(latentChannels: Int, baseChannels: Int, levels: [Level], codeChannels: Int?) {
+    package init(latentChannels: Int, baseChannels: Int, levels: [Level], codeChannels: Int?) {
       self.latentChannels = latentChannels
       self.baseChannels = baseChannels
       self.levels = levels
@@ -61,7 +61,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
     }
 
     /// The extent of the Haar transform's blocks: 1, 2 or 4, for 3, 12 or 48 channels.
-    public var patch: Int {
+    package var patch: Int {
       switch imageChannels {
       case 12: 2
       case 48: 4
@@ -71,14 +71,14 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   }
 
   /// In what families differ that names and shapes do not say.
-  public var traits: Traits
+  package var traits: Traits
   /// The encoder; nil where the weights hold none.
-  public var encoder: Half?
+  package var encoder: Half?
   /// The decoder; nil where the weights hold none.
-  public var decoder: Half?
+  package var decoder: Half?
 
   /// Creates a configuration.
-  public init(encoder: Half?, decoder: Half?, traits: Traits = .taming) {
+  package init(encoder: Half?, decoder: Half?, traits: Traits = .taming) {
     self.traits = traits
     self.encoder = encoder
     self.decoder = decoder
@@ -89,7 +89,7 @@ public struct AutoencoderConfiguration: Hashable, Sendable {
   /// Names that belong to neither half, such as a codebook's, are not looked at.
   /// - Throws: `unrecognized` where there is neither an encoder nor a decoder, `incomplete` where a half lacks
   ///   a tensor that says its sizes. What else halves and levels lack, ``disagreements()`` tells.
-  public init(
+  package init(
     shapes: [String: Shape],
     traits: Traits = .taming
   ) throws(TesseraError) {

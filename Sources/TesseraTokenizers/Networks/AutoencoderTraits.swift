@@ -1,8 +1,8 @@
 extension AutoencoderConfiguration {
   /// In what families differ that names and shapes do not say.
-  public struct Traits: Hashable, Sendable {
+  package struct Traits: Hashable, Sendable {
     /// How the encoder halves the extents.
-    public enum Downsampling: Hashable, Sendable {
+    package enum Downsampling: Hashable, Sendable {
       /// A convolution of stride 2 that is padded below and on the right (taming).
       case asymmetric
       /// A convolution of stride 2 that is padded all around (MAGVIT-2).
@@ -12,7 +12,7 @@ extension AutoencoderConfiguration {
     }
 
     /// How the decoder's normalizations depend on the codes.
-    public enum Conditioning: Hashable, Sendable {
+    package enum Conditioning: Hashable, Sendable {
       /// They do not.
       case none
       /// Before each level, by statistics of the latents (MAGVIT-2).
@@ -22,7 +22,7 @@ extension AutoencoderConfiguration {
     }
 
     /// Which levels change the extents.
-    public enum Resampling: Hashable, Sendable {
+    package enum Resampling: Hashable, Sendable {
       /// Each but the coarsest in the encoder, each but the finest in the decoder (taming).
       case allButOne
       /// As many as the compression needs: the encoder's first levels, the decoder's coarsest (Cosmos).
@@ -30,7 +30,7 @@ extension AutoencoderConfiguration {
     }
 
     /// Where attention may stand; both halves have it at the same levels.
-    public enum Attention: Hashable, Sendable {
+    package enum Attention: Hashable, Sendable {
       /// At any level, and then in the middle, too (taming's `attn_resolutions`).
       case anywhere
       /// At the coarsest level and in the middle, or nowhere (LlamaGen, VAR, Emu3).
@@ -40,7 +40,7 @@ extension AutoencoderConfiguration {
     }
 
     /// What stands between encoder and decoder levels and the latents.
-    public enum Middle: Hashable, Sendable {
+    package enum Middle: Hashable, Sendable {
       /// Two residual blocks, with or without attention between them.
       case aroundAttention
       /// Residual blocks alone, as many as a level of the encoder has.
@@ -48,7 +48,7 @@ extension AutoencoderConfiguration {
     }
 
     /// How many residual blocks the levels have.
-    public enum Depth: Hashable, Sendable {
+    package enum Depth: Hashable, Sendable {
       /// As many at each level of the encoder, and so many more at each of the decoder.
       case equal(more: Int)
       /// These from fine to coarse where there are so many levels; other networks may have any.
@@ -56,28 +56,28 @@ extension AutoencoderConfiguration {
     }
 
     /// How the encoder halves the extents.
-    public var downsampling = Downsampling.asymmetric
+    package var downsampling = Downsampling.asymmetric
     /// Whether the decoder doubles the extents by depth to space, not by nearest upsampling.
-    public var shuffles = false
+    package var shuffles = false
     /// How the decoder's normalizations depend on the codes.
-    public var conditioning = Conditioning.none
+    package var conditioning = Conditioning.none
     /// Whether the residual blocks' convolutions and the encoder's first have biases.
-    public var hasBiases = true
+    package var hasBiases = true
     /// Whether a block that changes the channels adds a shortcut of its own result, not of its input
     /// (MaskGIT); its weight then holds the identity too.
-    public var addsOwnResult = false
+    package var addsOwnResult = false
     /// Which levels change the extents.
-    public var resampling = Resampling.allButOne
+    package var resampling = Resampling.allButOne
     /// Where attention may stand.
-    public var attention = Attention.anywhere
+    package var attention = Attention.anywhere
     /// What stands between the levels and the latents.
-    public var middle = Middle.aroundAttention
+    package var middle = Middle.aroundAttention
     /// How many residual blocks the levels have.
-    public var depth = Depth.equal(more: 1)
+    package var depth = Depth.equal(more: 1)
     /// Whether convolutions stand on both sides of the quantizer: `quant_conv`, `post_quant_conv`.
-    public var hasCodeConvolutions = true
+    package var hasCodeConvolutions = true
     /// Whether there are convolutions over time (Emu3).
-    public var hasTime = false
+    package var hasTime = false
 
     /// Those of taming-transformers.
     public static let taming = Self()

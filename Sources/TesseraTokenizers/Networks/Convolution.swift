@@ -1,17 +1,17 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A tensor that a network needs: its name in the checkpoint and its shape.
-public struct NetworkParameter: Hashable, Sendable {
+package struct NetworkParameter: Hashable, Sendable {
   /// The name in the checkpoint.
-  public let name: String
+  package let name: String
   /// The shape as PyTorch stores it: OIHW for convolutions, IOHW for transposed ones.
-  public let shape: Shape
+  package let shape: Shape
 }
 
 /// A convolution; `name` stands before `.weight` and `.bias`.
-public struct Convolution: Hashable, Sendable {
+package struct Convolution: Hashable, Sendable {
   /// Kernel, stride and padding, as far as the families of autoencoders use them.
-  public enum Geometry: Hashable, Sendable, CaseIterable {
+  package enum Geometry: Hashable, Sendable, CaseIterable {
     /// 1x1.
     case pointwise
     /// 3x3, padding 1: keeps the extents.
@@ -34,18 +34,18 @@ public struct Convolution: Hashable, Sendable {
   }
 
   /// What the parameters' names begin with.
-  public let name: String
+  package let name: String
   /// The number of channels that come in.
-  public let inputChannels: Int
+  package let inputChannels: Int
   /// The number of channels that go out.
-  public let outputChannels: Int
+  package let outputChannels: Int
   /// Kernel, stride and padding.
-  public let geometry: Geometry
+  package let geometry: Geometry
   /// Whether there is a bias.
-  public let hasBias: Bool
+  package let hasBias: Bool
 
   /// Creates a convolution.
-  public init(
+  package init(
     _ name: String,
     _ inputChannels: Int,
     _ outputChannels: Int,
@@ -60,7 +60,7 @@ public struct Convolution: Hashable, Sendable {
   }
 
   /// The extent of the kernel.
-  public var kernel: Int {
+  package var kernel: Int {
     switch geometry {
     case .pointwise: 1
     case .same, .halving, .halvingSymmetric, .doubling, .doublingShuffled: 3
@@ -77,7 +77,7 @@ public struct Convolution: Hashable, Sendable {
   }
 
   /// The weight, and the bias where there is one.
-  public var parameters: [NetworkParameter] {
+  package var parameters: [NetworkParameter] {
     let shape: Shape =
       switch geometry {
       case .doublingTransposed: [inputChannels, outputChannels, kernel, kernel]

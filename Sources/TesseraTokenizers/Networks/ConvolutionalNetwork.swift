@@ -1,5 +1,5 @@
 internal import CKernels
-public import TesseraCore
+package import TesseraCore
 
 /// A network ready to run: a graph and its weights, packed for the kernels.
 ///
@@ -7,9 +7,9 @@ public import TesseraCore
 /// input gives the same bits for any number of tasks, any order of images and any `InstructionSet`. Against
 /// PyTorch in float32 the output differs by rounding only: 3x3 convolutions run as Winograd's F(4x4, 3x3),
 /// whose root mean square error is about 3e-6 of the output's deviation.
-public struct ConvolutionalNetwork: Sendable {
+package struct ConvolutionalNetwork: Sendable {
   /// The layers.
-  public let graph: NetworkGraph
+  package let graph: NetworkGraph
   let plan: NetworkPlan
   let storage: PackedParameters
 
@@ -20,7 +20,7 @@ public struct ConvolutionalNetwork: Sendable {
   ///   - parameter: Gives a tensor of that name as float32, row-major, or nil where there is none. It is
   ///     asked once for each of the graph's parameters, and its own errors pass through.
   /// - Throws: `missingParameter`, `misshapenParameter` or `wrongCount`, naming tensor and expected shape.
-  public init(
+  package init(
     _ graph: NetworkGraph,
     parameter: (_ name: String) throws -> (shape: Shape, values: [Float])?
   ) throws {

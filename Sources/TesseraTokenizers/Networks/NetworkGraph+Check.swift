@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension NetworkGraph {
   /// Compares the tensors that graphs need with those that there are.
@@ -8,7 +8,7 @@ extension NetworkGraph {
   ///   - shapes: Every tensor there is.
   ///   - others: Names that belong to other parts, such as the quantizer.
   /// - Returns: What is missing or misshapen, in the order of the graphs, then what is left over, by name.
-  public static func mismatches(
+  package static func mismatches(
     of graphs: [NetworkGraph],
     with shapes: [String: Shape],
     except others: Set<String> = []
@@ -42,7 +42,7 @@ extension AutoencoderConfiguration {
   ///   - shapes: Every tensor of the checkpoint.
   ///   - others: Names that belong to other parts, such as the quantizer.
   /// - Throws: The first mismatch, in the order of the graphs and then of the names.
-  public func check(
+  package func check(
     shapes: [String: Shape],
     except others: Set<String> = []
   ) throws(TesseraError) {

@@ -1,27 +1,27 @@
-public import TesseraCore
+package import TesseraCore
 
 /// A convolutional network as a value: layers in the order in which they run.
 ///
 /// Input and output are channels last, [height, width, channels] in float32. A Haar transform may stand in
 /// front (`inputPatch`) and its inverse at the end (`outputPatch`), as in the Cosmos tokenizers: each step
 /// turns 2x2 positions into 4 times the channels, bands LL, LH, HL, HH, each a signed mean.
-public struct NetworkGraph: Hashable, Sendable {
+package struct NetworkGraph: Hashable, Sendable {
   /// The number of channels of the input, before the Haar transform.
-  public let inputChannels: Int
+  package let inputChannels: Int
   /// The extent of the blocks that the Haar transform in front takes: 1 for none, 2, 4, 8.
-  public let inputPatch: Int
+  package let inputPatch: Int
   /// The layers.
-  public let layers: [NetworkLayer]
+  package let layers: [NetworkLayer]
   /// The extent of the blocks that the inverse Haar transform at the end gives.
-  public let outputPatch: Int
+  package let outputPatch: Int
   /// The number of channels of the output, after the inverse Haar transform.
-  public let outputChannels: Int
+  package let outputChannels: Int
 
   /// Creates a graph whose layers fit together.
   ///
   /// - Throws: `invalidGraph` with the first layer that does not take what the one before gives, or that
   ///   the kernels cannot compute.
-  public init(
+  package init(
     inputChannels: Int,
     inputPatch: Int = 1,
     layers: [NetworkLayer],
@@ -67,15 +67,15 @@ public struct NetworkGraph: Hashable, Sendable {
   }
 
   /// Every tensor that the network needs, in the order of the layers.
-  public var parameters: [NetworkParameter] {
+  package var parameters: [NetworkParameter] {
     layers.flatMap(\.parameters)
   }
 
   /// The largest height or width of an input.
-  public static let largestExtent = 1 << 16
+  package static let largestExtent = 1 << 16
 
   /// What height and width must be multiples of.
-  public var inputMultiple: Int {
+  package var inputMultiple: Int {
     layers.reduce(inputPatch) { product, layer in layer.scaling < 0 ? product * 2 : product }
   }
 
@@ -83,7 +83,7 @@ public struct NetworkGraph: Hashable, Sendable {
   ///
   /// - Throws: `extents` where height or width is not a positive multiple of `inputMultiple`, or above
   ///   `largestExtent`.
-  public func outputExtents(
+  package func outputExtents(
     height: Int,
     width: Int
   ) throws(TesseraError) -> (height: Int, width: Int) {
@@ -99,7 +99,7 @@ public struct NetworkGraph: Hashable, Sendable {
   }
 
   /// The multiply-adds of all convolutions and attention products, counted as direct convolutions.
-  public func multiplyAdds(height: Int, width: Int) -> Int {
+  package func multiplyAdds(height: Int, width: Int) -> Int {
     WorkspaceLayout(NetworkPlan(self), of: self, height: height, width: width)
       .steps.reduce(0) { $0 + $1.multiplyAdds }
   }

@@ -1,5 +1,5 @@
 /// A function of each value.
-public enum Activation: Hashable, Sendable, CaseIterable {
+package enum Activation: Hashable, Sendable, CaseIterable {
   /// max(x, 0).
   case relu
   /// x * sigmoid(x).
@@ -11,7 +11,7 @@ public enum Activation: Hashable, Sendable, CaseIterable {
 }
 
 /// What becomes of each block of 2x2 positions.
-public enum Pooling: Hashable, Sendable, CaseIterable {
+package enum Pooling: Hashable, Sendable, CaseIterable {
   /// The mean.
   case average
   /// The maximum.
@@ -19,21 +19,21 @@ public enum Pooling: Hashable, Sendable, CaseIterable {
 }
 
 /// Layers whose result is added to their input, or to a 1x1 convolution of it.
-public struct ResidualBlock: Hashable, Sendable {
+package struct ResidualBlock: Hashable, Sendable {
   /// The layers, two or more, which keep the extents.
-  public let body: [NetworkLayer]
+  package let body: [NetworkLayer]
   /// What brings the input to the output's channels; nil where they are the same.
-  public let shortcut: Convolution?
+  package let shortcut: Convolution?
 
   /// Creates a block of any layers.
-  public init(body: [NetworkLayer], shortcut: Convolution? = nil) {
+  package init(body: [NetworkLayer], shortcut: Convolution? = nil) {
     self.body = body
     self.shortcut = shortcut
   }
 
   /// Creates two rounds of normalization, SiLU and 3x3 convolution with taming's names: norm1, conv1,
   /// norm2, conv2, nin_shortcut.
-  public init(_ name: String, _ inputChannels: Int, _ outputChannels: Int) {
+  package init(_ name: String, _ inputChannels: Int, _ outputChannels: Int) {
     body = [
       .normalization(GroupNormalization("\(name).norm1", inputChannels)),
       .convolution(Convolution("\(name).conv1", inputChannels, outputChannels, .same)),
@@ -48,17 +48,17 @@ public struct ResidualBlock: Hashable, Sendable {
 
 /// Normalization, single-head attention of all positions to all, and a projection, added to the input:
 /// x + proj(softmax(q k / sqrt(channels)) v).
-public struct AttentionBlock: Hashable, Sendable {
+package struct AttentionBlock: Hashable, Sendable {
   /// The normalization before the three projections, without SiLU.
-  public let normalization: GroupNormalization
+  package let normalization: GroupNormalization
   /// The projection to queries.
-  public let query: Convolution
+  package let query: Convolution
   /// The projection to keys.
-  public let key: Convolution
+  package let key: Convolution
   /// The projection to values.
-  public let value: Convolution
+  package let value: Convolution
   /// The projection of the result.
-  public let output: Convolution
+  package let output: Convolution
 
   /// Creates a block with taming's names: norm, q, k, v, proj_out.
   ///
@@ -66,7 +66,7 @@ public struct AttentionBlock: Hashable, Sendable {
   ///   - name: What the parameters' names begin with.
   ///   - channels: The channels.
   ///   - normalization: The normalization, where it is another than the group norm `norm`.
-  public init(_ name: String, _ channels: Int, normalization: GroupNormalization? = nil) {
+  package init(_ name: String, _ channels: Int, normalization: GroupNormalization? = nil) {
     self.normalization =
       normalization ?? GroupNormalization("\(name).norm", channels, activates: false)
     query = Convolution("\(name).q", channels, channels, .pointwise)
@@ -77,7 +77,7 @@ public struct AttentionBlock: Hashable, Sendable {
 }
 
 /// One layer of a network; the names in it are those of the checkpoint.
-public indirect enum NetworkLayer: Hashable, Sendable {
+package indirect enum NetworkLayer: Hashable, Sendable {
   /// A convolution.
   case convolution(Convolution)
   /// A normalization, with or without SiLU.
@@ -99,7 +99,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
   case condition([NetworkLayer])
 
   /// The convolutions in it, in the order in which they run.
-  public var convolutions: [Convolution] {
+  package var convolutions: [Convolution] {
     switch self {
     case .convolution(let convolution): [convolution]
     case .normalization(let normalization): normalization.convolutions
@@ -114,7 +114,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
   }
 
   /// The normalizations in it.
-  public var normalizations: [GroupNormalization] {
+  package var normalizations: [GroupNormalization] {
     switch self {
     case .convolution, .scaling, .activation, .pooling, .upsampling: []
     case .normalization(let normalization): [normalization]
@@ -125,7 +125,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
   }
 
   /// The scalings in it.
-  public var scalings: [ChannelScaling] {
+  package var scalings: [ChannelScaling] {
     switch self {
     case .scaling(let scaling): [scaling]
     case .residual(let block): block.body.flatMap(\.scalings)
@@ -135,7 +135,7 @@ public indirect enum NetworkLayer: Hashable, Sendable {
   }
 
   /// Every tensor that the layer needs.
-  public var parameters: [NetworkParameter] {
+  package var parameters: [NetworkParameter] {
     normalizations.flatMap(\.parameters) + scalings.flatMap(\.parameters)
       + convolutions.flatMap(\.parameters)
   }

@@ -1,9 +1,9 @@
 internal import CKernels
 internal import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// What a kernel does, for the share of time that each kind takes.
-public enum KernelKind: String, Hashable, Sendable, CaseIterable {
+package enum KernelKind: String, Hashable, Sendable, CaseIterable {
   /// Haar transform and conversion between channels last and the kernels' blocks.
   case layout
   /// 1x1 convolution.
@@ -19,13 +19,13 @@ public enum KernelKind: String, Hashable, Sendable, CaseIterable {
 }
 
 /// How long one call of a kernel took.
-public struct KernelTiming: Sendable {
+package struct KernelTiming: Sendable {
   /// What the kernel does.
-  public let kind: KernelKind
+  package let kind: KernelKind
   /// The multiply-adds of the call, counted as those of a direct convolution; 0 for other work.
-  public let multiplyAdds: Int
+  package let multiplyAdds: Int
   /// The processor time it took, which other processes do not lengthen.
-  public let duration: Duration
+  package let duration: Duration
 }
 
 extension NetworkWorkspace {
@@ -36,7 +36,7 @@ extension NetworkWorkspace {
   ///   - output: As for `run`.
   /// - Returns: One timing a kernel call.
   /// - Throws: As `run`.
-  public func timings(
+  package func timings(
     of input: [Float],
     into output: inout [Float]
   ) throws(TesseraError) -> [KernelTiming] {
@@ -64,7 +64,7 @@ extension InstructionSet {
   ///
   /// - Parameter rounds: How often twelve independent vectors are multiplied and added.
   /// - Returns: The floating-point operations done, two for each multiply-add of each lane.
-  public func multiplyAddLoop(rounds: Int) -> Double {
+  package func multiplyAddLoop(rounds: Int) -> Double {
     precondition(isSupported, "this processor has no \(rawValue)")
     var sink: Float = 0.001
     return unsafe ckernels_fma_loop(kernels, rounds, &sink)

@@ -1,24 +1,24 @@
 internal import CKernels
 internal import Synchronization
-public import TesseraCore
+package import TesseraCore
 
 /// The working memory of one run of a network at one size, reused from image to image.
 ///
 /// Make one for each worker: nothing is allocated while an image runs. Runs on one workspace from several
 /// tasks take turns.
-public final class NetworkWorkspace: Sendable {
+package final class NetworkWorkspace: Sendable {
   /// The network that it runs.
-  public let network: ConvolutionalNetwork
+  package let network: ConvolutionalNetwork
   /// The input's number of rows.
-  public let height: Int
+  package let height: Int
   /// The input's number of columns.
-  public let width: Int
+  package let width: Int
   /// The output's number of rows.
-  public let outputHeight: Int
+  package let outputHeight: Int
   /// The output's number of columns.
-  public let outputWidth: Int
+  package let outputWidth: Int
   /// The instructions that it computes with.
-  public let instructions: InstructionSet
+  package let instructions: InstructionSet
   private let layout: WorkspaceLayout
   private let memory: Mutex<AlignedFloats>
 
@@ -31,7 +31,7 @@ public final class NetworkWorkspace: Sendable {
   ///   - instructions: The instructions to compute with; the best there are unless kernels are compared.
   ///   - memoryLimit: The most that may be allocated, in bytes.
   /// - Throws: `extents`, or `memory` where the limit does not suffice.
-  public init(
+  package init(
     _ network: ConvolutionalNetwork,
     height: Int,
     width: Int,
@@ -54,13 +54,13 @@ public final class NetworkWorkspace: Sendable {
   }
 
   /// The number of values of an input, [height, width, channels].
-  public var inputCount: Int { height * width * network.graph.inputChannels }
+  package var inputCount: Int { height * width * network.graph.inputChannels }
 
   /// The number of values of an output, [outputHeight, outputWidth, channels].
-  public var outputCount: Int { outputHeight * outputWidth * network.graph.outputChannels }
+  package var outputCount: Int { outputHeight * outputWidth * network.graph.outputChannels }
 
   /// The working memory in bytes.
-  public var byteCount: Int { layout.count * MemoryLayout<Float>.stride }
+  package var byteCount: Int { layout.count * MemoryLayout<Float>.stride }
 
   /// Runs the network on one image.
   ///
@@ -69,7 +69,7 @@ public final class NetworkWorkspace: Sendable {
   ///   - output: Becomes [outputHeight, outputWidth, channels], channels last; reallocated only where it
   ///     has another size.
   /// - Throws: `inputCount` where the input has another size.
-  public func run(_ input: [Float], into output: inout [Float]) throws(TesseraError) {
+  package func run(_ input: [Float], into output: inout [Float]) throws(TesseraError) {
     try run(input, into: &output) { _, work in work() }
   }
 

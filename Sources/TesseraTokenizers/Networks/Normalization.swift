@@ -1,10 +1,10 @@
 import TesseraCore
 
 /// GroupNorm over one image, with biased variance; `name` stands before `.weight` and `.bias`.
-public struct GroupNormalization: Hashable, Sendable {
+package struct GroupNormalization: Hashable, Sendable {
   /// Where gain and bias come from.
-  public enum Modulation: Hashable, Sendable {
-    /// The checkpoint: one value a channel.
+  package enum Modulation: Hashable, Sendable {
+    /// The checkpoint: one value per channel.
     case none
     /// Two linear maps of the condition's statistics replace them: the gain of its deviations, the bias
     /// of its means (MAGVIT-2's adaptive group norm).
@@ -15,22 +15,22 @@ public struct GroupNormalization: Hashable, Sendable {
   }
 
   /// What the parameters' names begin with.
-  public let name: String
+  package let name: String
   /// The number of channels.
-  public let channels: Int
+  package let channels: Int
   /// The number of groups, which divides the channels.
-  public let groups: Int
+  package let groups: Int
   /// What is added to the variance.
-  public let epsilon: Double
+  package let epsilon: Double
   /// Whether x * sigmoid(x) follows.
-  public let activates: Bool
+  package let activates: Bool
   /// Whether channel c belongs to group c mod `groups` rather than to a run of channels (Su's Keras net).
-  public let isInterleaved: Bool
+  package let isInterleaved: Bool
   /// Where gain and bias come from.
-  public let modulation: Modulation
+  package let modulation: Modulation
 
   /// Creates a normalization; 32 groups and 1e-6 are what taming-transformers and its heirs use.
-  public init(
+  package init(
     _ name: String,
     _ channels: Int,
     groups: Int = 32,
@@ -49,7 +49,7 @@ public struct GroupNormalization: Hashable, Sendable {
   }
 
   /// The convolutions of the condition.
-  public var convolutions: [Convolution] {
+  package var convolutions: [Convolution] {
     switch modulation {
     case .none: []
     case .adaptive(let gain, let bias, _): [gain, bias]
@@ -58,7 +58,7 @@ public struct GroupNormalization: Hashable, Sendable {
   }
 
   /// Gain and bias of the checkpoint, [channels] each.
-  public var parameters: [NetworkParameter] {
+  package var parameters: [NetworkParameter] {
     if case .adaptive = modulation { return [] }
     return [
       NetworkParameter(name: "\(name).weight", shape: [channels]),
@@ -70,16 +70,16 @@ public struct GroupNormalization: Hashable, Sendable {
 /// A gain and a bias for each channel: a BatchNorm in evaluation, folded.
 ///
 /// `name` stands before `.weight` and `.bias`.
-public struct ChannelScaling: Hashable, Sendable {
+package struct ChannelScaling: Hashable, Sendable {
   /// What the parameters' names begin with.
-  public let name: String
+  package let name: String
   /// The number of channels.
-  public let channels: Int
+  package let channels: Int
   /// Whether x * sigmoid(x) follows.
   public var activates = true
 
   /// Gain and bias, [channels] each.
-  public var parameters: [NetworkParameter] {
+  package var parameters: [NetworkParameter] {
     [
       NetworkParameter(name: "\(name).weight", shape: [channels]),
       NetworkParameter(name: "\(name).bias", shape: [channels]),

@@ -7,7 +7,7 @@ internal import TesseraImages
 /// `codes`, int64 [batch, h, w] or [batch, h, w, n], or [batch, n] of a multi-scale quantizer, and `latents`, float32 [batch, h, w, d]. The range is a
 /// table, so pixels become the same floats; convolutions sum in the runtime's own order, so latents agree to
 /// rounding.
-public enum ONNXEncoderFile {
+package enum ONNXEncoderFile {
   /// The most bytes of a protocol buffer message.
   private static let largestMessage = (1 << 31) - 1
 
@@ -20,7 +20,7 @@ public enum ONNXEncoderFile {
   ///   - inputs: Files that must not be written over.
   /// - Returns: What was left out, a line each, and the number of nodes and bytes.
   /// - Throws: `TesseraError` where the graph cannot be said in ONNX, and what reading and writing throw.
-  public static func write(
+  package static func write(
     _ parts: TokenizerParts,
     to path: String,
     toolVersion: String,
@@ -86,15 +86,15 @@ public enum ONNXEncoderFile {
   }
 
   /// What was written.
-  public struct Summary: Encodable, Sendable {
+  package struct Summary: Encodable, Sendable {
     /// The number of nodes.
-    public let nodes: Int
+    package let nodes: Int
     /// The size of the file.
-    public let bytes: Int
+    package let bytes: Int
     /// The names of the outputs.
-    public let outputs: [String]
+    package let outputs: [String]
     /// What the file does not hold, a line each.
-    public let notes: [String]
+    package let notes: [String]
   }
 
   /// Pixels to latents, channels last.
@@ -103,7 +103,7 @@ public enum ONNXEncoderFile {
     _ graph: inout ONNXGraph
   ) throws(TesseraError) -> String {
     let encoder = parts.encoder
-    // One table of 256 values a channel, one after the other.
+    // One table of 256 values per channel, one after the other.
     let table = (0..<3).flatMap { parts.pixelTable(channel: $0) }
     let whole = graph.node("Cast", ["pixels"], [("to", .integer(7))])
     let place = graph.node("Add", [whole, graph.integers("range.first", [0, 256, 512])])

@@ -48,7 +48,7 @@ extension ONNXGraph {
     node("Mul", [input, node("Sigmoid", [input])])
   }
 
-  /// x · gain + bias, one a channel.
+  /// x · gain + bias, one per channel.
   private mutating func affine(_ name: String, _ channels: Int, to input: Value) -> Value {
     var result = input
     for (operation, parameter) in [("Mul", "\(name).weight"), ("Add", "\(name).bias")] {

@@ -1,11 +1,11 @@
-public import TesseraCore
+package import TesseraCore
 
 /// Codes under other numbers: the same choices, counted otherwise.
 ///
 /// Nothing is decided anew.
-public struct CodeReindexing: Sendable {
+package struct CodeReindexing: Sendable {
   /// One way of counting otherwise.
-  public enum Step: Sendable {
+  package enum Step: Sendable {
     /// Digits in the reverse order of significance; `levels` by dimension, dimension 0 least significant where
     /// `isLittle`.
     case reversal(levels: [Int], isLittle: Bool)
@@ -16,14 +16,14 @@ public struct CodeReindexing: Sendable {
   }
 
   /// The steps in order.
-  public let steps: [Step]
+  package let steps: [Step]
   /// What codes are below before and after: the quantizer's vocabulary and what the steps make of it.
-  public let vocabularies: (before: UInt64, after: UInt64)
+  package let vocabularies: (before: UInt64, after: UInt64)
 
   /// Plans steps.
   ///
   /// - Throws: `TesseraError` where an offset leaves nothing.
-  public init(_ steps: [Step], vocabularySize: Int) throws(TesseraError) {
+  package init(_ steps: [Step], vocabularySize: Int) throws(TesseraError) {
     var size = vocabularySize
     for step in steps {
       switch step {
@@ -44,7 +44,7 @@ public struct CodeReindexing: Sendable {
   /// The codes under their new numbers.
   ///
   /// - Throws: `TesseraError` with the first code that has none.
-  public func apply(_ codes: [UInt64]) throws(TesseraError) -> [UInt64] {
+  package func apply(_ codes: [UInt64]) throws(TesseraError) -> [UInt64] {
     var codes = codes
     try check(codes, below: vocabularies.before)
     for step in steps {
@@ -61,7 +61,7 @@ public struct CodeReindexing: Sendable {
   /// The codes that ``apply(_:)`` gives these numbers.
   ///
   /// - Throws: `TesseraError` with the first number that is no code's.
-  public func undo(_ numbers: [UInt64]) throws(TesseraError) -> [UInt64] {
+  package func undo(_ numbers: [UInt64]) throws(TesseraError) -> [UInt64] {
     var numbers = numbers
     try check(numbers, below: vocabularies.after)
     for step in steps.reversed() {
@@ -107,18 +107,18 @@ public struct CodeReindexing: Sendable {
 }
 
 /// A list of the codes in use; a code's new number is its place.
-public struct CompactMap: Hashable, Sendable {
+package struct CompactMap: Hashable, Sendable {
   /// The codes, each once.
-  public let codes: [UInt64]
+  package let codes: [UInt64]
   private let placeOfCode: [UInt64: UInt64]
 
   /// The most codes of a list.
-  public static let largestCount = 1 << 24
+  package static let largestCount = 1 << 24
 
   /// Creates a list.
   ///
   /// - Throws: `TesseraError` where it is empty, too long or names a code twice.
-  public init(_ codes: [UInt64]) throws(TesseraError) {
+  package init(_ codes: [UInt64]) throws(TesseraError) {
     guard (1...Self.largestCount).contains(codes.count) else {
       throw .mismatch("a list of \(codes.count) codes, and 1 to 2^24 are possible")
     }
@@ -163,7 +163,7 @@ extension QuantizerSpecification {
   /// The step that brings codes of this quantizer into an order of digits; nil where they are in it.
   ///
   /// - Throws: `TesseraError` where codes are no numbers of digits.
-  public func step(to order: BinaryQuantizer.Order) throws(TesseraError) -> CodeReindexing.Step? {
+  package func step(to order: BinaryQuantizer.Order) throws(TesseraError) -> CodeReindexing.Step? {
     switch self {
     case .finiteScalar(let quantizer):
       return order == .little ? nil : .reversal(levels: quantizer.levels, isLittle: true)
@@ -180,7 +180,7 @@ extension QuantizerSpecification {
   ///
   /// - Throws: `TesseraError` where the two differ in more than the order of digits: a code says
   ///   which cell a latent fell into, and the other's cells are other ones.
-  public func step(to other: QuantizerSpecification) throws(TesseraError) -> CodeReindexing.Step? {
+  package func step(to other: QuantizerSpecification) throws(TesseraError) -> CodeReindexing.Step? {
     if self == other { return nil }
     if case .binary(let one) = self, case .binary(let two) = other, one.kind == two.kind,
       one.dimensions == two.dimensions

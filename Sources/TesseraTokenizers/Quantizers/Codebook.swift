@@ -1,13 +1,13 @@
-public import TesseraCore
+package import TesseraCore
 
 /// The vectors that codes stand for: `count` rows of `dimensions` values.
-public struct Codebook: Hashable, Sendable {
+package struct Codebook: Hashable, Sendable {
   /// The number of codes.
-  public let count: Int
+  package let count: Int
   /// The values of one code.
-  public let dimensions: Int
+  package let dimensions: Int
   /// The rows one after the other.
-  public let values: [Float]
+  package let values: [Float]
 
   /// The most codes: positions of codes are signed 32-bit numbers in the kernels.
   static let largestCount = 1 << 30
@@ -15,7 +15,7 @@ public struct Codebook: Hashable, Sendable {
   /// Creates a codebook.
   ///
   /// - Throws: `TesseraError` where it is empty or incomplete, or a value is not finite.
-  public init(count: Int, dimensions: Int, values: [Float]) throws(TesseraError) {
+  package init(count: Int, dimensions: Int, values: [Float]) throws(TesseraError) {
     guard count > 0, dimensions > 0, count <= Codebook.largestCount, dimensions <= 1 << 16 else {
       throw .mismatch(
         "a codebook of [\(count), \(dimensions)], and [codes, dimensions] are 1 to 2^30 and 1 to 65536"

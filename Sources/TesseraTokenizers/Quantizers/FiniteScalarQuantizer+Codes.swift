@@ -1,5 +1,5 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 extension FiniteScalarQuantizer {
   /// The float32 constants of one dimension, computed as the variant's reference computes them.
@@ -42,11 +42,11 @@ extension FiniteScalarQuantizer {
 
   /// Quantizes latents.
   ///
-  /// - Parameter latents: `dimensions` values a position, flat, channels last.
+  /// - Parameter latents: `dimensions` values per position, flat, channels last.
   /// - Returns: One code and one margin a position.
   /// - Throws: `TesseraError` with the index of the first latent that has no code, and
   ///   `.shape` where the last position is incomplete.
-  public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
+  package func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
     let count = try latents.positions(of: dimensions)
     return switch variant {
     case .paperTan, .atanh:
@@ -122,7 +122,7 @@ extension FiniteScalarQuantizer {
   /// Takes codes apart into digits: `dimensions` a position, each below its levels.
   ///
   /// - Throws: `TesseraError`.
-  public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
+  package func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
     try codes.digits(width: dimensions, vocabularySize: vocabularySize) { code, digits in
       var rest = code
       for level in levels {
@@ -136,7 +136,7 @@ extension FiniteScalarQuantizer {
   /// Puts digits together into codes, the inverse of ``digits(of:)``.
   ///
   /// - Throws: `TesseraError`, or `.shape` where the last position is incomplete.
-  public func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
+  package func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
     let (count, rest) = digits.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
       throw .mismatch("\(digits.count) digits are not whole positions of \(dimensions) dimensions")
@@ -164,7 +164,7 @@ extension FiniteScalarQuantizer {
   /// The values that a decoder takes: `dimensions` float32 a position, as `Variant` defines them.
   ///
   /// - Throws: `TesseraError`; `.setting` for `s3`, whose codes have no values.
-  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
+  package func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard variant != .s3 else {
       throw .mismatch("variant s3 defines no values: its decoders embed the code itself")
     }

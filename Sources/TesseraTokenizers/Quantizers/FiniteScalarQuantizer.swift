@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 /// Finite scalar quantization (FSQ, arXiv 2309.15505): each latent dimension is bounded by a smooth
 /// function and rounded to one of a few levels; the code is the mixed-radix number of the levels.
@@ -6,11 +6,11 @@ public import TesseraCore
 /// Dimension 0 is the least significant digit. Arithmetic is float32, as in the public
 /// implementations, except for tanh and the logistic function, which are rounded from float64: the
 /// same bits on every CPU. All arrays are flat, positions outermost and dimensions innermost.
-public struct FiniteScalarQuantizer: Hashable, Sendable {
+package struct FiniteScalarQuantizer: Hashable, Sendable {
   /// The public implementations, which are different functions under one name.
   ///
   /// L is the number of levels, h the half range, o = 0.5 for even L and 0 for odd, w = ⌊L/2⌋.
-  public enum Variant: String, Codable, Hashable, Sendable, CaseIterable {
+  package enum Variant: String, Codable, Hashable, Sendable, CaseIterable {
     /// The paper's appendix A.1 and Google's notebook: h = (L-1)(1-0.001)/2, s = tan(o/h),
     /// b = h tanh(z+s) - o; digit round(b) + w, value (digit-w)/w.
     case paperTan = "paper-tan"
@@ -34,11 +34,11 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
   }
 
   /// The function that bounds and rounds.
-  public let variant: Variant
+  package let variant: Variant
   /// The levels of each dimension, 2 or more; 1 to 64 dimensions.
-  public let levels: [Int]
+  package let levels: [Int]
   /// The number of codes, the product of the levels: at most 2^32.
-  public let vocabularySize: Int
+  package let vocabularySize: Int
 
   /// The constants of each dimension.
   package let bounds: [Bound]
@@ -46,7 +46,7 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
   /// Creates a quantizer.
   ///
   /// - Throws: A `TesseraError` for levels that the variant does not have.
-  public init(variant: Variant, levels: [Int]) throws(TesseraError) {
+  package init(variant: Variant, levels: [Int]) throws(TesseraError) {
     guard (1...64).contains(levels.count) else {
       throw .mismatch("levels: \(levels.count) dimensions, and 1 to 64 are possible")
     }
@@ -65,7 +65,7 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
   }
 
   /// The latent dimensions of one position.
-  public var dimensions: Int { levels.count }
+  package var dimensions: Int { levels.count }
 
   private static func check(_ level: Int, variant: Variant) throws(TesseraError) {
     let problem: String? =
@@ -83,19 +83,19 @@ public struct FiniteScalarQuantizer: Hashable, Sendable {
 }
 
 /// The codes of some latents, and how safely they lie between their neighbours.
-public struct QuantizedLatents: Hashable, Sendable {
-  /// The codes: one a position, or several where the quantizer gives several.
-  public let codes: [UInt32]
+package struct QuantizedLatents: Hashable, Sendable {
+  /// The codes: one per position, or several where the quantizer gives several.
+  package let codes: [UInt32]
   /// For each code how far the latents are from where another code would be chosen.
   ///
   /// FSQ: the smallest distance of a bounded latent to its next rounding boundary, in levels, from 0 (on
   /// the boundary) to 0.5. LFQ, BSQ: the smallest distance of a (normalized) latent to 0. Codebooks: how
   /// much worse the second-best code is, in squared distances, cosines or scores; infinity where there is
   /// one code. Another implementation, with other rounding errors, can only differ where this is small.
-  public let margins: [Float]
+  package let margins: [Float]
 
   /// Creates them from as many codes as margins.
-  public init(codes: [UInt32], margins: [Float]) {
+  package init(codes: [UInt32], margins: [Float]) {
     self.codes = codes
     self.margins = margins
   }

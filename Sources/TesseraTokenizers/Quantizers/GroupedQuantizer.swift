@@ -1,16 +1,16 @@
-public import TesseraCore
+package import TesseraCore
 
 /// Several quantizers side by side: each takes its share of a position's dimensions and gives its own code.
 ///
 /// UniTok's eight codebooks, WeTok's groups of signs, the `num_codebooks` of FSQ and LFQ.
-public struct GroupedQuantizer: Sendable {
+package struct GroupedQuantizer: Sendable {
   /// The quantizers in the order of the dimensions.
-  public let groups: [Quantizer]
+  package let groups: [Quantizer]
 
   /// Creates a quantizer of groups.
   ///
   /// - Throws: `TesseraError` for no group, or one that takes whole images.
-  public init(groups: [Quantizer]) throws(TesseraError) {
+  package init(groups: [Quantizer]) throws(TesseraError) {
     guard (1...1024).contains(groups.count) else {
       throw .mismatch("groups: \(groups.count) of them, and 1 to 1024 are possible")
     }
@@ -57,18 +57,18 @@ public struct GroupedQuantizer: Sendable {
 /// Several quantizers one after the other: each takes what those before left over; the values add up.
 ///
 /// RVQ (arXiv 2107.03312) and, with scales and a clamp, the ResidualFSQ of vector-quantize-pytorch.
-public struct ResidualQuantizer: Sendable {
+package struct ResidualQuantizer: Sendable {
   /// The quantizers from coarse to fine.
-  public let stages: [Quantizer]
-  /// What each stage's input is divided by and its values multiplied with: a number or one a dimension.
-  public let scales: [[Float]]
-  /// c of c·tanh(z / c), which the latents go through first: one a dimension; nil for none.
-  public let softClamp: [Float]?
+  package let stages: [Quantizer]
+  /// What each stage's input is divided by and its values multiplied with: a number or one per dimension.
+  package let scales: [[Float]]
+  /// c of c·tanh(z / c), which the latents go through first: one per dimension; nil for none.
+  package let softClamp: [Float]?
 
   /// Creates a quantizer of stages.
   ///
   /// - Throws: `TesseraError` where the stages do not fit together.
-  public init(
+  package init(
     stages: [Quantizer],
     scales: [[Float]]? = nil,
     softClamp: [Float]? = nil
@@ -91,11 +91,11 @@ public struct ResidualQuantizer: Sendable {
       scales.allSatisfy({ [1, first.dimensions].contains($0.count) }),
       scales.joined().allSatisfy({ $0.isFinite && $0 > 0 })
     else {
-      throw .mismatch("scales: one a stage, each a positive number or one a dimension")
+      throw .mismatch("scales: one per stage, each a positive number or one per dimension")
     }
     if let softClamp {
       guard softClamp.count == first.dimensions, softClamp.allSatisfy({ $0.isFinite && $0 > 0 })
-      else { throw .mismatch("soft_clamp: one positive number a dimension") }
+      else { throw .mismatch("soft_clamp: one positive number per dimension") }
     }
     self.stages = stages
     self.scales = scales
@@ -168,7 +168,7 @@ extension Array {
 }
 
 extension QuantizedLatents {
-  /// Codes of several quantizers side by side, each with `widths` codes a position.
+  /// Codes of several quantizers side by side, each with `widths` codes per position.
   fileprivate init(joining parts: [QuantizedLatents], widths: [Int], count: Int) {
     self.init(
       codes: parts.map(\.codes).interleaved(widths: widths, count: count),

@@ -1,13 +1,13 @@
-public import TesseraCore
+package import TesseraCore
 
 /// FSQ levels for a wanted number of codes, as the paper's table 1 recommends them and beyond it.
-public struct LevelRecommendation: Hashable, Sendable {
+package struct LevelRecommendation: Hashable, Sendable {
   /// The levels of each dimension.
-  public let levels: [Int]
+  package let levels: [Int]
   /// Their product; nil where it is more than 2^63.
-  public let vocabularySize: Int?
+  package let vocabularySize: Int?
   /// What speaks against them, a line each.
-  public let warnings: [String]
+  package let warnings: [String]
 
   /// The table of arXiv 2309.15505, and its appendix for the powers of two between.
   private static let published: [Int: [Int]] = [
@@ -22,7 +22,7 @@ public struct LevelRecommendation: Hashable, Sendable {
   ///   - levels: One or more, each 2 or more.
   ///   - elementType: The unsigned type that codes are to fit; nil for the narrowest.
   /// - Throws: `TesseraError` for levels that are none.
-  public init(levels: [Int], fitting elementType: ElementType? = nil) throws(TesseraError) {
+  package init(levels: [Int], fitting elementType: ElementType? = nil) throws(TesseraError) {
     guard (1...64).contains(levels.count), levels.allSatisfy({ (2...65_536).contains($0) }) else {
       throw .mismatch("levels: 1 to 64 numbers from 2 to 65536")
     }
@@ -59,13 +59,13 @@ public struct LevelRecommendation: Hashable, Sendable {
 
   /// Recommends levels for about as many codes as wanted.
   ///
-  /// Powers of two of the paper's table get its levels. Otherwise it is 5 to 8 levels a dimension with the
+  /// Powers of two of the paper's table get its levels. Otherwise it is 5 to 8 levels per dimension with the
   /// product nearest by ratio; of equal ones the fewest dimensions and then the most levels in front.
   /// - Parameters:
   ///   - target: The wanted number of codes, 5 to 2^32.
   ///   - elementType: The unsigned type that codes are to fit; nil for the narrowest.
   /// - Throws: `TesseraError` for a number of codes that cannot be.
-  public init(target: Int, fitting elementType: ElementType? = nil) throws(TesseraError) {
+  package init(target: Int, fitting elementType: ElementType? = nil) throws(TesseraError) {
     guard (5...1 << 32).contains(target) else {
       throw .mismatch("target: \(target) codes, and 5 to 2^32 are possible")
     }

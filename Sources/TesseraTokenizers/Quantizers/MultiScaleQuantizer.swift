@@ -1,15 +1,15 @@
-public import TesseraCore
+package import TesseraCore
 
 /// Residual quantization of a whole image from coarse to fine, as VAR does (arXiv 2404.02905).
 ///
 /// At each scale what is left of the latents is averaged down to s x s, each position takes the best row of
 /// one codebook, the rows are brought back to full size (bicubic), refined by a convolution, and subtracted.
 /// The codes of all scales follow each other: 1 + 4 + 9 + … of them.
-public struct MultiScaleQuantizer: Sendable {
+package struct MultiScaleQuantizer: Sendable {
   /// The 3x3 convolutions that refine what each scale adds: h ↦ (1 - ratio) h + ratio · conv(h).
-  public struct Refinement: Sendable {
+  package struct Refinement: Sendable {
     /// How much of the convolution's result is taken.
-    public let ratio: Float
+    package let ratio: Float
     /// The convolutions; scales share them.
     private let convolutions: [Convolution]
     /// One network of one layer for each.
@@ -23,7 +23,7 @@ public struct MultiScaleQuantizer: Sendable {
     ///   - ratio: How much of the convolution's result is taken.
     ///   - parameter: Gives a tensor of that name, or nil where there is none.
     /// - Throws: ``TesseraError``, naming tensor and expected shape.
-    public init(
+    package init(
       names: [String],
       dimensions: Int,
       ratio: Float,
@@ -57,18 +57,18 @@ public struct MultiScaleQuantizer: Sendable {
   }
 
   /// The sides of the grids of codes, ascending; the last is that of the latents.
-  public let scales: [Int]
+  package let scales: [Int]
   /// How rows of the codebook are chosen.
-  public let quantizer: VectorQuantizer
+  package let quantizer: VectorQuantizer
   /// The convolutions; nil for none.
-  public let refinement: Refinement?
+  package let refinement: Refinement?
   /// One pool a convolution.
   private let pools: [WorkspacePool]
 
   /// Creates a quantizer.
   ///
   /// - Throws: `TesseraError` for scales that do not ascend, or a rule that codes no distances.
-  public init(
+  package init(
     scales: [Int],
     quantizer: VectorQuantizer,
     refinement: Refinement?
@@ -86,13 +86,13 @@ public struct MultiScaleQuantizer: Sendable {
   }
 
   /// The latent dimensions of one position.
-  public var dimensions: Int { quantizer.dimensions }
+  package var dimensions: Int { quantizer.dimensions }
   /// The number of codes to choose from.
-  public var vocabularySize: Int { quantizer.vocabularySize }
+  package var vocabularySize: Int { quantizer.vocabularySize }
   /// The codes of one image.
-  public var tokens: Int { scales.reduce(0) { $0 + $1 * $1 } }
+  package var tokens: Int { scales.reduce(0) { $0 + $1 * $1 } }
   /// The side of the latents' grid.
-  public var side: Int { scales.last ?? 0 }
+  package var side: Int { scales.last ?? 0 }
 
   /// The weights that average the grid to a scale's rows: [scale, side]; nil for the last scale.
   package func areaWeights(scale: Int) -> [Float]? {
@@ -116,7 +116,7 @@ public struct MultiScaleQuantizer: Sendable {
   /// Quantizes the latents of one image.
   ///
   /// - Throws: `TesseraError`, `.overflow`, `.shape`.
-  public func quantize(_ latents: LatentGrid) throws(TesseraError) -> QuantizedLatents {
+  package func quantize(_ latents: LatentGrid) throws(TesseraError) -> QuantizedLatents {
     try check(height: latents.height, width: latents.width)
     if let index = latents.values.firstIndexNotFinite {
       throw .notFinite(index: index, dimensions: dimensions)
@@ -139,7 +139,7 @@ public struct MultiScaleQuantizer: Sendable {
   /// The values that a decoder takes: [side, side, dimensions].
   ///
   /// - Throws: `TesseraError`, or `.shape` for another number of codes.
-  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
+  package func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard codes.count == tokens else {
       throw .mismatch("\(codes.count) codes, and an image has \(tokens)")
     }

@@ -1,9 +1,9 @@
-public import TesseraCore
+package import TesseraCore
 
 extension Quantizer {
   /// The levels of each digit of a position's codes, or nil where a code is no number of digits: the rows of
   /// a codebook have no order.
-  public var digitLevels: [Int]? {
+  package var digitLevels: [Int]? {
     switch self {
     case .finiteScalar(let quantizer): return quantizer.levels
     case .binary(let quantizer): return [Int](repeating: 2, count: quantizer.dimensions)
@@ -23,10 +23,10 @@ extension Quantizer {
     }
   }
 
-  /// Takes codes apart into digits, one a dimension: group by group and stage by stage, ``digitLevels`` each.
+  /// Takes codes apart into digits, one per dimension: group by group and stage by stage, ``digitLevels`` each.
   ///
   /// - Throws: `TesseraError`; `.setting` where codes have no digits.
-  public func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
+  package func digits(of codes: [UInt32]) throws(TesseraError) -> [UInt32] {
     switch self {
     case .finiteScalar(let quantizer): return try quantizer.digits(of: codes)
     case .binary(let quantizer): return try quantizer.digits(of: codes)
@@ -42,7 +42,7 @@ extension Quantizer {
   /// Puts digits together into codes, the inverse of ``digits(of:)``.
   ///
   /// - Throws: `TesseraError`, `.shape`; `.setting` where codes have no digits.
-  public func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
+  package func codes(ofDigits digits: [UInt32]) throws(TesseraError) -> [UInt32] {
     guard let width = digitLevels?.count else { throw Quantizer.noDigits }
     guard digits.count.isMultiple(of: width) else {
       throw .mismatch("\(digits.count) digits are not whole positions of \(width)")

@@ -1,4 +1,4 @@
-public import TesseraCore
+package import TesseraCore
 
 extension Quantizer {
   /// Creates the quantizer that a specification names.
@@ -8,7 +8,7 @@ extension Quantizer {
   ///   - parameter: Gives the codebook or convolution weight of that name as float32, row-major, or nil where
   ///     there is none: from a `.npy` file or a checkpoint. Its own errors pass through.
   /// - Throws: ``TesseraError``, naming the tensor.
-  public init(
+  package init(
     _ specification: QuantizerSpecification,
     parameter: (_ name: String) throws -> (shape: Shape, values: [Float])?
   ) throws {

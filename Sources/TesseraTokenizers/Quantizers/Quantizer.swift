@@ -1,10 +1,10 @@
-public import TesseraCore
+package import TesseraCore
 
 /// How latents become codes, and codes become what a decoder takes: any of the quantizers.
 ///
 /// A position of the latent grid has one code, or several side by side (`grouped`, `residual`); a
 /// multi-scale quantizer takes whole images. All arrays are flat, positions outermost.
-public indirect enum Quantizer: Sendable {
+package indirect enum Quantizer: Sendable {
   /// Finite scalar quantization.
   case finiteScalar(FiniteScalarQuantizer)
   /// The best row of a codebook.
@@ -19,7 +19,7 @@ public indirect enum Quantizer: Sendable {
   case multiScale(MultiScaleQuantizer)
 
   /// The latent dimensions of one position.
-  public var dimensions: Int {
+  package var dimensions: Int {
     switch self {
     case .finiteScalar(let quantizer): quantizer.dimensions
     case .vector(let quantizer): quantizer.dimensions
@@ -31,7 +31,7 @@ public indirect enum Quantizer: Sendable {
   }
 
   /// The values of one position that a decoder takes; 0 where codes have none.
-  public var valueDimensions: Int {
+  package var valueDimensions: Int {
     switch self {
     case .finiteScalar(let quantizer): quantizer.variant == .s3 ? 0 : quantizer.dimensions
     case .vector(let quantizer): quantizer.valueDimensions
@@ -43,7 +43,7 @@ public indirect enum Quantizer: Sendable {
   }
 
   /// The number of codes that each place of a position chooses from.
-  public var vocabularySizes: [Int] {
+  package var vocabularySizes: [Int] {
     switch self {
     case .finiteScalar(let quantizer): [quantizer.vocabularySize]
     case .vector(let quantizer): [quantizer.vocabularySize]
@@ -55,16 +55,16 @@ public indirect enum Quantizer: Sendable {
   }
 
   /// The codes of one position; 1 for a multi-scale quantizer, whose codes belong to the image.
-  public var codesPerPosition: Int { vocabularySizes.count }
+  package var codesPerPosition: Int { vocabularySizes.count }
 
   /// The number that every code is below.
-  public var vocabularySize: Int { vocabularySizes.max() ?? 0 }
+  package var vocabularySize: Int { vocabularySizes.max() ?? 0 }
 
   /// Whether each position is quantized by itself.
-  public var takesPositions: Bool { if case .multiScale = self { false } else { true } }
+  package var takesPositions: Bool { if case .multiScale = self { false } else { true } }
 
   /// What the margins are differences of, for a report.
-  public var marginUnit: String {
+  package var marginUnit: String {
     switch self {
     case .finiteScalar: "levels"
     case .binary(let quantizer): quantizer.kind == .bsq ? "normalized latents" : "latents"
@@ -87,11 +87,11 @@ public indirect enum Quantizer: Sendable {
 
   /// Quantizes positions.
   ///
-  /// - Parameter latents: ``dimensions`` values a position, flat, channels last.
-  /// - Returns: ``codesPerPosition`` codes a position, and the margin of each.
+  /// - Parameter latents: ``dimensions`` values per position, flat, channels last.
+  /// - Returns: ``codesPerPosition`` codes per position, and the margin of each.
   /// - Throws: `TesseraError` with the index of the first latent that has no code, `.overflow`,
   ///   `.shape` where the last position is incomplete or whole images are needed.
-  public func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
+  package func quantize(_ latents: [Float]) throws(TesseraError) -> QuantizedLatents {
     let (count, rest) = latents.count.quotientAndRemainder(dividingBy: dimensions)
     guard rest == 0 else {
       throw .mismatch(
@@ -112,7 +112,7 @@ public indirect enum Quantizer: Sendable {
   ///
   /// - Throws: `TesseraError`; `.setting` where codes have no values; `.shape` where the
   ///   last position is incomplete or whole images are needed.
-  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
+  package func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     let (count, rest) = codes.count.quotientAndRemainder(dividingBy: codesPerPosition)
     guard rest == 0 else {
       throw .mismatch("\(codes.count) codes are not whole positions of \(codesPerPosition) codes")
@@ -130,7 +130,7 @@ public indirect enum Quantizer: Sendable {
   /// The shape of the codes of an image of `height` x `width` positions: [h, w], [h, w, codes] or [tokens].
   ///
   /// - Throws: `TesseraError` where a multi-scale quantizer has another size.
-  public func codeShape(height: Int, width: Int) throws(TesseraError) -> [Int] {
+  package func codeShape(height: Int, width: Int) throws(TesseraError) -> [Int] {
     if case .multiScale(let quantizer) = self {
       try quantizer.check(height: height, width: width)
       return [quantizer.tokens]
@@ -142,13 +142,13 @@ public indirect enum Quantizer: Sendable {
   ///
   /// - Returns: The codes, and the margin of each.
   /// - Throws: As ``quantize(_:)``, and `.shape` where a multi-scale quantizer has another size.
-  public func quantize(
+  package func quantize(
     _ latents: LatentGrid
   ) throws(TesseraError) -> (grid: CodeGrid, margins: [Float]) {
     let (height, width) = (latents.height, latents.width)
     guard latents.dimensions == dimensions else {
       throw .mismatch(
-        "\(latents.dimensions) latents a position, and the quantizer takes \(dimensions)"
+        "\(latents.dimensions) latents per position, and the quantizer takes \(dimensions)"
       )
     }
     let quantized =
@@ -165,7 +165,7 @@ public indirect enum Quantizer: Sendable {
   /// The values that a decoder takes for the codes of one image: [height, width, ``valueDimensions``].
   ///
   /// - Throws: As ``values(of:)``, and `.shape` where the grid has another shape than the quantizer gives.
-  public func values(of grid: CodeGrid) throws(TesseraError) -> [Float] {
+  package func values(of grid: CodeGrid) throws(TesseraError) -> [Float] {
     let shape = try codeShape(height: grid.height, width: grid.width)
     guard grid.shape == shape else {
       throw .mismatch("codes of shape \(grid.shape), and this quantizer gives \(shape)")

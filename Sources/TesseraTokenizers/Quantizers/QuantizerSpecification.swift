@@ -1,12 +1,12 @@
 import Foundation
-public import TesseraCore
+package import TesseraCore
 
 /// A quantizer as its JSON file names it, such as
 /// `{"kind": "fsq", "variant": "atanh", "levels": [8, 5, 5, 5]}` (`schemas/quantizer.schema.json`).
 ///
 /// Nothing that decides codes has a default: codes from another variant are other codes, so the file names
 /// all of it. Codebooks are named, not held: ``Quantizer/init(_:parameter:)`` asks for them.
-public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
+package indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
   /// Finite scalar quantization: `fsq`.
   case finiteScalar(FiniteScalarQuantizer)
   /// The best row of a codebook: `vq`.
@@ -27,7 +27,7 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
   ///
   /// - Parameter json: The file.
   /// - Throws: A `TesseraError` that names the field and what is known.
-  public init(parsing json: [UInt8]) throws(TesseraError) {
+  package init(parsing json: [UInt8]) throws(TesseraError) {
     do {
       self = try JSONDecoder().decode(QuantizerSpecification.self, from: Data(json))
     } catch let error as TesseraError {
@@ -38,7 +38,7 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
   }
 
   /// Reads `kind` and the fields that belong to it; any other field is an error.
-  public init(from decoder: any Decoder) throws {
+  package init(from decoder: any Decoder) throws {
     let fields = try QuantizerFields(decoder)
     switch try fields.decode(String.self, "kind", "a string") {
     case "fsq":
@@ -74,7 +74,7 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
   }
 
   /// Writes the JSON that ``init(from:)`` reads.
-  public func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var fields = encoder.container(keyedBy: KnownFields.Name.self)
     func name(_ text: String) -> KnownFields.Name { KnownFields.Name(text) }
     switch self {
@@ -107,19 +107,19 @@ public indirect enum QuantizerSpecification: Codable, Hashable, Sendable {
 }
 
 /// What a file says of a quantizer with a codebook.
-public struct VectorSpecification: Hashable, Sendable {
+package struct VectorSpecification: Hashable, Sendable {
   /// What fits best.
-  public var rule: VectorQuantizer.Rule
+  package var rule: VectorQuantizer.Rule
   /// A `.npy` file [codes, dimensions] beside the JSON file, or a tensor of the tokenizer's checkpoint; nil
   /// for logits without a way back.
-  public var codebook: String?
+  package var codebook: String?
   /// What a decoder gets where the rule is `cosine`; nil for the normalized rows.
-  public var lookup: VectorQuantizer.Lookup?
+  package var lookup: VectorQuantizer.Lookup?
   /// The number of logits where there is no codebook.
-  public var dimensions: Int?
+  package var dimensions: Int?
 
   /// Creates a specification.
-  public init(
+  package init(
     rule: VectorQuantizer.Rule,
     codebook: String?,
     lookup: VectorQuantizer.Lookup? = nil,
@@ -160,16 +160,16 @@ public struct VectorSpecification: Hashable, Sendable {
 }
 
 /// What a file says of a residual quantizer.
-public struct ResidualSpecification: Hashable, Sendable {
+package struct ResidualSpecification: Hashable, Sendable {
   /// The stages from coarse to fine.
-  public var stages: [QuantizerSpecification]
-  /// What each stage's input is divided by: one number or one a dimension; nil for 1.
-  public var scales: [[Float]]?
+  package var stages: [QuantizerSpecification]
+  /// What each stage's input is divided by: one number or one per dimension; nil for 1.
+  package var scales: [[Float]]?
   /// c of c·tanh(z / c), which the latents go through first; nil for none.
-  public var softClamp: [Float]?
+  package var softClamp: [Float]?
 
   /// Creates a specification.
-  public init(
+  package init(
     stages: [QuantizerSpecification],
     scales: [[Float]]? = nil,
     softClamp: [Float]? = nil
@@ -187,30 +187,30 @@ public struct ResidualSpecification: Hashable, Sendable {
 }
 
 /// What a file says of a multi-scale quantizer.
-public struct MultiScaleSpecification: Hashable, Sendable {
+package struct MultiScaleSpecification: Hashable, Sendable {
   /// The convolutions that refine what each scale adds.
-  public struct Refinement: Codable, Hashable, Sendable {
+  package struct Refinement: Codable, Hashable, Sendable {
     /// The names before `.weight` and `.bias`.
-    public var convolutions: [String]
+    package var convolutions: [String]
     /// How much of a convolution's result is taken.
-    public var ratio: Float
+    package var ratio: Float
 
     /// Creates a specification.
-    public init(convolutions: [String], ratio: Float) {
+    package init(convolutions: [String], ratio: Float) {
       self.convolutions = convolutions
       self.ratio = ratio
     }
   }
 
   /// The sides of the grids, ascending.
-  public var scales: [Int]
+  package var scales: [Int]
   /// How rows are chosen.
-  public var vector: VectorSpecification
+  package var vector: VectorSpecification
   /// The convolutions; nil for none.
-  public var refinement: Refinement?
+  package var refinement: Refinement?
 
   /// Creates a specification.
-  public init(scales: [Int], vector: VectorSpecification, refinement: Refinement? = nil) {
+  package init(scales: [Int], vector: VectorSpecification, refinement: Refinement? = nil) {
     self.scales = scales
     self.vector = vector
     self.refinement = refinement

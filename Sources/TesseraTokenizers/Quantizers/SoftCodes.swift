@@ -1,19 +1,19 @@
-public import TesseraCore
+package import TesseraCore
 
-/// Sparse distributions over the codes of one image, a row a position: compressed rows.
-public struct SoftCodes: Hashable, Sendable {
+/// Sparse distributions over the codes of one image, one row per position: compressed rows.
+package struct SoftCodes: Hashable, Sendable {
   /// Where each position's entries begin, and the end: positions + 1 numbers.
-  public private(set) var starts: [Int64] = [0]
+  package private(set) var starts: [Int64] = [0]
   /// The codes, ascending in a position.
-  public private(set) var codes: [UInt32] = []
+  package private(set) var codes: [UInt32] = []
   /// Their probabilities.
-  public private(set) var values: [Float] = []
+  package private(set) var values: [Float] = []
 
   /// Creates the distributions of no position.
-  public init() {}
+  package init() {}
 
   /// Appends a position.
-  public mutating func append(_ distribution: SparseDistribution) {
+  package mutating func append(_ distribution: SparseDistribution) {
     codes += distribution.indices
     values += distribution.values
     starts.append(Int64(codes.count))
@@ -24,13 +24,13 @@ extension Quantizer {
   /// The most codes that soft codes are computed over.
   private static let largestSoftVocabulary = 1 << 20
 
-  /// Checks that there can be soft codes: one code a position, and not too many to choose from.
+  /// Checks that there can be soft codes: one code per position, and not too many to choose from.
   ///
   /// - Throws: `TesseraError` that says why there are none.
-  public func checkSoftCodes() throws(TesseraError) {
+  package func checkSoftCodes() throws(TesseraError) {
     switch self {
     case .grouped, .residual, .multiScale:
-      throw .mismatch("soft codes and draws need a quantizer with one code a position")
+      throw .mismatch("soft codes and draws need a quantizer with one code per position")
     case .finiteScalar, .vector, .binary: break
     }
   }
@@ -41,12 +41,12 @@ extension Quantizer {
   /// for FSQ the bounded latent before rounding, for BSQ the normalized one. Where codes are compared by
   /// cosines, products or logits those take the place of -|z - e|².
   /// - Parameters:
-  ///   - latents: ``dimensions`` values a position.
+  ///   - latents: ``dimensions`` values per position.
   ///   - map: What makes probabilities of scores.
   ///   - temperature: Above 0.
-  /// - Returns: A row a position.
+  /// - Returns: One row per position.
   /// - Throws: As ``quantize(_:)``, ``TesseraError``, and where ``checkSoftCodes()`` does.
-  public func softCodes(
+  package func softCodes(
     _ latents: [Float],
     map: ProbabilityMap,
     temperature: Double
@@ -74,12 +74,12 @@ extension Quantizer {
   /// Where -|z - e|² is a sum over the dimensions (FSQ, LFQ, BSQ) each digit is drawn by itself, which is the
   /// same distribution; draw n of a position belongs to the n-th level of all dimensions in their order.
   /// - Parameters:
-  ///   - latents: ``dimensions`` values a position.
+  ///   - latents: ``dimensions`` values per position.
   ///   - temperature: Above 0.
   ///   - random: The numbers of this image.
-  /// - Returns: A code a position.
+  /// - Returns: One code per position.
   /// - Throws: As ``softCodes(_:map:temperature:)``.
-  public func draw(
+  package func draw(
     _ latents: [Float],
     temperature: Double,
     random: CounterRandom

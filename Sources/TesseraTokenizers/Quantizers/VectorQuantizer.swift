@@ -1,13 +1,13 @@
 internal import CKernels
-public import TesseraCore
+package import TesseraCore
 
 /// Vector quantization: the code of a latent is the row of a codebook that fits it best.
 ///
 /// Scores are float32, each a sum of fused multiply-adds in the order of the dimensions: the same bits on
 /// every CPU. Of the two best codes the better one is then found in float64; of equal codes the lowest wins.
-public struct VectorQuantizer: Sendable {
+package struct VectorQuantizer: Sendable {
   /// What fits best.
-  public enum Rule: String, Codable, Hashable, Sendable, CaseIterable {
+  package enum Rule: String, Codable, Hashable, Sendable, CaseIterable {
     /// The least Euclidean distance: taming, LDM, Chameleon, Emu3, MaskGIT, MoVQ, VAR, aMUSEd. Compared as
     /// z·e - |e|²/2.
     case l2
@@ -16,13 +16,13 @@ public struct VectorQuantizer: Sendable {
     case cosine
     /// The largest product z·e, without norms: IBQ, Emu3.5.
     case dot
-    /// The largest of the latents themselves, of which there is one a code: dVAE, Gumbel VQGAN. The codebook
+    /// The largest of the latents themselves, of which there is one per code: dVAE, Gumbel VQGAN. The codebook
     /// only serves the way back.
     case logits
   }
 
   /// What a decoder gets where the rule is `cosine`.
-  public enum Lookup: String, Codable, Hashable, Sendable, CaseIterable {
+  package enum Lookup: String, Codable, Hashable, Sendable, CaseIterable {
     /// The row divided by its norm: LlamaGen, Janus.
     case normalized
     /// The row as the checkpoint holds it: ml-4m.
@@ -30,15 +30,15 @@ public struct VectorQuantizer: Sendable {
   }
 
   /// What fits best.
-  public let rule: Rule
+  package let rule: Rule
   /// What a decoder gets.
-  public let lookup: Lookup
+  package let lookup: Lookup
   /// The latent dimensions of one position; with `logits` the number of codes.
-  public let dimensions: Int
+  package let dimensions: Int
   /// The values that a decoder takes for one code; 0 where there is no codebook.
-  public let valueDimensions: Int
+  package let valueDimensions: Int
   /// The number of codes.
-  public let vocabularySize: Int
+  package let vocabularySize: Int
   /// The rows as the kernels compare them; nil with `logits`.
   private let packed: PackedCodebook?
   /// The rows as decoders take them, where the packed ones are others or there are none.
@@ -51,7 +51,7 @@ public struct VectorQuantizer: Sendable {
   ///   - codebook: The rows.
   ///   - lookup: What a decoder gets; `cosine` alone has the choice, and takes `normalized` unless told.
   /// - Throws: `TesseraError` for a lookup that the rule has not.
-  public init(rule: Rule, codebook: Codebook, lookup: Lookup? = nil) throws(TesseraError) {
+  package init(rule: Rule, codebook: Codebook, lookup: Lookup? = nil) throws(TesseraError) {
     guard lookup == nil || rule == .cosine else {
       throw .mismatch(
         "field 'lookup' belongs to the rule cosine; \(rule.rawValue) has the stored rows"
@@ -80,7 +80,7 @@ public struct VectorQuantizer: Sendable {
   /// Creates a quantizer of logits without a codebook: there is no way back.
   ///
   /// - Throws: `TesseraError` for a number of codes that cannot be.
-  public init(logits count: Int) throws(TesseraError) {
+  package init(logits count: Int) throws(TesseraError) {
     guard (1...Codebook.largestCount).contains(count) else {
       throw .mismatch("dimensions: \(count) logits, and 1 to 2^30 are possible")
     }
@@ -96,12 +96,12 @@ public struct VectorQuantizer: Sendable {
   /// Quantizes latents.
   ///
   /// - Parameters:
-  ///   - latents: `dimensions` values a position, flat, channels last.
+  ///   - latents: `dimensions` values per position, flat, channels last.
   ///   - instructions: The instructions to compute with; the best unless kernels are compared.
   /// - Returns: One code and one margin a position: how much worse the second-best code is, as a difference
   ///   of squared distances (`l2`), of cosines (`cosine`) or of scores (`dot`, `logits`).
   /// - Throws: `TesseraError`, `.overflow` where scores leave the range of float32, `.shape`.
-  public func quantize(
+  package func quantize(
     _ latents: [Float],
     instructions: InstructionSet = .best
   ) throws(TesseraError) -> QuantizedLatents {
@@ -127,7 +127,7 @@ public struct VectorQuantizer: Sendable {
   /// products (`dot`) or the latents (`logits`); `vocabularySize` a position.
   ///
   /// - Throws: As ``quantize(_:instructions:)``.
-  public func scores(
+  package func scores(
     _ latents: [Float],
     instructions: InstructionSet = .best
   ) throws(TesseraError) -> [Float] {
@@ -153,7 +153,7 @@ public struct VectorQuantizer: Sendable {
   /// The values that a decoder takes: `valueDimensions` a code.
   ///
   /// - Throws: `TesseraError`; `.setting` where there is no codebook.
-  public func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
+  package func values(of codes: [UInt32]) throws(TesseraError) -> [Float] {
     guard valueDimensions > 0 else {
       throw .mismatch(
         "these logits have no codebook, so codes have no values; name it as 'codebook'"

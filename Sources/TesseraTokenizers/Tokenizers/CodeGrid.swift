@@ -13,7 +13,7 @@ public struct CodeGrid: Hashable, Sendable {
   /// scale to scale.
   public let codes: [UInt32]
 
-  /// Creates a grid of one code a position; `codes` must hold height × width of them.
+  /// Creates a grid of one code per position; `codes` must hold height × width of them.
   public init(height: Int, width: Int, codes: [UInt32]) {
     self.init(height: height, width: width, shape: [height, width], codes: codes)
   }
@@ -32,16 +32,16 @@ public struct CodeGrid: Hashable, Sendable {
 }
 
 /// What the network makes of one picture, before quantization.
-public struct LatentGrid: Hashable, Sendable {
+package struct LatentGrid: Hashable, Sendable {
   /// The number of rows of positions.
-  public let height: Int
+  package let height: Int
   /// The number of columns of positions.
-  public let width: Int
+  package let width: Int
   /// The latents, channels last: [height, width, dimensions].
-  public let values: [Float]
+  package let values: [Float]
 
   /// Creates a grid; every position has the same number of values.
-  public init(height: Int, width: Int, values: [Float]) {
+  package init(height: Int, width: Int, values: [Float]) {
     precondition(height > 0 && width > 0 && values.count % (height * width) == 0)
     self.height = height
     self.width = width
@@ -49,7 +49,7 @@ public struct LatentGrid: Hashable, Sendable {
   }
 
   /// The latent dimensions of one position.
-  public var dimensions: Int { values.count / (height * width) }
+  package var dimensions: Int { values.count / (height * width) }
 }
 
 /// What a tokenizer makes of one picture.
@@ -57,14 +57,14 @@ public struct EncodedImage: Sendable {
   /// The codes.
   public let grid: CodeGrid
   /// The latents before quantization.
-  public let latents: LatentGrid
+  package let latents: LatentGrid
   /// How safe each code is, in the quantizer's unit (``QuantizedLatents/margins``).
   ///
   /// Codes of two implementations may differ only where this is below their numerical difference.
   public let margins: [Float]
 
   /// Creates what a tokenizer makes: as many margins as codes.
-  public init(grid: CodeGrid, latents: LatentGrid, margins: [Float]) {
+  package init(grid: CodeGrid, latents: LatentGrid, margins: [Float]) {
     self.grid = grid
     self.latents = latents
     self.margins = margins

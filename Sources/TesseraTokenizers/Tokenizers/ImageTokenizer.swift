@@ -36,11 +36,11 @@ public struct ImageTokenizer: Sendable {
   /// The halves that the file holds.
   public let halves: Halves
   /// The encoder's network, for measurements; nil where there is none or it was not wanted.
-  public let encoder: ConvolutionalNetwork?
+  package let encoder: ConvolutionalNetwork?
   /// The decoder's network, for measurements; nil where there is none or it was not wanted.
-  public let decoder: ConvolutionalNetwork?
+  package let decoder: ConvolutionalNetwork?
   /// How latents become codes.
-  public let quantizer: Quantizer
+  package let quantizer: Quantizer
 
   private let encoders: WorkspacePool?
   private let decoders: WorkspacePool?
@@ -109,14 +109,14 @@ public struct ImageTokenizer: Sendable {
   ) throws(TesseraError) {
     if let graph = model.encoder, graph.outputChannels != quantizer.dimensions {
       throw TesseraError.mismatch(
-        "the network gives \(graph.outputChannels) latents a position, "
+        "the network gives \(graph.outputChannels) latents per position, "
           + "the quantizer takes \(quantizer.dimensions)",
         file: tokenizer
       )
     }
     if let graph = model.decoder, graph.inputChannels != quantizer.valueDimensions {
       throw TesseraError.mismatch(
-        "the quantizer gives \(quantizer.valueDimensions) values a position, "
+        "the quantizer gives \(quantizer.valueDimensions) values per position, "
           + "the decoder takes \(graph.inputChannels)",
         file: tokenizer
       )
@@ -136,7 +136,7 @@ public struct ImageTokenizer: Sendable {
   /// - Returns: The latents before quantization.
   /// - Throws: ``TesseraError`` where the size does not fit, or where the checkpoint holds no
   ///   encoder.
-  public func latents(of image: RGBImage) throws -> LatentGrid {
+  package func latents(of image: RGBImage) throws -> LatentGrid {
     guard let encoders else { throw missing("encoder", .encoder) }
     return try encoders.withScratch(height: image.height, width: image.width) { scratch in
       for channel in 0..<3 {
@@ -158,7 +158,7 @@ public struct ImageTokenizer: Sendable {
   /// Turns latents into codes.
   ///
   /// - Throws: ``TesseraError`` where a latent is not a finite number.
-  public func quantize(_ latents: LatentGrid) throws -> EncodedImage {
+  package func quantize(_ latents: LatentGrid) throws -> EncodedImage {
     let (grid, margins) = try quantizer.quantize(latents)
     return EncodedImage(grid: grid, latents: latents, margins: margins)
   }
@@ -167,7 +167,7 @@ public struct ImageTokenizer: Sendable {
   ///
   /// One view keeps its own shape; the latents of several are those of the first.
   /// - Throws: ``TesseraError`` where a latent is not a finite number.
-  public func quantize(views: [LatentGrid]) throws -> EncodedImage {
+  package func quantize(views: [LatentGrid]) throws -> EncodedImage {
     let encoded = try views.map { try quantize($0) }
     guard let first = encoded.first else { throw missing("picture", []) }
     guard encoded.count > 1 else { return first }

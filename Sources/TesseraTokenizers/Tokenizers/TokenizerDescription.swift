@@ -13,7 +13,7 @@ public struct TokenizerDescription: Codable, Hashable, Sendable {
   /// The file of the weights, relative to the description; nil where the weights hold it themselves.
   public internal(set) var checkpoint: String?
   /// How latents become codes.
-  public let quantizer: QuantizerSpecification
+  package let quantizer: QuantizerSpecification
   /// What the network sees of an image.
   public let preprocessing: Preprocessing
 

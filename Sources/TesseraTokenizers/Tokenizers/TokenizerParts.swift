@@ -1,25 +1,25 @@
-public import TesseraCore
+package import TesseraCore
 import TesseraImages
 
 /// What a tokenizer's encoder is made of, for whoever writes it down elsewhere: graph, weights, quantizer.
-public struct TokenizerParts: Sendable {
+package struct TokenizerParts: Sendable {
   /// Name, family, quantizer, preprocessing.
-  public let description: TokenizerDescription
+  package let description: TokenizerDescription
   /// The SHA-256 of the file of the weights.
-  public let sha256: String
+  package let sha256: String
   /// The layers from pixels, in the range of the preprocessing, to latents.
-  public let encoder: NetworkGraph
+  package let encoder: NetworkGraph
   /// How latents become codes.
-  public let quantizer: Quantizer
+  package let quantizer: Quantizer
   /// The quantizer as JSON names it.
-  public let specification: QuantizerSpecification
+  package let specification: QuantizerSpecification
   private let weights: FamilyWeights
 
   /// Opens a tokenizer, as ``ImageTokenizer`` does; weights are read when they are asked for.
   ///
   /// - Parameter tokenizer: A name, a file or a folder.
   /// - Throws: ``TesseraError`` or a reader's error.
-  public init(opening tokenizer: String) throws {
+  package init(opening tokenizer: String) throws {
     let source = try TokenizerSource(tokenizer)
     guard let encoder = source.model.encoder else {
       throw TesseraError.mismatch("the checkpoint holds no encoder", file: tokenizer)
@@ -33,12 +33,12 @@ public struct TokenizerParts: Sendable {
   }
 
   /// The float32 that each byte of a channel becomes.
-  public func pixelTable(channel: Int) -> [Float] {
+  package func pixelTable(channel: Int) -> [Float] {
     description.preprocessing.range.table(channel: channel)
   }
 
   /// A weight of the graph as float32, row-major; nil where there is none of that name.
-  public func parameter(_ name: String) throws -> (shape: Shape, values: [Float])? {
+  package func parameter(_ name: String) throws -> (shape: Shape, values: [Float])? {
     try weights.floats(name)
   }
 }

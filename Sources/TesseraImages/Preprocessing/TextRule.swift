@@ -1,28 +1,28 @@
 /// A rule that the command line and JSON profiles write as one word, such as `bicubic:short=256`.
-public protocol SpelledRule: Codable, Hashable, Sendable, CustomStringConvertible {
+public protocol TextRule: Codable, Hashable, Sendable, CustomStringConvertible {
   /// What the rule is called in messages, such as `resize rule`.
   static var noun: String { get }
-  /// The spellings that are accepted, for messages.
+  /// The forms that are accepted, for messages.
   static var grammar: String { get }
-  /// Reads a spelling; nil where it is none.
-  init?(_ spelling: String)
+  /// Reads a text; nil where it is no such rule.
+  init?(_ text: String)
 }
 
-extension SpelledRule {
-  /// Reads the spelling from a JSON string.
+extension TextRule {
+  /// Reads the rule from a JSON string.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
-    let spelling = try container.decode(String.self)
-    guard let rule = Self(spelling) else {
+    let text = try container.decode(String.self)
+    guard let rule = Self(text) else {
       throw DecodingError.dataCorruptedError(
         in: container,
-        debugDescription: "'\(spelling)' is no \(Self.noun); it is \(Self.grammar)"
+        debugDescription: "'\(text)' is no \(Self.noun); it is \(Self.grammar)"
       )
     }
     self = rule
   }
 
-  /// Writes the spelling as a JSON string.
+  /// Writes the rule as a JSON string.
   public func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     try container.encode(description)
