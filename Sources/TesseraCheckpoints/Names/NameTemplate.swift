@@ -25,6 +25,8 @@ package struct NameTemplate: Hashable, Sendable {
   /// The text it was made from.
   package let text: String
   private let elements: [Element]
+  /// A name that the template matches, to find out whether others match it too.
+  package let example: String
   /// Whether no placeholder depends on another: then a rest that does not match never will, whatever
   /// stands before it.
   private let isPlain: Bool
@@ -65,14 +67,8 @@ package struct NameTemplate: Hashable, Sendable {
 
   private init(_ text: String, _ elements: [Element]) {
     (self.text, self.elements) = (text, elements)
-    var seen: Set<String> = []
-    isPlain = elements.allSatisfy { element in
-      switch element {
-      case .literal: true
-      case .placeholder(_, .computed): false
-      case .placeholder(let name, _): seen.insert(name).inserted
-      }
-    }
+    example = Self.example(of: elements)
+    isPlain = Self.isPlain(elements)
   }
 
   /// Reads the short notation of the tables in the program: `{i}` stands for a number, `{-i}` for a number that
@@ -150,8 +146,7 @@ package struct NameTemplate: Hashable, Sendable {
     return names
   }
 
-  /// Names that the template matches, to find out whether others match them too.
-  package var example: String {
+  private static func example(of elements: [Element]) -> String {
     elements.map { element in
       switch element {
       case .literal(let text): text
@@ -169,14 +164,37 @@ package struct NameTemplate: Hashable, Sendable {
   ///   - counts: The values of names that computed placeholders use.
   /// - Returns: A text for each placeholder.
   package func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
+    // Most names of a checkpoint fit no template: their ends tell.
+    guard Self.begins(elements.first, name), Self.ends(elements.last, name) else { return nil }
     var failed = isPlain ? Set<Place>() : nil
     return match(name[...], elements[...], [:], counts, &failed)
+  }
+
+  private static func begins(_ first: Element?, _ name: String) -> Bool {
+    guard case .literal(let text) = first else { return true }
+    return name.utf8.starts(with: text.utf8)
+  }
+
+  private static func ends(_ last: Element?, _ name: String) -> Bool {
+    guard case .literal(let text) = last else { return true }
+    return name.utf8.reversed().starts(with: text.utf8.reversed())
   }
 
   /// Where the rest of a name met the rest of a template.
   private struct Place: Hashable {
     let index: String.Index
     let element: Int
+  }
+
+  private static func isPlain(_ elements: [Element]) -> Bool {
+    var seen: Set<String> = []
+    return elements.allSatisfy { element in
+      switch element {
+      case .literal: true
+      case .placeholder(_, .computed): false
+      case .placeholder(let name, _): seen.insert(name).inserted
+      }
+    }
   }
 
   /// Matches the rest of a name; `failed` keeps the places that were tried in vain, where they are.

@@ -74,7 +74,7 @@ package struct MetadataTransfer: Sendable {
     of model: String?,
     _ tensors: [TensorInfo],
     place: String,
-    _ catalog: RecipeCatalog
+    _ catalog: @autoclosure () throws(TesseraError) -> RecipeCatalog
   ) throws(TesseraError) -> String? {
     let key = "general.architecture"
     guard format == .gguf, !gguf.isCopy, strings[key] == nil,
@@ -84,7 +84,7 @@ package struct MetadataTransfer: Sendable {
       return "the file names no \(key), since nothing says of what model the tensors are"
     }
     let known = Set(
-      catalog.recipes.filter { [$0.left.name, $0.right.name].contains("gguf") }.map(\.family)
+      try catalog().recipes.filter { [$0.left.name, $0.right.name].contains("gguf") }.map(\.family)
     )
     let what = model.map { "'\($0)'" } ?? "these names"
     throw TesseraError.mismatch(

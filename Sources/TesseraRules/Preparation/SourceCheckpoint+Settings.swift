@@ -46,8 +46,11 @@ extension SourceCheckpoint {
   ///
   /// - Throws: `TesseraError`.
   package func recipes(_ request: ConversionRequest) throws -> [Recipe] {
-    let catalog = try RecipeCatalog()
     let target = request.target
+    // Layers of Keras have rules of their own, and another format alone needs none.
+    let isLayout = target.map { !$0.isTorch && !$0.isKeras } ?? false
+    guard isLayout || !request.recipes.isEmpty else { return [] }
+    let catalog = try RecipeCatalog()
     let named = try request.named(catalog)
     let input = RecipeInput(checkpoint, configuration: configuration)
     guard let target, !target.isTorch, !target.isKeras, catalog.layouts.contains(target.layout)

@@ -10,7 +10,10 @@ package struct RecipeCatalog: Sendable {
   /// The shipped recipes.
   ///
   /// - Throws: `TesseraError`; never for a program whose tests have passed.
-  package init() throws(TesseraError) {
+  package init() throws(TesseraError) { self.init(try Self.shipped.get()) }
+
+  /// Read once: `convert` asks for them more than once.
+  private static let shipped = Result { () throws(TesseraError) -> [Recipe] in
     var recipes: [Recipe] = []
     for index in 0..<tessera_recipe_count {
       let file = unsafe tessera_recipe(index)
@@ -18,7 +21,7 @@ package struct RecipeCatalog: Sendable {
       let name = unsafe String(cString: file.name)
       recipes.append(try Recipe(parsing: unsafe String(decoding: bytes, as: UTF8.self), file: name))
     }
-    self.init(recipes)
+    return recipes
   }
 
   /// A catalog of these recipes.
