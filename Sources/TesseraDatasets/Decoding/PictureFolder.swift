@@ -129,9 +129,14 @@ package final class PictureFolder {
     try Interruption.protect {
       var file = try AtomicFile(inDataset: place, reading: inputs, isShared: false)
       try file.write(bytes)
+      // Where a commit fails behind its rename, the file is there, and so stays what tells whose it is.
+      defer {
+        if (try? FileTree.exists(place)) ?? true {
+          made.forEach(Interruption.keep)
+          keepMark()
+        }
+      }
       try file.commit()
-      made.forEach(Interruption.keep)
-      keepMark()
     }
   }
 
