@@ -199,7 +199,7 @@ extension DatasetFormat {
   }
 
   /// The columns of a table that have no place in this layout.
-  public func omitted(from table: DatasetTable) -> [String] { entry.omitted(table) }
+  package func omitted(from table: DatasetTable) -> [String] { entry.omitted(table) }
 
   /// Starts a dataset of this layout.
   ///
@@ -209,7 +209,7 @@ extension DatasetFormat {
   ///   - stage: Where the files go.
   /// - Returns: A writer that has no samples yet.
   /// - Throws: `TesseraError` where the layout cannot hold such a table.
-  public func writer(
+  package func writer(
     for table: DatasetTable,
     settings: DatasetExportSettings,
     into stage: DatasetStage

@@ -69,7 +69,7 @@ public struct SequenceStage: Sendable {
   ///   - settings: What the plan fixed.
   ///   - files: The files that the plan names.
   /// - Throws: As ``init(_:)``, and `TesseraError` where a file is no longer the one of the plan.
-  public init(settings: SequenceSettings, files: SequenceFiles) throws {
+  package init(settings: SequenceSettings, files: SequenceFiles) throws {
     var request = Request(layout: try settings.layout(as: SequenceLayout.self))
     request.textTokenizer = files.textTokenizer
     request.vocabularyMap = files.vocabularyMap

@@ -1,5 +1,5 @@
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 extension Recipe {
   /// Reads a recipe from the text of its file.

@@ -1,5 +1,5 @@
 import TesseraCheckpoints
-public import TesseraCore
+package import TesseraCore
 
 /// A file of rules between two layouts of one model, which work both ways.
 ///
