@@ -22,7 +22,8 @@ if [ ! -e "$environment/.complete" ]; then
   "${install[@]}" --no-deps -r $requirements-no-deps.txt
   touch "$environment/.complete"
 fi
-if [ ! -L "$link" ]; then rm -rf "$link"; fi
+# An environment of its own, of before.
+if [ ! -L "$link" ] && [ -e "$link/pyvenv.cfg" ]; then rm -rf "$link"; fi
 ln -sfn "$environment" "$link"
 # Requirements that were checked out later are no other ones.
 touch "$environment/.complete"
