@@ -22,10 +22,7 @@ struct ProgressLine {
   ///   - total: How many there are.
   ///   - isQuiet: Whether to print nothing.
   init(_ verb: String, unit: String, total: Int, isQuiet: Bool) {
-    self.verb = verb
-    self.unit = unit
-    self.total = total
-    self.isQuiet = isQuiet
+    (self.verb, self.unit, self.total, self.isQuiet) = (verb, unit, total, isQuiet)
     isTerminal = isatty(STDERR_FILENO) == 1
     start = clock.now
   }

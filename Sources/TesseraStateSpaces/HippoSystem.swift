@@ -45,10 +45,7 @@ package struct HippoSystem: Hashable, Sendable {
       throw .limit("a window of \(window) is not from 1e-100 to 1e100")
     }
     guard tilt.isFinite, abs(tilt) <= 1e6 else { throw .limit("a tilt of \(tilt)") }
-    self.measure = measure
-    self.form = form
-    self.order = order
-    self.window = window
+    (self.measure, self.form, self.order, self.window) = (measure, form, order, window)
     self.tilt = tilt
   }
 

@@ -37,12 +37,9 @@ struct LowRankRecurrence {
       }
     }
     core = try LinearAlgebra.solve(small, Matrix.identity(rank).scaled(by: implicit))
-    self.p = p
-    self.inverse = inverse
-    self.turned = turned
+    (self.p, self.inverse, self.turned) = (p, inverse, turned)
     explicit = lambda.map { .one + ((1 - weight) * step) * $0 }
-    self.weight = weight
-    self.step = step
+    (self.weight, self.step) = (weight, step)
     b = system.b(channel)
     outputs = (0..<system.outputCount).map { output in
       system.c(channel, output: output) ?? Array(repeating: .one, count: system.modes)

@@ -31,9 +31,7 @@ package struct S4Checkpoint: Sendable {
 
     /// Creates the transforms.
     package init(step: Transform = .exp, real: Transform = .exp, imaginary: Transform = .none) {
-      self.step = step
-      self.real = real
-      self.imaginary = imaginary
+      (self.step, self.real, self.imaginary) = (step, real, imaginary)
     }
   }
 

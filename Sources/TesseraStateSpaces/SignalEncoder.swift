@@ -75,8 +75,7 @@ package final class SignalEncoder {
           + "together; encode fewer channels at once"
       )
     }
-    self.system = system
-    self.channels = channels
+    (self.system, self.channels) = (system, channels)
     let isPaired = system.measure.isComplex
     doubles = isPaired ? 2 * system.order : system.order
     padded = (doubles + 7) / 8 * 8

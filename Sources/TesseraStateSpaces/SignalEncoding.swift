@@ -46,10 +46,7 @@ package struct SignalEncoding: Encodable {
     samples = count / channels
     let rows = samples / every + (samples % every == 0 ? 0 : 1)
     self.shape = (shape.rank == 2 ? [rows, channels] : [rows]) + encoder.stateShape
-    self.channels = channels
-    self.dtype = dtype
-    self.every = every
-    self.input = input
+    (self.channels, self.dtype, self.every, self.input) = (channels, dtype, every, input)
   }
 
   /// Writes the states as a .npy file.

@@ -28,9 +28,7 @@ package struct StateSpaceArray: Hashable, Sendable {
   /// Creates an array from its doubles.
   package init(values: [Double], shape: [Int], isComplex: Bool) {
     precondition(values.count == shape.reduce(isComplex ? 2 : 1, *), "the values fill the shape")
-    self.values = values
-    self.shape = shape
-    self.isComplex = isComplex
+    (self.values, self.shape, self.isComplex) = (values, shape, isComplex)
   }
 
   /// Takes the elements of a tensor; nil where they are no real numbers.
@@ -63,8 +61,7 @@ package struct StateSpaceFile: Hashable, Sendable {
 
   /// Creates a file in memory.
   package init(arrays: [String: StateSpaceArray], metadata: [String: String]) {
-    self.arrays = arrays
-    self.metadata = metadata
+    (self.arrays, self.metadata) = (arrays, metadata)
   }
 
   /// The most bytes that are read: state spaces are small.

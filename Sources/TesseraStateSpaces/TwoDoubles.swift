@@ -5,8 +5,7 @@ struct TwoDoubles {
   var low: Double
 
   init(_ high: Double, _ low: Double = 0) {
-    self.high = high
-    self.low = low
+    (self.high, self.low) = (high, low)
   }
 
   /// The quotient of two whole numbers.

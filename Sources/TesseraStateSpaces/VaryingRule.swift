@@ -57,8 +57,7 @@ struct VaryingSystem {
           + "\(system.measure.rawValue); say --method and --dt"
       )
     }
-    self.system = system
-    self.rule = rule
+    (self.system, self.rule) = (system, rule)
     dense = try DenseSystem(StateSpaceFile(system, isDecomposed: false))
     guard case .weighted(.generalizedBilinear(let weight)) = rule, weight < 0.5 else {
       rates = []

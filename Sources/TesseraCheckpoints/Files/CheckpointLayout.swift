@@ -11,9 +11,7 @@ package struct CheckpointEntry: Sendable {
 
   /// Creates an entry.
   package init(tensor: TensorInfo, bytes: Range<Int>, encoding: CheckpointEncoding = .plain) {
-    self.tensor = tensor
-    self.bytes = bytes
-    self.encoding = encoding
+    (self.tensor, self.bytes, self.encoding) = (tensor, bytes, encoding)
   }
 }
 

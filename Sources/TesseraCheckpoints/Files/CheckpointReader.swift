@@ -13,10 +13,7 @@ public struct TensorInfo: Hashable, Sendable {
 
   /// Creates a description; shape times element width must not overflow.
   public init(name: String, elementType: ElementType, shape: Shape, aliasOf: String? = nil) {
-    self.name = name
-    self.elementType = elementType
-    self.shape = shape
-    self.aliasOf = aliasOf
+    (self.name, self.elementType, self.shape, self.aliasOf) = (name, elementType, shape, aliasOf)
   }
 }
 
@@ -31,9 +28,7 @@ public struct TensorRefusal: Hashable, Sendable, CustomStringConvertible {
 
   /// Creates a refusal of a tensor, or of the whole file where the name is empty.
   public init(_ name: String, _ cause: String, isUnsafe: Bool = false) {
-    self.name = name
-    self.cause = cause
-    self.isUnsafe = isUnsafe
+    (self.name, self.cause, self.isUnsafe) = (name, cause, isUnsafe)
   }
 
   /// Name and cause on one line.

@@ -26,8 +26,7 @@ public struct MetadataEntry: Hashable, Sendable {
 
   /// Creates an entry.
   public init(_ key: String, _ value: MetadataValue) {
-    self.key = key
-    self.value = value
+    (self.key, self.value) = (key, value)
   }
 }
 
@@ -46,8 +45,6 @@ public struct CheckpointMetadata: Hashable, Sendable {
     entries: [MetadataEntry] = [],
     others: [String] = []
   ) {
-    self.strings = strings
-    self.entries = entries
-    self.others = others
+    (self.strings, self.entries, self.others) = (strings, entries, others)
   }
 }

@@ -17,9 +17,7 @@ struct StoredTensor: Sendable, Hashable {
 
   /// A tensor whose elements follow one another from a place on.
   init(elementType: ElementType, shape: Shape, offset: Int = 0) {
-    self.elementType = elementType
-    self.shape = shape
-    self.offset = offset
+    (self.elementType, self.shape, self.offset) = (elementType, shape, offset)
     strides = StoredTensor.rowMajorStrides(of: shape)
   }
 
@@ -35,9 +33,7 @@ struct StoredTensor: Sendable, Hashable {
     guard strides.count == shape.rank, offset >= 0, strides.allSatisfy({ $0 >= 0 }),
       let count = shape.elementCount, elementType.byteCount(elements: count) != nil
     else { return nil }
-    self.elementType = elementType
-    self.shape = shape
-    self.offset = offset
+    (self.elementType, self.shape, self.offset) = (elementType, shape, offset)
     // The strides of axes that are never stepped along mean nothing.
     self.strides = zip(shape.dimensions, strides).map { $0 <= 1 ? 0 : $1 }
     guard count > 0 else { return }

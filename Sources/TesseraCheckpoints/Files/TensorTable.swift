@@ -13,8 +13,7 @@ package struct ReaderTensor: TensorPlace {
 
   /// One of the tensors of a checkpoint.
   package init(_ tensor: TensorInfo, of checkpoint: any CheckpointReader) {
-    self.checkpoint = checkpoint
-    self.tensor = tensor
+    (self.checkpoint, self.tensor) = (checkpoint, tensor)
   }
 
   /// Reads from the checkpoint.

@@ -59,8 +59,7 @@ package struct GGUFLayout: CheckpointLayout {
       )
     }
     header = text.bytes
-    self.tensors = tensors
-    self.options = options
+    (self.tensors, self.options) = (tensors, options)
   }
 
   /// Where each tensor's bytes lie from the start of the data.

@@ -16,9 +16,7 @@ package struct GGUFOptions: Sendable {
     quantized: Set<String> = [],
     isCopy: Bool = false
   ) {
-    self.values = values
-    self.quantized = quantized
-    self.isCopy = isCopy
+    (self.values, self.quantized, self.isCopy) = (values, quantized, isCopy)
   }
 
   /// The multiples at which data start: what the values say, else the format's default of 32.

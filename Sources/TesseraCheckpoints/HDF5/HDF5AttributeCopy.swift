@@ -18,9 +18,7 @@ package struct HDF5AttributeCopy: Sendable {
   private let objects: [Object]
 
   init(groups: [String], objects: [Object], omitted: [String]) {
-    self.groups = groups
-    self.objects = objects
-    self.omitted = omitted
+    (self.groups, self.objects, self.omitted) = (groups, objects, omitted)
   }
 
   /// The copy for a part of the tensors under other names, by their names in the source.

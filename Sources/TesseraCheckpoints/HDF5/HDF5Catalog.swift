@@ -50,8 +50,7 @@ struct HDF5Catalog: Sendable {
 
   /// Walks an open file; inside `HDF5.perform`.
   init(of file: hid_t, in region: FileRegion) throws(TesseraError) {
-    self.file = file
-    self.region = region
+    (self.file, self.region) = (file, region)
     try walk("", depth: 0)
     for link in softLinks { try follow(link.path, link.name) }
   }

@@ -54,11 +54,8 @@ struct HDF5ChunkCache {
     elementType: ElementType,
     file: String
   ) throws(TesseraError) {
-    self.dataset = dataset
-    self.layout = layout
-    self.identifier = identifier
-    self.elementType = elementType
-    self.file = file
+    (self.dataset, self.layout, self.identifier) = (dataset, layout, identifier)
+    (self.elementType, self.file) = (elementType, file)
     grid = zip(dataset.shape.dimensions, layout.extents).map { ($0 - 1) / $1 + 1 }
     let width = max(elementType.bitWidth / 8, layout.storedWidth)
     capacity = max(1, cacheBytes / max(1, layout.count * width))

@@ -151,9 +151,7 @@ private struct FloatLayout: Hashable, CustomStringConvertible {
   let isStandard: Bool
 
   init(width: Int, exponentBits: Int, mantissaBits: Int, bias: Int) {
-    self.width = width
-    self.exponentBits = exponentBits
-    self.mantissaBits = mantissaBits
+    (self.width, self.exponentBits, self.mantissaBits) = (width, exponentBits, mantissaBits)
     self.bias = bias
     isStandard = true
   }
@@ -174,8 +172,7 @@ private struct FloatLayout: Hashable, CustomStringConvertible {
     )
     guard status >= 0 else { return nil }
     width = H5Tget_size(type)
-    self.exponentBits = exponentBits
-    self.mantissaBits = mantissaBits
+    (self.exponentBits, self.mantissaBits) = (exponentBits, mantissaBits)
     bias = H5Tget_ebias(type)
     isStandard =
       mantissa == 0 && exponent == mantissaBits && sign == mantissaBits + exponentBits

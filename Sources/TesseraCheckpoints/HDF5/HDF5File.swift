@@ -35,9 +35,7 @@ final class HDF5File: Sendable {
         throw error
       }
     }
-    self.region = region
-    self.identifier = identifier
-    self.catalog = catalog
+    (self.region, self.identifier, self.catalog) = (region, identifier, catalog)
   }
 
   /// Whether the signature stands at the start or, after a user block, at 512, 1024, and so on.

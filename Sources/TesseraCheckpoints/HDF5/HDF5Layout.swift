@@ -95,8 +95,7 @@ package struct HDF5Layout: CheckpointLayout {
     self.tensors = tensors
     // A path that is a tensor's here is no group's.
     self.groups = groups.filter { !datasets.contains($0.key) }
-    self.attributes = attributes
-    self.format = format
+    (self.attributes, self.format) = (attributes, format)
   }
 
   /// Creates the groups and datasets, and reserves the file.

@@ -63,8 +63,7 @@ struct HDF5Handle: ~Copyable {
   /// Takes over an identifier, or returns nil where it is negative, the library's sign of failure.
   init?(_ id: hid_t, closedBy close: @escaping (hid_t) -> herr_t) {
     guard id >= 0 else { return nil }
-    self.id = id
-    self.close = close
+    (self.id, self.close) = (id, close)
   }
 
   deinit { _ = close(id) }

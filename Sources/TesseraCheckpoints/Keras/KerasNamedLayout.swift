@@ -9,8 +9,7 @@ struct KerasNamedLayout {
   private let tensors: [String: TensorInfo]
 
   init(_ checkpoint: HDF5Checkpoint, _ model: KerasDescription?) {
-    self.checkpoint = checkpoint
-    self.model = model
+    (self.checkpoint, self.model) = (checkpoint, model)
     root = checkpoint.names("layer_names", of: "model_weights") == nil ? "" : "model_weights"
     tensors = Dictionary(uniqueKeysWithValues: checkpoint.tensors.map { ($0.name, $0) })
   }

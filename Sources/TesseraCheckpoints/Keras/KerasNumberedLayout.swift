@@ -11,8 +11,7 @@ struct KerasNumberedLayout {
   private let hasNames: Bool
 
   init(_ checkpoint: HDF5Checkpoint, _ model: KerasDescription?) {
-    self.checkpoint = checkpoint
-    self.model = model
+    (self.checkpoint, self.model) = (checkpoint, model)
     hasNames = !checkpoint.variableHolders.isEmpty
   }
 

@@ -166,8 +166,8 @@ package struct NameTemplate: Hashable, Sendable {
   package func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
     // Most names of a checkpoint fit no template: their ends tell.
     guard Self.begins(elements.first, name), Self.ends(elements.last, name) else { return nil }
-    var failed = isPlain ? Set<Place>() : nil
-    return match(name[...], elements[...], [:], counts, &failed)
+    var search = Search(counts: counts, failed: isPlain ? [] : nil)
+    return search.match(name[...], elements[...], [:])
   }
 
   private static func begins(_ first: Element?, _ name: String) -> Bool {
@@ -197,43 +197,46 @@ package struct NameTemplate: Hashable, Sendable {
     }
   }
 
-  /// Matches the rest of a name; `failed` keeps the places that were tried in vain, where they are.
-  private func match(
-    _ name: Substring,
-    _ elements: ArraySlice<Element>,
-    _ binding: NameBinding,
-    _ counts: [String: Int],
-    _ failed: inout Set<Place>?
-  ) -> NameBinding? {
-    let place = Place(index: name.startIndex, element: elements.startIndex)
-    if failed?.contains(place) == true { return nil }
-    let result = matchFirst(name, elements, binding, counts, &failed)
-    if result == nil { failed?.insert(place) }
-    return result
-  }
+  /// The search for what the placeholders stand for, a place of the name at a time.
+  private struct Search {
+    let counts: [String: Int]
+    /// The places that were tried in vain, where they are kept.
+    var failed: Set<Place>?
 
-  private func matchFirst(
-    _ name: Substring,
-    _ elements: ArraySlice<Element>,
-    _ binding: NameBinding,
-    _ counts: [String: Int],
-    _ failed: inout Set<Place>?
-  ) -> NameBinding? {
-    guard let first = elements.first else { return name.isEmpty ? binding : nil }
-    let others = elements.dropFirst()
-    switch first {
-    case .literal(let text):
-      guard name.hasPrefix(text) else { return nil }
-      return match(name.dropFirst(text.count), others, binding, counts, &failed)
-    case .placeholder(let placeholder, let kind):
-      for end in NameTemplate.ends(of: kind, in: name) {
-        let value = String(name[..<end])
-        guard let bound = NameTemplate.bind(placeholder, kind, value, binding, counts),
-          let result = match(name[end...], others, bound, counts, &failed)
-        else { continue }
-        return result
+    /// Matches the rest of a name.
+    mutating func match(
+      _ name: Substring,
+      _ elements: ArraySlice<Element>,
+      _ binding: NameBinding
+    ) -> NameBinding? {
+      guard let first = elements.first else { return name.isEmpty ? binding : nil }
+      let place = Place(index: name.startIndex, element: elements.startIndex)
+      if failed?.contains(place) == true { return nil }
+      let result = match(first, name, elements.dropFirst(), binding)
+      if result == nil { failed?.insert(place) }
+      return result
+    }
+
+    private mutating func match(
+      _ first: Element,
+      _ name: Substring,
+      _ others: ArraySlice<Element>,
+      _ binding: NameBinding
+    ) -> NameBinding? {
+      switch first {
+      case .literal(let text):
+        guard name.hasPrefix(text) else { return nil }
+        return match(name.dropFirst(text.count), others, binding)
+      case .placeholder(let placeholder, let kind):
+        for end in NameTemplate.ends(of: kind, in: name) {
+          let value = String(name[..<end])
+          guard let bound = NameTemplate.bind(placeholder, kind, value, binding, counts),
+            let result = match(name[end...], others, bound)
+          else { continue }
+          return result
+        }
+        return nil
       }
-      return nil
     }
   }
 

@@ -36,8 +36,7 @@ package struct NamingScheme: Sendable {
   package let rules: [NameRule]
 
   package init(_ name: String, anchors: [String], _ rules: [(String, String)] = []) {
-    self.name = name
-    self.anchors = anchors
+    (self.name, self.anchors) = (name, anchors)
     self.rules = rules.map { NameRule($0.0, $0.1) }
   }
 

@@ -42,8 +42,7 @@ package struct NPZLayout: CheckpointLayout {
     guard let layout = ZipLayout(members, comment: comment.count) else {
       throw TesseraError.mismatch("too large, or a name too long", place: Self.format)
     }
-    self.tensors = tensors
-    self.headers = headers
+    (self.tensors, self.headers) = (tensors, headers)
     archive = layout
   }
 

@@ -16,8 +16,7 @@ struct OpaqueTypes {
     configuration: String?,
     fallback: ElementType?
   ) {
-    self.attributes = attributes
-    self.fallback = fallback
+    (self.attributes, self.fallback) = (attributes, fallback)
     policies = configuration.map(KerasConfiguration.dtypes(ofModel:)) ?? [:]
   }
 

@@ -106,9 +106,7 @@ package struct PickleTree: Sendable {
   init(root: PickleNode, byteCount: Int, region: FileRegion, cells: PickleCells) {
     self.root = root
     self.globals = cells.globals
-    self.byteCount = byteCount
-    self.region = region
-    self.cells = cells
+    (self.byteCount, self.region, self.cells) = (byteCount, region, cells)
   }
 
   /// The value at a node.

@@ -47,8 +47,7 @@ package struct SafetensorsHeader: Sendable {
       throw TesseraError.malformed(failure.cause, file: file, place: place)
     }
     try SafetensorsHeader.checkCoverage(of: entries, dataSize: dataSize, file: file)
-    self.entries = entries
-    self.metadata = metadata
+    (self.entries, self.metadata) = (entries, metadata)
   }
 
   private static func metadata(_ scanner: inout JSONScanner) throws -> [String: String] {

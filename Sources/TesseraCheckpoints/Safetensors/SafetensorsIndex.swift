@@ -43,9 +43,7 @@ struct SafetensorsIndex {
       throw TesseraError.malformed(failure.cause, file: path, place: "byte \(failure.offset)")
     }
     guard hasMap else { throw TesseraError.malformed("has no weight_map", file: path) }
-    self.path = path
-    self.shardOfTensor = shardOfTensor
-    self.metadata = metadata
+    (self.path, self.shardOfTensor, self.metadata) = (path, shardOfTensor, metadata)
   }
 
   private static func scalars(_ scanner: inout JSONScanner) throws -> [String: String] {

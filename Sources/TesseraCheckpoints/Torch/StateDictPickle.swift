@@ -135,7 +135,6 @@ private struct PyTorchType {
       default: nil
       }
     guard storage != nil || name != nil else { return nil }
-    self.storage = storage
-    self.name = name
+    (self.storage, self.name) = (storage, name)
   }
 }

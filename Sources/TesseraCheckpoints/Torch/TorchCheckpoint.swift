@@ -76,8 +76,7 @@ package struct TorchCheckpoint: TableCheckpoint {
     strings: [String: String] = [:],
     notes: [String]
   ) {
-    self.format = format
-    self.tree = tree
+    (self.format, self.tree) = (format, tree)
     let file = file ?? tree.region.name
     var listing = TorchListing(file: file)
     for walk in walks {

@@ -48,8 +48,7 @@ struct TorchStorageIdentification {
       key.utf8.count <= PickleInterpreter.longestName
     else { throw refusal("has no key, or a long one") }
     self.type = TorchElementType(named: type.name)
-    self.key = key
-    self.count = count
+    (self.key, self.count) = (key, count)
     guard parts.count > 5, case .tuple(let view) = tree[parts[5]], view.count == 3 else {
       self.view = nil
       return

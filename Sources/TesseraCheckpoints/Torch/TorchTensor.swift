@@ -36,8 +36,7 @@ struct TorchTensorReader {
   private let nested = NestedStorages()
 
   init(tree: PickleTree, storages: any TorchStorages) {
-    self.tree = tree
-    self.storages = storages
+    (self.tree, self.storages) = (tree, storages)
   }
 
   /// The storages in complete files inside of the pickle, by the node of their bytes: many tensors may

@@ -24,7 +24,7 @@ struct GridCommand: AsyncParsableCommand {
   )
 
   @Argument(
-    help: "Folders of \(ImageFormat.endings) files, single images, lists (.txt) or archives (.tar).",
+    help: "Folders of \(ImageFormat.endings) files, images, lists (.txt) or archives (.tar).",
     completion: .file()
   )
   var inputs: [String]

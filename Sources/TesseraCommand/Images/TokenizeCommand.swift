@@ -44,7 +44,7 @@ struct TokenizeCommand: AsyncParsableCommand {
   )
 
   @Argument(
-    help: "Folders of \(ImageFormat.endings) files, single images, lists (.txt) or archives (.tar).",
+    help: "Folders of \(ImageFormat.endings) files, images, lists (.txt) or archives (.tar).",
     completion: .file()
   )
   var inputs: [String] = []

@@ -17,9 +17,7 @@ struct TokenizeRun {
   private var times: StageTimes?
 
   init(folder: DatasetFolder, workers: Int, output: OutputOptions) {
-    self.folder = folder
-    self.workers = workers
-    self.output = output
+    (self.folder, self.workers, self.output) = (folder, workers, output)
   }
 
   /// Runs every shard of a plan that is not done yet.

@@ -29,8 +29,7 @@ package struct NPYHeader: Hashable, Sendable {
       let byteCount = elementType.byteCount(elements: count),
       let text = NPYHeader.text(elementType: elementType, shape: shape)
     else { return nil }
-    self.elementType = elementType
-    self.shape = shape
+    (self.elementType, self.shape) = (elementType, shape)
     isBigEndian = false
     isFortranOrder = false
     dataOffset = 10 + text.utf8.count

@@ -11,9 +11,7 @@ public struct Tensor: Hashable, Sendable {
   public init(elementType: ElementType, shape: Shape, bytes: [UInt8]) {
     let expected = shape.elementCount.flatMap { elementType.byteCount(elements: $0) }
     precondition(expected == bytes.count, "\(shape) of \(elementType) is not \(bytes.count) bytes")
-    self.elementType = elementType
-    self.shape = shape
-    self.bytes = bytes
+    (self.elementType, self.shape, self.bytes) = (elementType, shape, bytes)
   }
 
   /// Creates a float32 tensor.

@@ -56,10 +56,7 @@ public struct TesseraError: Error, Hashable, Sendable, CustomStringConvertible {
     place: String = "",
     detail: Detail? = nil
   ) {
-    self.kind = kind
-    self.cause = cause
-    self.file = file
-    self.place = place
+    (self.kind, self.cause, self.file, self.place) = (kind, cause, file, place)
     self.detail = detail
   }
 

@@ -14,8 +14,7 @@ package struct ByteInput {
 
   /// Reads a range of a region, or all that follows `start`.
   package init(region: FileRegion, from start: Int = 0, to end: Int? = nil, what: String) {
-    self.region = region
-    self.what = what
+    (self.region, self.what) = (region, what)
     self.end = min(end ?? region.length, region.length)
     position = start
   }

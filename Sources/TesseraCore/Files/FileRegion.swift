@@ -13,10 +13,7 @@ package final class FileRegion: Sendable {
   package let length: Int
 
   private init(file: Descriptor, name: String, start: Int, length: Int) {
-    self.file = file
-    self.name = name
-    self.start = start
-    self.length = length
+    (self.file, self.name, self.start, self.length) = (file, name, start, length)
   }
 
   /// Opens a whole regular file; a folder, pipe or device is refused.

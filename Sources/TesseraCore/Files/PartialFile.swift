@@ -53,9 +53,7 @@ struct PartialFile: ~Copyable {
       Interruption.add(target)
       return descriptor
     }
-    self.path = path
-    self.descriptor = descriptor
-    self.output = output
+    (self.path, self.descriptor, self.output) = (path, descriptor, output)
   }
 
   private static func open(

@@ -9,8 +9,7 @@ package struct ComplexNumber: Hashable, Sendable {
 
   /// Creates a number from its parts.
   package init(_ real: Double, _ imaginary: Double = 0) {
-    self.real = real
-    self.imaginary = imaginary
+    (self.real, self.imaginary) = (real, imaginary)
   }
 
   package static let zero = ComplexNumber(0)

@@ -15,9 +15,7 @@ package struct Matrix: Hashable, Sendable {
   /// Creates a matrix from its elements, row after row.
   package init(rows: Int, columns: Int, elements: [Double]) {
     precondition(elements.count == rows * columns, "\(rows) x \(columns) elements")
-    self.rows = rows
-    self.columns = columns
-    self.elements = elements
+    (self.rows, self.columns, self.elements) = (rows, columns, elements)
   }
 
   /// Creates a square matrix element by element.
@@ -100,9 +98,7 @@ package struct ComplexMatrix: Hashable, Sendable {
   /// Creates a matrix from its elements, row after row.
   package init(rows: Int, columns: Int, elements: [ComplexNumber]) {
     precondition(elements.count == rows * columns, "\(rows) x \(columns) elements")
-    self.rows = rows
-    self.columns = columns
-    self.elements = elements
+    (self.rows, self.columns, self.elements) = (rows, columns, elements)
   }
 
   /// Creates a matrix element by element.

@@ -10,8 +10,7 @@ package struct CounterRandom: Hashable, Sendable {
 
   /// Creates the numbers of one sample.
   package init(seed: UInt64, sample: UInt64) {
-    self.seed = seed
-    self.sample = sample
+    (self.seed, self.sample) = (seed, sample)
   }
 
   /// Four numbers of one position.

@@ -43,8 +43,7 @@ package final class LogitRow {
     case .float32: type = CKERNELS_LOGITS_FLOAT
     default: throw .mismatch("logits are F16, BF16 or F32, and these are \(elementType.rawValue)")
     }
-    self.map = map
-    self.temperature = temperature
+    (self.map, self.temperature) = (map, temperature)
     floats = Array(repeating: 0, count: count)
     places = Array(repeating: 0, count: count)
     above = floats
@@ -125,8 +124,7 @@ extension ProbabilityMap {
 
 extension SparseDistribution {
   private init(indices: [UInt32], values: [Float]) {
-    self.indices = indices
-    self.values = values
+    (self.indices, self.values) = (indices, values)
   }
 
   /// The distribution with each class at the place in a longer row that a list names.

@@ -150,7 +150,6 @@ package struct SparseDistribution: Hashable, Sendable {
       indices.append(UInt32(index))
       values.append(value)
     }
-    self.indices = indices
-    self.values = values
+    (self.indices, self.values) = (indices, values)
   }
 }

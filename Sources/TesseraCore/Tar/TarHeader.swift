@@ -27,8 +27,7 @@ package struct TarHeader {
       "a member's name is 1 to 100 printable ASCII bytes"
     )
     precondition((0...Self.largestSize).contains(size), "a member is smaller than 8 GiB")
-    self.name = name
-    self.size = size
+    (self.name, self.size) = (name, size)
     kind = UInt8(ascii: "0")
   }
 

@@ -19,8 +19,7 @@ import CZlib
 
   /// Starts a stream; `name` stands in errors.
   package init(name: String, wrapper: Wrapper = .none) throws(TesseraError) {
-    self.name = name
-    self.wrapper = wrapper
+    (self.name, self.wrapper) = (name, wrapper)
     unsafe stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
     unsafe stream.initialize(to: z_stream())
     let status = unsafe inflateInit2_(

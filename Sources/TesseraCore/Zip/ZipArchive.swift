@@ -57,8 +57,7 @@ package struct ZipArchive: Sendable {
       position = next
     }
     comment = end.comment
-    self.members = members
-    self.places = places
+    (self.members, self.places) = (members, places)
     try checkOverlaps()
     try checkTotal()
   }

@@ -47,9 +47,7 @@ package struct ZipLayout: Sendable {
       position = end
     }
     guard comment < 1 << 16 else { return nil }
-    self.members = members
-    self.places = places
-    self.comment = comment
+    (self.members, self.places, self.comment) = (members, places, comment)
     directoryStart = position
   }
 

@@ -116,9 +116,7 @@ private struct ArrowBuffers {
   private var row = 0
 
   init(offsets: [[Int32]], values: [UInt8], width: Int) {
-    self.offsets = offsets
-    self.values = values
-    self.width = width
+    (self.offsets, self.values, self.width) = (offsets, values, width)
   }
 
   /// The items of a run of lists at an axis: where they start and end; nil where that is damaged.

@@ -69,7 +69,7 @@ package struct CaptionLookup: Sendable {
 
   /// The caption of an image; empty where there is none.
   ///
-  /// - Throws: ``TesseraError`` where there is one that cannot be used, or where this machine
+  /// - Throws: `TesseraError` where there is one that cannot be used, or where this machine
   ///   cannot read it.
   package func caption(of input: ImageInput) throws -> String {
     if let manifest {

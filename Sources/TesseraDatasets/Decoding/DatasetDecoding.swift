@@ -49,9 +49,7 @@ package struct DatasetDecoding: Sendable {
     originals: String?
   ) throws {
     try settings.tokenizer.check(tokenizer)
-    self.settings = settings
-    self.tokenizer = tokenizer
-    self.originals = originals
+    (self.settings, self.tokenizer, self.originals) = (settings, tokenizer, originals)
     let profile = try settings.preprocessing(as: Preprocessing.self)
     augmentation = settings.augment.flatMap { Augmentation($0) } ?? .none
     preprocessing = try augmentation.enlarging(profile)

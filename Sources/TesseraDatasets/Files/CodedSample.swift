@@ -9,14 +9,12 @@ package struct CodedSample: Sendable {
   private let description: SampleDescription?
 
   fileprivate init(key: String, codes: Tensor, description: SampleDescription?) {
-    self.key = key
-    self.codes = codes
-    self.description = description
+    (self.key, self.codes, self.description) = (key, codes, description)
   }
 
   /// What the dataset says of the image.
   ///
-  /// - Throws: ``TesseraError`` where it keeps less.
+  /// - Throws: `TesseraError` where it keeps less.
   package func describe() throws -> SampleDescription {
     guard let description else {
       throw TesseraError.malformed("the dataset does not say what image it was", file: key)
@@ -49,8 +47,7 @@ package struct CodedSamples: Sendable {
       )
     }
     self.rows = try IndexedRows(rows, limit: limit)
-    self.codes = codes
-    self.type = type
+    (self.codes, self.type) = (codes, type)
   }
 
   /// One sample.

@@ -11,7 +11,7 @@ package struct DatasetFileList: Sendable {
 
   /// Names the list of the dataset in a folder.
   ///
-  /// - Throws: ``TesseraError`` where it is a link that leaves the folder.
+  /// - Throws: `TesseraError` where it is a link that leaves the folder.
   package init(folder: String) throws { path = try TokenDataset.file(Self.fileName, in: folder) }
 
   /// Hands over each file in order.

@@ -46,13 +46,8 @@ package struct DatasetFormatEntry: Sendable {
     rows: @escaping @Sendable (TokenDataset) throws -> any DatasetRows,
     writer: @escaping @Sendable (DatasetOutput) throws -> any DatasetWriter
   ) {
-    self.summary = summary
-    self.numbers = numbers
-    self.compression = compression
-    self.variants = variants
-    self.omitted = omitted
-    self.rows = rows
-    self.writer = writer
+    (self.summary, self.numbers, self.compression) = (summary, numbers, compression)
+    (self.variants, self.omitted, self.rows, self.writer) = (variants, omitted, rows, writer)
   }
 }
 

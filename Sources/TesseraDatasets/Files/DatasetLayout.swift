@@ -18,10 +18,7 @@ public struct DatasetLayout: Codable, Hashable, Sendable {
     omitted: [String],
     files: [DatasetFile]
   ) {
-    self.table = table
-    self.renamed = renamed
-    self.omitted = omitted
-    self.files = files
+    (self.table, self.renamed, self.omitted, self.files) = (table, renamed, omitted, files)
   }
 
   /// The name of a column in the files.

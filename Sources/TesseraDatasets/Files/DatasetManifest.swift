@@ -42,12 +42,8 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     layout: DatasetLayout? = nil,
     files: [DatasetFile] = []
   ) {
-    self.settings = settings
-    self.plan = plan
-    self.rejected = rejected
-    self.shards = shards
-    self.layout = layout
-    self.files = files
+    (self.settings, self.plan, self.rejected, self.shards) = (settings, plan, rejected, shards)
+    (self.layout, self.files) = (layout, files)
     samples = shards.reduce(0) { $0 + $1.samples }
     tokens = shards.reduce(0) { $0 + $1.tokens }
   }

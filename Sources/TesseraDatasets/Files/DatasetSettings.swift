@@ -63,19 +63,11 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
     export: DatasetExportSettings? = nil,
     toolVersion: String
   ) throws {
-    self.format = format
-    self.export = export
-    self.tokenizer = tokenizer
-    self.vocabularyOffset = vocabularyOffset
-    self.positions = positions
-    self.captions = captions
-    self.latents = latents
-    self.soft = soft
-    self.sampling = sampling
+    (self.format, self.export, self.tokenizer) = (format, export, tokenizer)
+    (self.vocabularyOffset, self.positions, self.captions) = (vocabularyOffset, positions, captions)
+    (self.latents, self.soft, self.sampling) = (latents, soft, sampling)
     self.preprocessing = try JSONValue(encoding: preprocessing)
-    self.augment = augment
-    self.pixelLimit = pixelLimit
-    self.shardSamples = shardSamples
+    (self.augment, self.pixelLimit, self.shardSamples) = (augment, pixelLimit, shardSamples)
     self.toolVersion = toolVersion
   }
 
@@ -95,7 +87,7 @@ public struct DatasetSettings: Codable, Hashable, Sendable {
 
   /// The preprocessing as the type that applies it.
   ///
-  /// - Throws: ``TesseraError`` that names the field at fault.
+  /// - Throws: `TesseraError` that names the field at fault.
   public func preprocessing<Value: Decodable>(as type: Value.Type) throws -> Value {
     let line = try CanonicalJSON.line(preprocessing)
     let place = "\(DatasetManifest.fileName): preprocessing"
@@ -122,8 +114,7 @@ public struct SoftCodeSettings: Codable, Hashable, Sendable {
 
   /// Creates settings.
   public init(map: String, temperature: Double) {
-    self.map = map
-    self.temperature = temperature
+    (self.map, self.temperature) = (map, temperature)
   }
 }
 
@@ -139,8 +130,7 @@ public struct SamplingSettings: Codable, Hashable, Sendable {
   /// Draws by the largest score with Gumbel noise.
   public init(gumbel seed: UInt64, temperature: Double) {
     rule = "gumbel"
-    self.seed = seed
-    self.temperature = temperature
+    (self.seed, self.temperature) = (seed, temperature)
   }
 }
 
@@ -172,9 +162,7 @@ public struct TokenizerIdentity: Codable, Hashable, Sendable {
     vocabularySize: Int,
     quantizer: some Encodable
   ) throws {
-    self.name = name
-    self.family = family
-    self.sha256 = sha256
+    (self.name, self.family, self.sha256) = (name, family, sha256)
     self.vocabularySize = vocabularySize
     self.quantizer = try JSONValue(encoding: quantizer)
   }

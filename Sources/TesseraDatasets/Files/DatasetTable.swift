@@ -66,10 +66,7 @@ package struct DatasetColumn: Codable, Hashable, Sendable {
 
   /// Creates a column.
   package init(name: String, type: ColumnType, shape: [Int?] = [], isMetadata: Bool = false) {
-    self.name = name
-    self.type = type
-    self.shape = shape
-    self.isMetadata = isMetadata
+    (self.name, self.type, self.shape, self.isMetadata) = (name, type, shape, isMetadata)
   }
 
   /// Whether every sample's array has the same extents.
@@ -119,8 +116,7 @@ package struct DatasetTable: Codable, Hashable, Sendable {
 
   /// Creates a table.
   package init(columns: [DatasetColumn], vocabularySize: Int) {
-    self.columns = columns
-    self.vocabularySize = vocabularySize
+    (self.columns, self.vocabularySize) = (columns, vocabularySize)
   }
 
   /// The names of columns that hold token ids, best first.
@@ -150,8 +146,7 @@ package struct DatasetCell: Hashable, Sendable {
 
   /// Creates a cell of bytes that fit the shape.
   package init(shape: Shape, bytes: [UInt8]) {
-    self.shape = shape
-    self.bytes = bytes
+    (self.shape, self.bytes) = (shape, bytes)
   }
 
   /// Creates the cell of a tensor.
@@ -192,8 +187,7 @@ package struct DatasetRow: Hashable, Sendable {
 
   /// Creates a row.
   package init(key: String, cells: [DatasetCell]) {
-    self.key = key
-    self.cells = cells
+    (self.key, self.cells) = (key, cells)
   }
 }
 

@@ -61,8 +61,7 @@ struct StoredTable {
 
   /// Lays out a table.
   init(_ table: DatasetTable, format: DatasetFormat, renames: [String: String]) throws {
-    self.format = format
-    self.table = table
+    (self.format, self.table) = (format, table)
     columns = table.columns.enumerated().map { index, column in
       let type: ColumnType =
         switch column.type {

@@ -44,8 +44,7 @@ package struct IndexedRows: Sendable {
       do { try source.forEach(append) } catch is Enough {}
       try write(pending[...])
     }
-    self.offsets = offsets
-    self.places = places
+    (self.offsets, self.places) = (offsets, places)
   }
 
   /// The row of a key or a source; nil where there is none.

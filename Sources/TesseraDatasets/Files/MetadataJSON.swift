@@ -17,10 +17,7 @@ package struct MetadataJSON: Sendable {
     let head: [UInt8]
 
     init(name: String, cells: [Int], type: ColumnType, shape: [Int?]) {
-      self.name = name
-      self.cells = cells
-      self.type = type
-      self.shape = shape
+      (self.name, self.cells, self.type, self.shape) = (name, cells, type, shape)
       var head: [UInt8] = []
       JSONBytes.appendQuoted(Array(name.utf8), to: &head)
       self.head = head + [UInt8(ascii: ":")]

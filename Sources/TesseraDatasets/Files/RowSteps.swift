@@ -52,9 +52,7 @@ package struct OffsetRows: DatasetRows {
     else { return nil }
     let size = source.table.vocabularySize - offset + newOffset
     guard size > 0 else { return nil }
-    self.source = source
-    self.column = column
-    self.old = old
+    (self.source, self.column, self.old) = (source, column, old)
     new = ElementType.unsigned(holding: UInt64(size))
     difference = Int64(newOffset - offset)
     codes = (Int64(offset), Int64(source.table.vocabularySize))
@@ -168,8 +166,7 @@ package struct Permutation {
   private let halfBits: UInt64
 
   package init(count: Int, seed: UInt64) {
-    self.count = count
-    self.seed = seed
+    (self.count, self.seed) = (count, seed)
     var bits: UInt64 = 1
     while bits < 31, 1 << (2 * bits) < UInt64(count) { bits += 1 }
     halfBits = bits

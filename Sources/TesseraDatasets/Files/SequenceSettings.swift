@@ -39,18 +39,14 @@ public struct SequenceSettings: Codable, Hashable, Sendable {
     documents: String?
   ) throws {
     self.layout = try JSONValue(encoding: layout)
-    self.textTokenizer = textTokenizer
-    self.vocabularyMap = vocabularyMap
-    self.pack = pack
-    self.length = length
-    self.order = order
-    self.positions = positions
+    (self.textTokenizer, self.vocabularyMap, self.pack) = (textTokenizer, vocabularyMap, pack)
+    (self.length, self.order, self.positions) = (length, order, positions)
     self.documents = documents
   }
 
   /// The layout as the type that applies it.
   ///
-  /// - Throws: ``TesseraError`` that names the field at fault.
+  /// - Throws: `TesseraError` that names the field at fault.
   public func layout<Value: Decodable>(as type: Value.Type) throws -> Value {
     let line = try CanonicalJSON.line(layout)
     return try ManifestFile.decode(type, from: line, of: "the plan's sequence layout")

@@ -3,7 +3,7 @@ import TesseraCore
 extension TokenDataset {
   /// The layout that the manifest names.
   ///
-  /// - Throws: ``TesseraError`` for a name of no layout.
+  /// - Throws: `TesseraError` for a name of no layout.
   public func format() throws -> DatasetFormat {
     guard let format = DatasetFormat(rawValue: manifest.settings.format) else {
       throw TesseraError.malformed(
@@ -49,9 +49,7 @@ struct CheckedRows: DatasetRows {
     place: String,
     mostKeysInMemory: Int = 1 << 20
   ) {
-    self.source = source
-    self.samples = samples
-    self.place = place
+    (self.source, self.samples, self.place) = (source, samples, place)
     self.mostKeysInMemory = mostKeysInMemory
   }
 

@@ -33,7 +33,7 @@ public struct TokenDataset: Sendable {
 
   /// The path of a file in the dataset's folder.
   ///
-  /// - Throws: ``TesseraError`` where the name, or a link of that name, leaves the folder.
+  /// - Throws: `TesseraError` where the name, or a link of that name, leaves the folder.
   package func file(_ name: String) throws -> String {
     try Self.file(name, in: path)
   }
@@ -104,8 +104,7 @@ public struct DatasetSample: Sendable {
   static let longestMember = 1 << 28
 
   init(key: String, file: FileRegion) {
-    self.key = key
-    self.file = file
+    (self.key, self.file) = (key, file)
   }
 
   /// Takes a member in; false where its column is there already.

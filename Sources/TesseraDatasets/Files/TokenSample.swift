@@ -35,11 +35,8 @@ package struct TokenSample: Sendable {
     latents: Tensor? = nil,
     caption: String? = nil
   ) {
-    self.description = description
-    self.codes = codes
-    self.positions = positions
-    self.latents = latents
-    self.caption = caption
+    (self.description, self.codes, self.positions) = (description, codes, positions)
+    (self.latents, self.caption) = (latents, caption)
   }
 
   /// Creates the sample of an encoded image.

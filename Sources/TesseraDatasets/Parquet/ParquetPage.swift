@@ -23,9 +23,7 @@ struct ParquetPage {
     _ rank: Int,
     _ kind: ParquetLayout.Kind
   ) throws {
-    self.place = place
-    self.rank = rank
-    self.kind = kind
+    (self.place, self.rank, self.kind) = (place, rank, kind)
     let damage = TesseraError.malformed("no plain page as Tessera writes it", file: place)
     guard let start = metadata[9]?.integer, (0...file.length).contains(start),
       metadata[1]?.integer == kind.physical

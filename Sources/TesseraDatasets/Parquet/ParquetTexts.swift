@@ -78,10 +78,7 @@ private struct ParquetTextChunk {
   private static let mostRows = 1 << 31
 
   init(_ file: FileRegion, place: String, isOptional: Bool, allowance: ParquetAllowance) {
-    self.allowance = allowance
-    self.file = file
-    self.place = place
-    self.isOptional = isOptional
+    (self.allowance, self.file, self.place, self.isOptional) = (allowance, file, place, isOptional)
   }
 
   private func damage(_ reason: String = "a damaged page") -> TesseraError {

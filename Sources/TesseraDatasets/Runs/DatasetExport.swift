@@ -22,9 +22,7 @@ public struct DatasetExport {
     self.format = format
     var settings = settings
     settings.sequence = sequence?.settings
-    self.settings = settings
-    self.vocabularyOffset = vocabularyOffset
-    self.sequence = sequence
+    (self.settings, self.vocabularyOffset, self.sequence) = (settings, vocabularyOffset, sequence)
   }
 
   /// Exports a dataset into a new or empty folder.

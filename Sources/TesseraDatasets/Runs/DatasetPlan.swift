@@ -40,9 +40,7 @@ package struct DatasetPlan: Codable, Hashable, Sendable {
       try visit(input)
       count += 1
     }
-    self.settings = settings
-    self.tokenizer = tokenizer
-    self.sequenceFiles = sequenceFiles
+    (self.settings, self.tokenizer, self.sequenceFiles) = (settings, tokenizer, sequenceFiles)
     self.inputs = count
     digest = identity.finalize().hexadecimal
     locations = places.finalize().hexadecimal

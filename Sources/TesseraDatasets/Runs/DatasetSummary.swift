@@ -47,8 +47,7 @@ package struct DatasetSummary: Encodable {
     rejected = manifest.rejected
     self.rejectedByStage = rejectedByStage
     shards = manifest.shards.count
-    self.seconds = seconds
-    self.written = written
+    (self.seconds, self.written) = (seconds, written)
     imagesPerSecond = seconds > 0 ? Double(written) / seconds : 0
     let spent = (times?.durations ?? [:]).mapValues { $0 / .seconds(1) }
     let total = spent.values.reduce(0, +)

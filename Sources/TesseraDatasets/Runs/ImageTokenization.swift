@@ -27,8 +27,7 @@ package struct ImageTokenization: Sendable {
   /// - Throws: `TesseraError` where the tokenizer is another one.
   package init(settings: DatasetSettings, tokenizer: ImageTokenizer) throws {
     try settings.tokenizer.check(tokenizer)
-    self.settings = settings
-    self.tokenizer = tokenizer
+    (self.settings, self.tokenizer) = (settings, tokenizer)
     limits = ImageLimits(pixels: settings.pixelLimit)
     let profile = try settings.preprocessing(as: Preprocessing.self)
     augmentation = settings.augment.flatMap { Augmentation($0) } ?? .none

@@ -39,8 +39,7 @@ struct PublishedEntries {
 
   /// Names the record of a plan in an output folder.
   init(of plan: String, in folder: DatasetFolder) {
-    self.plan = plan
-    self.folder = folder
+    (self.plan, self.folder) = (plan, folder)
   }
 
   /// The names of what was moved up; none once the manifest is there.

@@ -33,10 +33,7 @@ struct SequenceRows: DatasetRows {
     caption = source.table.index(of: "caption")
     sourceName = source.table.index(of: "source")
     try Self.check(stage, for: manifest, hasCaptions: caption != nil)
-    self.stage = stage
-    self.source = source
-    self.seed = seed
-    self.rejected = rejected
+    (self.stage, self.source, self.seed, self.rejected) = (stage, source, seed, rejected)
     offset = manifest.settings.vocabularyOffset
     builder = try SequenceBuilder(
       stage.layout,

@@ -61,8 +61,7 @@ package struct FlatLayout: Sendable {
 
   /// Divides a table for a layout in which every column but the described ones has files of its own.
   package init(token: Int, described: [Int], _ table: DatasetTable) {
-    self.token = token
-    self.described = described
+    (self.token, self.described) = (token, described)
     positions = nil
     aligned = []
     samples = Self.samples(described, tokens: token, table)

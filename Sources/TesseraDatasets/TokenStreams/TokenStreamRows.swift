@@ -42,8 +42,7 @@ struct TokenStreamRows: DatasetRows {
     guard let layout = FlatLayout(table),
       let type = TokenStream.tokenType(of: format, vocabularySize: table.vocabularySize)
     else { throw TesseraError.malformed("its table has no tokens of this layout", file: folder) }
-    self.layout = layout
-    self.type = type
+    (self.layout, self.type) = (layout, type)
   }
 
   func forEach(_ body: (DatasetRow) throws -> Void) throws {

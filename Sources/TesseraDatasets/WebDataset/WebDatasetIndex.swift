@@ -12,10 +12,7 @@ package struct WebDatasetIndex {
 
     /// Describes a shard.
     package init(name: String, bytes: Int, md5: String, samples: Int) {
-      self.name = name
-      self.bytes = bytes
-      self.md5 = md5
-      self.samples = samples
+      (self.name, self.bytes, self.md5, self.samples) = (name, bytes, md5, samples)
     }
   }
 

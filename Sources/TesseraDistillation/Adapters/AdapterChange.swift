@@ -42,8 +42,7 @@ struct AdapterChange {
     if let contradiction = configuration?.contradiction(of: module, rank: rank) {
       throw module.failure(contradiction)
     }
-    self.delta = delta
-    self.rank = rank
+    (self.delta, self.rank) = (delta, rank)
     let factor = try strength * AdapterChange.scale(module, adapter, configuration, rank: rank)
     guard Float(factor).isFinite else {
       let cause = "its change would be multiplied by \(factor); look at alpha and rank"

@@ -94,10 +94,7 @@ struct AdapterKey: Hashable {
   ]
 
   private init(module: String, part: Part, naming: Naming, component: String? = nil) {
-    self.module = module
-    self.part = part
-    self.naming = naming
-    self.component = component
+    (self.module, self.part, self.naming, self.component) = (module, part, naming, component)
   }
 
   /// Whether the module belongs to a model as kohya or diffusers call it.

@@ -36,8 +36,7 @@ struct AdapterTargets {
         byUnderscores[original.replacing(".", with: "_"), default: []].append(tensor)
       }
     }
-    self.byPath = byPath
-    self.byUnderscores = byUnderscores
+    (self.byPath, self.byUnderscores) = (byPath, byUnderscores)
   }
 
   /// The path itself, and what is left of it behind each wrapper.

@@ -41,8 +41,7 @@ struct NoiseConditionedNetwork: Sendable {
       )
     }
     let prefix = String(layer.name.dropLast("map_layer0.weight".count))
-    self.prefix = prefix
-    self.table = table
+    (self.prefix, self.table) = (prefix, table)
     let inside = base.tensors.filter { $0.name.hasPrefix(prefix) }
     let isDhariwal = table[prefix + "out_conv.weight"] != nil
     architecture = isDhariwal ? .dhariwal : .song

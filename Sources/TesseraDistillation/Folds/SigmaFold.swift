@@ -27,8 +27,7 @@ package struct SigmaFold: Sendable {
 
     /// Creates constants.
     package init(sigma: Double, sigmaData: Double) {
-      self.sigma = sigma
-      self.sigmaData = sigmaData
+      (self.sigma, self.sigmaData) = (sigma, sigmaData)
     }
   }
 

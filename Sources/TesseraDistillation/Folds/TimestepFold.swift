@@ -33,8 +33,7 @@ package struct TimestepFold: Sendable {
     /// Creates constants; the step must be one of ``steps``.
     package init(timestep: Int, prediction: Prediction) {
       precondition(Constants.steps.contains(timestep), "a step of the schedule")
-      self.timestep = timestep
-      self.prediction = prediction
+      (self.timestep, self.prediction) = (timestep, prediction)
       let (first, last) = (0.00085.squareRoot(), 0.012.squareRoot())
       signal = (0...timestep).reduce(1.0) { product, step in
         let root = first + (last - first) * Double(step) / 999

@@ -59,10 +59,7 @@ package struct TrainingTriple: Sendable {
       guard tMax <= 1000 else {
         throw TesseraError.limit("t_max \(tMax) is beyond 1000")
       }
-      self.sigmaInit = sigmaInit
-      self.sigmaData = sigmaData
-      self.alpha = alpha
-      self.tMax = tMax
+      (self.sigmaInit, self.sigmaData, self.alpha, self.tMax) = (sigmaInit, sigmaData, alpha, tMax)
       (sigmaMin, sigmaMax, rho) = (0.002, 80, 7)
     }
   }
@@ -133,9 +130,7 @@ package struct TrainingTriple: Sendable {
   ) throws {
     let network = try NoiseConditionedNetwork(base)
     architecture = network.architecture == .song ? "song" : "dhariwal"
-    self.base = base
-    self.constants = constants
-    self.toolVersion = toolVersion
+    (self.base, self.constants, self.toolVersion) = (base, constants, toolVersion)
   }
 
   /// The bytes of the three files' data.

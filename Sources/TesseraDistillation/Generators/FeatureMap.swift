@@ -12,10 +12,7 @@ struct FeatureMap {
   private static let patchLimit = 1 << 21
 
   init(channels: Int, height: Int, width: Int, values: [Double]) {
-    self.channels = channels
-    self.height = height
-    self.width = width
-    self.values = values
+    (self.channels, self.height, self.width, self.values) = (channels, height, width, values)
   }
 
   /// Zeros.

@@ -29,13 +29,8 @@ package struct GeneratorRequest: Sendable {
     golden: Int?,
     fold: TimestepFold.Constants?
   ) {
-    self.adapters = adapters
-    self.component = component
-    self.baking = baking
-    self.foldSigma = foldSigma
-    self.sigmaData = sigmaData
-    self.golden = golden
-    self.fold = fold
+    (self.adapters, self.component, self.baking) = (adapters, component, baking)
+    (self.foldSigma, self.sigmaData, self.golden, self.fold) = (foldSigma, sigmaData, golden, fold)
   }
 
   /// An adapter as the user names it.

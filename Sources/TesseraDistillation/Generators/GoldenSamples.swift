@@ -58,8 +58,7 @@ package struct GoldenSamples: Sendable {
       let cause = "the generator's output is not finite; its weights are damaged, or overflow"
       throw TesseraError.limit(cause)
     }
-    self.latents = latents
-    self.outputs = outputs
+    (self.latents, self.outputs) = (latents, outputs)
     labels =
       network.labels == 0 ? [] : (0..<count).map { Int64($0 % network.labels) }
     shape = [count, channels, side, side]

@@ -44,12 +44,8 @@ package struct Softening {
         count: logits.columns
       )
     }
-    self.probabilities = probabilities
-    self.logits = logits
-    self.input = input
-    self.map = map
-    self.temperature = temperature
-    self.tensor = tensor
+    (self.probabilities, self.logits, self.input, self.map) = (probabilities, logits, input, map)
+    (self.temperature, self.tensor) = (temperature, tensor)
   }
 
   /// Whether the targets are of the sparse softmax, which has a loss of its own.
@@ -113,8 +109,7 @@ package struct Softening {
     private var divergence = 0.0
 
     fileprivate init(rows: Int, classes: Int) {
-      self.rows = rows
-      self.classes = classes
+      (self.rows, self.classes) = (rows, classes)
     }
 
     fileprivate mutating func add(_ target: SoftTarget) {

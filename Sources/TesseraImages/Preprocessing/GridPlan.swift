@@ -72,10 +72,7 @@ package struct GridPlanner: Sendable {
   ///   - stride: Pixels per code.
   ///   - patch: Pixels per patch, which `grid_thw` counts.
   package init(profile: Preprocessing, limits: ImageLimits, stride: Int, patch: Int) {
-    self.profile = profile
-    self.limits = limits
-    self.stride = stride
-    self.patch = patch
+    (self.profile, self.limits, self.stride, self.patch) = (profile, limits, stride, patch)
   }
 
   /// The plan of one image, or why it would be rejected.

@@ -24,9 +24,7 @@ package struct ImagePreparation: Sendable {
   ///   - limits: What a file may demand.
   ///   - encoding: What the pixels are written as.
   package init(profile: Preprocessing, limits: ImageLimits, encoding: Encoding) {
-    self.profile = profile
-    self.limits = limits
-    self.encoding = encoding
+    (self.profile, self.limits, self.encoding) = (profile, limits, encoding)
   }
 
   /// The encoded pixels of one image, or why there are none.

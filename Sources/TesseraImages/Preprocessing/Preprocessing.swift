@@ -45,13 +45,8 @@ public struct Preprocessing: Hashable, Sendable, Codable {
     truncation: TruncationRule = .refuse,
     range: PixelRange = .symmetric
   ) {
-    self.orientation = orientation
-    self.resize = resize
-    self.crop = crop
-    self.pad = pad
-    self.alpha = alpha
-    self.truncation = truncation
-    self.range = range
+    (self.orientation, self.resize, self.crop, self.pad) = (orientation, resize, crop, pad)
+    (self.alpha, self.truncation, self.range) = (alpha, truncation, range)
   }
 
   /// The profile of the embedded tokenizer: upright, short side 256 (bicubic), the middle 256 x 256.

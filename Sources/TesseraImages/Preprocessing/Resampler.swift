@@ -62,12 +62,8 @@ import TesseraCore
     guard ImageSize(width: stride / 4, height: lines.count).pixels <= limits.pixels else {
       throw refusal
     }
-    self.isHorizontalFirst = isHorizontalFirst
-    self.keptWidth = keptWidth
-    self.stride = stride
-    self.horizontal = horizontal
-    self.vertical = vertical
-    self.window = window
+    (self.isHorizontalFirst, self.keptWidth, self.stride) = (isHorizontalFirst, keptWidth, stride)
+    (self.horizontal, self.vertical, self.window) = (horizontal, vertical, window)
     self.source = PixelBox(
       left: columns.lowerBound,
       top: lines.lowerBound,

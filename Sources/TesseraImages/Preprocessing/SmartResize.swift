@@ -35,10 +35,7 @@ public struct SmartResize: Hashable, Sendable, CustomStringConvertible {
     guard (1...1 << 16).contains(factor), minimum > 0, minimum <= maximum, maximum <= 1 << 40 else {
       return nil
     }
-    self.factor = factor
-    self.minimum = minimum
-    self.maximum = maximum
-    self.variant = variant
+    (self.factor, self.minimum, self.maximum, self.variant) = (factor, minimum, maximum, variant)
   }
 
   /// Reads the numbers of a text, and the variant behind them.

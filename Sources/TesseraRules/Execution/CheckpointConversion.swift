@@ -41,9 +41,7 @@ package struct CheckpointConversion: Sendable {
     plan: ConversionPlan,
     toolVersion: String
   ) {
-    self.checkpoint = checkpoint
-    self.sourceFiles = sourceFiles
-    self.plan = plan
+    (self.checkpoint, self.sourceFiles, self.plan) = (checkpoint, sourceFiles, plan)
     self.toolVersion = toolVersion
   }
 

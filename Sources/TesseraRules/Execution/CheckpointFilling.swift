@@ -20,8 +20,7 @@ package final class CheckpointFilling {
     _ format: CheckpointFormat,
     _ quantized: Set<String>
   ) {
-    self.conversion = conversion
-    self.format = format
+    (self.conversion, self.format) = (conversion, format)
     let plan = conversion.plan
     kept = MetadataTransfer(
       from: conversion.checkpoint,

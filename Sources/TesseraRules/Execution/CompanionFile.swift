@@ -20,8 +20,7 @@ package struct CompanionFile: Sendable, Hashable {
 
   /// Creates a description of a file.
   package init(name: String, content: Content) {
-    self.name = name
-    self.content = content
+    (self.name, self.content) = (name, content)
   }
 
   /// The settings of a model.

@@ -11,8 +11,7 @@ package struct ComputedTensor: Sendable {
   package let rows: @Sendable (Range<Int>) throws -> [Float]
 
   package init(info: TensorInfo, rows: @escaping @Sendable (Range<Int>) throws -> [Float]) {
-    self.info = info
-    self.rows = rows
+    (self.info, self.rows) = (info, rows)
   }
 
   /// The number of rows and the elements in each.

@@ -67,8 +67,7 @@ package struct ModelFolder: Sendable {
     var leftOut: [String] = []
 
     init(folder: String, skipped: String?) {
-      self.folder = folder
-      self.skipped = skipped
+      (self.folder, self.skipped) = (folder, skipped)
     }
 
     mutating func add(_ place: String, depth: Int) throws {

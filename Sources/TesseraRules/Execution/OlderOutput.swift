@@ -9,8 +9,7 @@ package struct OlderOutput {
   private let format: CheckpointFormat
 
   package init(of path: String, format: CheckpointFormat) {
-    self.path = path
-    self.format = format
+    (self.path, self.format) = (path, format)
   }
 
   /// The name that stands for the checkpoint, be it one file or shards: what two runs may not both make.

@@ -18,8 +18,7 @@ struct KerasLayerRules {
   ///   - input: The order that PyTorch's module takes features in.
   /// - Throws: `TesseraError` where PyTorch has no module that computes the same.
   init(_ layer: KerasLayer, input: KerasFlow.Input) throws(TesseraError) {
-    self.layer = layer
-    self.input = input
+    (self.layer, self.input) = (layer, input)
     module = KerasLayerRules.moduleName(of: layer)
     try checkTypes()
     switch layer.className {

@@ -12,9 +12,7 @@ package struct ConversionRule: Sendable, Hashable {
 
   /// Creates a rule.
   package init(sources: [TensorInfo], operations: [TensorOperation] = [], targets: [String]) {
-    self.sources = sources
-    self.operations = operations
-    self.targets = targets
+    (self.sources, self.operations, self.targets) = (sources, operations, targets)
   }
 
   /// Makes one tensor into one other.

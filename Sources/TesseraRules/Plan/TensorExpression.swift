@@ -27,8 +27,7 @@ struct TensorExpression: Sendable {
   private init(_ computation: TensorComputation) { parts = [TensorView(.computed(computation))] }
 
   private init(axis: Int, parts: [TensorView]) {
-    self.axis = axis
-    self.parts = parts
+    (self.axis, self.parts) = (axis, parts)
   }
 
   /// The extents of the whole.

@@ -88,10 +88,7 @@ final class TensorComputation: Sendable {
     _ form: TensorForm,
     known: Known? = nil
   ) {
-    self.known = known
-    self.operation = operation
-    self.operand = operand
-    self.form = form
+    (self.known, self.operation, self.operand, self.form) = (known, operation, operand, form)
     let isShared = operand != nil && operation?.keepsBytes ?? true
     let result = isShared ? 0 : form.byteCount
     peakByteCount = (operand?.form.byteCount ?? 0) + max(operand?.wholeByteCount ?? 0, result)

@@ -60,9 +60,7 @@ package struct PreparedConversion: Sendable {
     )
     let folder = try source.folder(besides: output)
     plan = whole.noting(folder?.note(writing: output)).noting(kept.note).noting(architecture)
-    self.source = source
-    self.quantized = quantized
-    self.request = request
+    (self.source, self.quantized, self.request) = (source, quantized, request)
   }
 
   /// How a result is stored.

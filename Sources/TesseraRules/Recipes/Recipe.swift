@@ -86,20 +86,11 @@ package struct Recipe: Hashable, Sendable {
     keys: [RecipeKey],
     rotary: RecipeRotary? = nil
   ) throws(TesseraError) {
-    self.name = name
-    self.version = version
-    self.title = title
-    self.family = family
+    (self.name, self.version, self.title, self.family) = (name, version, title, family)
     left = layouts[0]
     right = layouts[1]
-    self.sizes = sizes
-    self.notes = notes
-    self.definitions = definitions
-    self.drops = drops
-    self.constants = constants
-    self.ties = ties
-    self.counts = counts
-    self.keys = keys
+    (self.sizes, self.notes, self.definitions, self.drops) = (sizes, notes, definitions, drops)
+    (self.constants, self.ties, self.counts, self.keys) = (constants, ties, counts, keys)
     self.rotary = rotary
     do throws(TesseraError) {
       var rules: [RecipeRule] = []

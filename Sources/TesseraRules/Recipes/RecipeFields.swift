@@ -7,8 +7,7 @@ struct RecipeFields {
   let place: String
 
   init(_ json: JSONValue, place: String) {
-    self.json = json
-    self.place = place
+    (self.json, self.place) = (json, place)
   }
 
   func failure(_ cause: String) -> TesseraError { TesseraError.malformed(cause, place: place) }

@@ -33,8 +33,7 @@ struct RecipeMatching {
   private var tuples: [[String]: Set<NameBinding>] = [:]
 
   init(_ recipe: Recipe, _ input: RecipeInput) throws {
-    self.recipe = recipe
-    self.input = input
+    (self.recipe, self.input) = (recipe, input)
     tensors = Dictionary(input.tensors.map { ($0.name, $0) }) { first, _ in first }
     counts = recipe.counts(of: input, on: 0)
     let tied = try resolveTies()

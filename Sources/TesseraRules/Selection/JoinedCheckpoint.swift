@@ -18,10 +18,7 @@ package struct JoinedCheckpoint: CheckpointView {
       checkpoint: any CheckpointReader,
       check: @escaping @Sendable () throws -> Void = {}
     ) {
-      self.name = name
-      self.tensor = tensor
-      self.checkpoint = checkpoint
-      self.check = check
+      (self.name, self.tensor, self.checkpoint, self.check) = (name, tensor, checkpoint, check)
     }
 
     package func read(_ elements: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {

@@ -33,8 +33,7 @@ public struct TensorSelection: Sendable, Hashable {
 
   /// Selects tensors.
   public init(choice: Choice? = nil, stripped: [String] = []) {
-    self.choice = choice
-    self.stripped = stripped
+    (self.choice, self.stripped) = (choice, stripped)
   }
 
   /// Whether every tensor keeps its name.

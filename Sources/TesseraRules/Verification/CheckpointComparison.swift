@@ -53,9 +53,7 @@ package struct CheckpointComparison: Sendable {
   }
 
   private init(tensors: [Tensor], missing: [String], extra: [String]) {
-    self.tensors = tensors
-    self.missing = missing
-    self.extra = extra
+    (self.tensors, self.missing, self.extra) = (tensors, missing, extra)
   }
 
   /// Compares.
@@ -152,8 +150,7 @@ extension ConversionPlan.Output {
   private static let size = 1 << 20
 
   init(_ tensor: TensorInfo, of reader: any CheckpointReader) {
-    self.tensor = tensor
-    self.reader = reader
+    (self.tensor, self.reader) = (tensor, reader)
     unsafe buffer = .allocate(byteCount: OtherPiece.size, alignment: 4096)
   }
 

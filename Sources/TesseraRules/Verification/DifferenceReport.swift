@@ -44,8 +44,7 @@ package struct DifferenceReport: Encodable {
     and second: String
   ) {
     self.metadata = metadata.map { MetadataDifferences($0) }
-    self.first = first
-    self.second = second
+    (self.first, self.second) = (first, second)
     compared = comparison.tensors.count
     onlyInFirst = comparison.missing
     onlyInSecond = comparison.extra

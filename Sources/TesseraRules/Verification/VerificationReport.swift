@@ -47,8 +47,7 @@ package struct VerificationReport: Encodable {
     dropped: Set<String>,
     tolerance: Double
   ) {
-    self.recipe = recipe
-    self.tolerance = tolerance
+    (self.recipe, self.tolerance) = (recipe, tolerance)
     files = hashes.reduce(into: [:]) { $0.merge($1) { first, _ in first } }
     self.forward = Direction(forward) { tensor in
       guard let difference = tensor.difference else { return false }

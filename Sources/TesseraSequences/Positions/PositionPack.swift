@@ -12,9 +12,7 @@ struct PositionPack {
 
   init(axes: [String], isFractional: Bool, tokens documents: [Int], withTextAxis: Bool) {
     self.axes = withTextAxis ? [PositionIds.textAxis] + axes : axes
-    self.documents = documents
-    self.isFractional = isFractional
-    self.withTextAxis = withTextAxis
+    (self.documents, self.isFractional, self.withTextAxis) = (documents, isFractional, withTextAxis)
     let tokens = documents.reduce(0, +)
     let count = self.axes.count
     integers = PositionPack.reserved(count, isFractional ? 0 : tokens)

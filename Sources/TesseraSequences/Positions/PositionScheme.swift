@@ -98,8 +98,7 @@ public struct PositionScheme: Hashable, Sendable {
     }
     self.name = name
     self.origin = origin ?? name.origin
-    self.tokensPerSecond = tokensPerSecond
-    self.stride = stride
+    (self.tokensPerSecond, self.stride) = (tokensPerSecond, stride)
   }
 
   /// The names of the axes for a document with or without a video, outermost first.

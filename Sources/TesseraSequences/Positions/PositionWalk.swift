@@ -22,8 +22,7 @@ struct PositionRuler {
   let denominator: Int
 
   init(_ index: Index, count: Int, over denominator: Int = 1, _ numerator: (Int) -> Int) {
-    self.index = index
-    self.denominator = denominator
+    (self.index, self.denominator) = (index, denominator)
     numerators = (0..<count).map(numerator)
   }
 
@@ -60,8 +59,7 @@ struct PositionWalk {
   private(set) var runs: [PositionRun] = []
 
   init(scheme: PositionScheme, axisCount: Int) {
-    self.scheme = scheme
-    self.axisCount = axisCount
+    (self.scheme, self.axisCount) = (scheme, axisCount)
     next = scheme.name == .rope2d ? 0 : scheme.origin
   }
 

@@ -132,7 +132,8 @@ package struct RotaryTable: Hashable, Sendable {
   /// cosine and sine of that rounded once.
   ///
   /// - Throws: `TesseraError` where the ids have fewer axes, or for more than 2^26 angles.
-  package func angles(of positions: PositionIds) throws(TesseraError) -> (cos: Tensor, sin: Tensor) {
+  package func angles(of positions: PositionIds) throws(TesseraError) -> (cos: Tensor, sin: Tensor)
+  {
     guard positions.axes.count >= axisCount else {
       throw .mismatch("the ids have \(positions.axes.count) axes, and the table \(axisCount)")
     }

@@ -38,9 +38,7 @@ struct CodeMap: Sendable {
       offset = try look.id(placeholder)
       greatest = offset
     }
-    self.table = table
-    self.offset = offset
-    self.isSeparate = isSeparate
+    (self.table, self.offset, self.isSeparate) = (table, offset, isSeparate)
   }
 
   private static func table(

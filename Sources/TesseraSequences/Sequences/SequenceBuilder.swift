@@ -42,9 +42,7 @@ package struct SequenceBuilder: Sendable {
     scheme: PositionScheme?,
     vocabulary: VocabularyMap? = nil
   ) throws(TesseraError) {
-    self.layout = layout
-    self.codeCount = codeCount
-    self.scheme = scheme
+    (self.layout, self.codeCount, self.scheme) = (layout, codeCount, scheme)
     encoder = tokenizer?.makeEncoder()
     let look = TokenLookup(layout: layout.name, tokenizer: tokenizer, map: vocabulary)
     self.look = look

@@ -208,8 +208,7 @@ public struct SequenceLayout: Codable, Hashable, Sendable {
 
   /// Creates a layout of codes alone.
   public init(name: String, codes: Codes) {
-    self.name = name
-    self.codes = codes
+    (self.name, self.codes) = (name, codes)
   }
 
   /// Reads a layout; fields that are not known are errors.

@@ -27,7 +27,7 @@ struct AddedTokens: Sendable {
 
   /// Adds an entry of `added_tokens`.
   ///
-  /// - Throws: ``TesseraError`` where it is too long.
+  /// - Throws: `TesseraError` where it is too long.
   mutating func add(
     _ json: TokenizerJSON,
     content: [UInt8],

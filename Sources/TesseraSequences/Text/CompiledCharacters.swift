@@ -12,7 +12,7 @@ struct CompiledCharacters: Sendable {
 
   /// Reads a table.
   ///
-  /// - Throws: ``TesseraError`` where a walk through the trie could leave it or the texts.
+  /// - Throws: `TesseraError` where a walk through the trie could leave it or the texts.
   init(_ data: [UInt8]) throws(TesseraError) {
     func unit(_ offset: Int) -> UInt32 {
       (0..<4).reduce(0) { $0 | UInt32(data[offset + $1]) << (8 * UInt32($1)) }

@@ -8,7 +8,7 @@ enum TextModel: Sendable {
 
   /// Reads the `model` of a tokenizer file.
   ///
-  /// - Throws: ``TesseraError`` that names what is not supported.
+  /// - Throws: `TesseraError` that names what is not supported.
   init(
     _ json: TokenizerJSON,
     vocabulary: TextVocabulary,
@@ -173,8 +173,7 @@ struct WordPieces: Sendable {
     guard let unknown = json["unk_token"]?.bytes.flatMap(vocabulary.id) else {
       throw .field("unk_token", "a token of the vocabulary")
     }
-    self.unknown = unknown
-    self.vocabulary = vocabulary
+    (self.unknown, self.vocabulary) = (unknown, vocabulary)
     let prefix = json["continuing_subword_prefix"]?.bytes ?? Array("##".utf8)
     longest = json["max_input_chars_per_word"].map { $0.integer ?? -1 } ?? 100
     guard (0...Self.mostCharacters).contains(longest) else {

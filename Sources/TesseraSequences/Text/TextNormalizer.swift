@@ -16,7 +16,7 @@ indirect enum TextNormalizer: Sendable {
 
   /// Reads the `normalizer` of a tokenizer file.
   ///
-  /// - Throws: ``TesseraError`` that names what is not supported.
+  /// - Throws: `TesseraError` that names what is not supported.
   init(_ json: TokenizerJSON) throws(TesseraError) {
     guard let type = json["type"]?.text else {
       throw .field("normalizer.type", "a name")

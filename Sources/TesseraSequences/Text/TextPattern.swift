@@ -93,7 +93,7 @@ struct TextPattern: Sendable {
 
   /// Reads a pattern.
   ///
-  /// - Throws: ``TesseraError`` that quotes what is not known.
+  /// - Throws: `TesseraError` that quotes what is not known.
   init(_ pattern: String) throws(TesseraError) {
     guard pattern.utf8.count <= Self.mostParts else {
       throw .unsupported("a pattern of \(pattern.utf8.count) bytes")

@@ -25,7 +25,7 @@ public struct TextTokenizer: Sendable {
   /// Opens a file; what it is, its first byte says.
   ///
   /// - Parameter path: A `tokenizer.json`, a folder that holds one, or a SentencePiece `.model`.
-  /// - Throws: ``TesseraError`` that names what is damaged or not supported.
+  /// - Throws: `TesseraError` that names what is damaged or not supported.
   public init(opening path: String) throws {
     var isFolder: ObjCBool = false
     _ = unsafe FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
@@ -96,7 +96,7 @@ package struct TextEncoder: Sendable {
 
   /// The ids of a text.
   ///
-  /// - Throws: ``TesseraError`` where a pattern of the file does not come to an end.
+  /// - Throws: `TesseraError` where a pattern of the file does not come to an end.
   package mutating func encode(_ text: String) throws(TesseraError) -> [Int32] {
     if let model { return try model.encode(Array(text.utf8)) }
     var ids: [Int32] = []

@@ -23,7 +23,7 @@ struct FamilyModel: Sendable {
 
   /// Finds a family in the tensors of a checkpoint.
   ///
-  /// - Throws: ``TesseraError`` with the first tensor that is missing, misshapen or left over, by its name in
+  /// - Throws: `TesseraError` with the first tensor that is missing, misshapen or left over, by its name in
   ///   the checkpoint, or where levels are not known.
   init(_ tensors: FamilyTensors, of family: FamilyEntry, choices: Choices) throws {
     self.tensors = tensors

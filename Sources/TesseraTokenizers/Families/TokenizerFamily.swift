@@ -49,10 +49,7 @@ struct FamilyEntry: Sendable {
       rule: QuantizerRule? = nil,
       _ preprocessing: Preprocessing
     ) {
-      self.name = name
-      self.source = source
-      self.rule = rule
-      self.preprocessing = preprocessing
+      (self.name, self.source, self.rule, self.preprocessing) = (name, source, rule, preprocessing)
     }
   }
 

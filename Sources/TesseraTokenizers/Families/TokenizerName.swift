@@ -18,7 +18,7 @@ struct TokenizerName {
 
   /// Reads a name; nil where it does not begin with a family.
   ///
-  /// - Throws: ``TesseraError`` for an option that the family has not.
+  /// - Throws: `TesseraError` for an option that the family has not.
   init?(_ text: String) throws(TesseraError) {
     guard let colon = text.firstIndex(of: ":") else { return nil }
     let parts = text[..<colon].split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)

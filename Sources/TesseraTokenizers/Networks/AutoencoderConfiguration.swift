@@ -22,9 +22,7 @@ package struct AutoencoderConfiguration: Hashable, Sendable {
 
     /// Creates a level.
     package init(channels: Int, blocks: Int, attends: Bool = false, resamples: Bool) {
-      self.channels = channels
-      self.blocks = blocks
-      self.attends = attends
+      (self.channels, self.blocks, self.attends) = (channels, blocks, attends)
       self.resamples = resamples
     }
   }
@@ -54,9 +52,7 @@ package struct AutoencoderConfiguration: Hashable, Sendable {
 
     /// Creates a half for RGB images with attention in the middle, as most are.
     package init(latentChannels: Int, baseChannels: Int, levels: [Level], codeChannels: Int?) {
-      self.latentChannels = latentChannels
-      self.baseChannels = baseChannels
-      self.levels = levels
+      (self.latentChannels, self.baseChannels, self.levels) = (latentChannels, baseChannels, levels)
       self.codeChannels = codeChannels
     }
 
@@ -79,9 +75,7 @@ package struct AutoencoderConfiguration: Hashable, Sendable {
 
   /// Creates a configuration.
   package init(encoder: Half?, decoder: Half?, traits: Traits = .taming) {
-    self.traits = traits
-    self.encoder = encoder
-    self.decoder = decoder
+    (self.traits, self.encoder, self.decoder) = (traits, encoder, decoder)
   }
 
   /// Reads the sizes off the shapes of the tensors.
@@ -114,8 +108,7 @@ private struct Inventory {
 
   init(shapes: [String: Shape], traits: AutoencoderConfiguration.Traits) {
     names = TensorNames(shapes.keys)
-    self.shapes = shapes
-    self.traits = traits
+    (self.shapes, self.traits) = (shapes, traits)
   }
 
   /// One half of the network, or nil where it has no tensor.

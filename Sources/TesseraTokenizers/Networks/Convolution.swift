@@ -52,11 +52,8 @@ package struct Convolution: Hashable, Sendable {
     _ geometry: Geometry,
     hasBias: Bool = true
   ) {
-    self.name = name
-    self.inputChannels = inputChannels
-    self.outputChannels = outputChannels
-    self.geometry = geometry
-    self.hasBias = hasBias
+    (self.name, self.inputChannels, self.outputChannels) = (name, inputChannels, outputChannels)
+    (self.geometry, self.hasBias) = (geometry, hasBias)
   }
 
   /// The extent of the kernel.

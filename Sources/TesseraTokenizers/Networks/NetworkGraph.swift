@@ -49,9 +49,7 @@ package struct NetworkGraph: Hashable, Sendable {
         reason: "\(channels) channels are not a multiple of \(outputPatch * outputPatch)"
       )
     }
-    self.inputChannels = inputChannels
-    self.inputPatch = inputPatch
-    self.layers = layers
+    (self.inputChannels, self.inputPatch, self.layers) = (inputChannels, inputPatch, layers)
     self.outputPatch = outputPatch
     outputChannels = channels / (outputPatch * outputPatch)
   }

@@ -27,8 +27,7 @@ package struct ResidualBlock: Hashable, Sendable {
 
   /// Creates a block of any layers.
   package init(body: [NetworkLayer], shortcut: Convolution? = nil) {
-    self.body = body
-    self.shortcut = shortcut
+    (self.body, self.shortcut) = (body, shortcut)
   }
 
   /// Creates two rounds of normalization, SiLU and 3x3 convolution with taming's names: norm1, conv1,

@@ -41,9 +41,7 @@ package final class NetworkWorkspace: Sendable {
     precondition(instructions.isSupported, "this processor has no \(instructions.rawValue)")
     let graph = network.graph
     (outputHeight, outputWidth) = try graph.outputExtents(height: height, width: width)
-    self.network = network
-    self.height = height
-    self.width = width
+    (self.network, self.height, self.width) = (network, height, width)
     self.instructions = instructions
     let layout = WorkspaceLayout(network.plan, of: graph, height: height, width: width)
     guard layout.count <= memoryLimit / MemoryLayout<Float>.stride else {

@@ -39,13 +39,8 @@ package struct GroupNormalization: Hashable, Sendable {
     isInterleaved: Bool = false,
     modulation: Modulation = .none
   ) {
-    self.name = name
-    self.channels = channels
-    self.groups = groups
-    self.epsilon = epsilon
-    self.activates = activates
-    self.isInterleaved = isInterleaved
-    self.modulation = modulation
+    (self.name, self.channels, self.groups, self.epsilon) = (name, channels, groups, epsilon)
+    (self.activates, self.isInterleaved, self.modulation) = (activates, isInterleaved, modulation)
   }
 
   /// The convolutions of the condition.

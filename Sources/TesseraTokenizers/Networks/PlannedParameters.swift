@@ -23,8 +23,7 @@ struct PlannedConvolution: Sendable {
 
   /// Lays the parameters out from `weights` on.
   init(_ convolution: Convolution, weights: Int) {
-    self.convolution = convolution
-    self.weights = weights
+    (self.convolution, self.weights) = (convolution, weights)
     kernel = Self.kernel(of: convolution)
     let filters = Self.filters(of: convolution)
     let count =

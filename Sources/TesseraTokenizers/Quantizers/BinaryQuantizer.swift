@@ -40,9 +40,7 @@ package struct BinaryQuantizer: Hashable, Sendable {
           : "\(reason); one norm over more dimensions has no codes here, and groups of bsq are another quantizer"
       )
     }
-    self.kind = kind
-    self.order = order
-    self.dimensions = dimensions
+    (self.kind, self.order, self.dimensions) = (kind, order, dimensions)
   }
 
   /// The number of codes, 2^d.

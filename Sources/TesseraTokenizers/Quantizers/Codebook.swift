@@ -28,9 +28,7 @@ package struct Codebook: Hashable, Sendable {
     if let index = values.firstIndexNotFinite {
       throw .mismatch("row \(index / dimensions) of the codebook holds an infinity or not-a-number")
     }
-    self.count = count
-    self.dimensions = dimensions
-    self.values = values
+    (self.count, self.dimensions, self.values) = (count, dimensions, values)
   }
 }
 

@@ -58,8 +58,7 @@ package struct FiniteScalarQuantizer: Hashable, Sendable {
         throw .mismatch("levels: the product is more than 2^32, and codes have 32 bits")
       }
     }
-    self.variant = variant
-    self.levels = levels
+    (self.variant, self.levels) = (variant, levels)
     vocabularySize = size
     bounds = levels.map { Bound(variant: variant, levels: $0) }
   }
@@ -96,7 +95,6 @@ package struct QuantizedLatents: Hashable, Sendable {
 
   /// Creates them from as many codes as margins.
   package init(codes: [UInt32], margins: [Float]) {
-    self.codes = codes
-    self.margins = margins
+    (self.codes, self.margins) = (codes, margins)
   }
 }

@@ -97,9 +97,7 @@ package struct ResidualQuantizer: Sendable {
       guard softClamp.count == first.dimensions, softClamp.allSatisfy({ $0.isFinite && $0 > 0 })
       else { throw .mismatch("soft_clamp: one positive number per dimension") }
     }
-    self.stages = stages
-    self.scales = scales
-    self.softClamp = softClamp
+    (self.stages, self.scales, self.softClamp) = (stages, scales, softClamp)
   }
 
   func quantize(_ latents: [Float], count: Int) throws(TesseraError) -> QuantizedLatents {

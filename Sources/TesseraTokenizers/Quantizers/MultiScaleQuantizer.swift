@@ -22,7 +22,7 @@ package struct MultiScaleQuantizer: Sendable {
     ///   - dimensions: d.
     ///   - ratio: How much of the convolution's result is taken.
     ///   - parameter: Gives a tensor of that name, or nil where there is none.
-    /// - Throws: ``TesseraError``, naming tensor and expected shape.
+    /// - Throws: `TesseraError`, naming tensor and expected shape.
     package init(
       names: [String],
       dimensions: Int,
@@ -79,9 +79,7 @@ package struct MultiScaleQuantizer: Sendable {
     guard quantizer.rule != .logits else {
       throw .mismatch("rule logits has no distances, which a multi-scale quantizer needs")
     }
-    self.scales = scales
-    self.quantizer = quantizer
-    self.refinement = refinement
+    (self.scales, self.quantizer, self.refinement) = (scales, quantizer, refinement)
     pools = (refinement?.networks ?? []).map { WorkspacePool($0, limit: 4) }
   }
 

@@ -34,10 +34,7 @@ package struct QuantizeRun: Sendable {
     (specification, quantizer) = try QuantizerFile.open(quantizerFile)
     file = try ArrayFile(path: input)
     inputs = [input, quantizerFile]
-    self.input = input
-    self.output = output
-    self.usesDigits = usesDigits
-    self.margins = margins
+    (self.input, self.output, self.usesDigits, self.margins) = (input, output, usesDigits, margins)
     self.workers = workers
   }
 

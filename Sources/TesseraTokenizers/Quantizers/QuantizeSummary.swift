@@ -42,15 +42,12 @@ package struct QuantizeSummary: Encodable {
   ) {
     self.quantizer = quantizer
     let vocabulary = vocabularies.max() ?? 0
-    self.vocabulary = vocabulary
-    self.positions = positions
+    (self.vocabulary, self.positions) = (vocabulary, positions)
     codesPerPosition = vocabularies.count
     self.used = vocabularies.count == 1 ? used?[0] : nil
     usage = self.used.map { Double($0) / Double(vocabulary) }
     usedByPlace = vocabularies.count == 1 ? nil : used
-    self.minMargin = minMargin
-    self.marginUnit = marginUnit
-    self.dtype = dtype
+    (self.minMargin, self.marginUnit, self.dtype) = (minMargin, marginUnit, dtype)
     self.shape = shape
   }
 

@@ -7,7 +7,7 @@ extension Quantizer {
   ///   - specification: What a file says.
   ///   - parameter: Gives the codebook or convolution weight of that name as float32, row-major, or nil where
   ///     there is none: from a `.npy` file or a checkpoint. Its own errors pass through.
-  /// - Throws: ``TesseraError``, naming the tensor.
+  /// - Throws: `TesseraError`, naming the tensor.
   package init(
     _ specification: QuantizerSpecification,
     parameter: (_ name: String) throws -> (shape: Shape, values: [Float])?

@@ -125,10 +125,7 @@ package struct VectorSpecification: Hashable, Sendable {
     lookup: VectorQuantizer.Lookup? = nil,
     dimensions: Int? = nil
   ) {
-    self.rule = rule
-    self.codebook = codebook
-    self.lookup = lookup
-    self.dimensions = dimensions
+    (self.rule, self.codebook, self.lookup, self.dimensions) = (rule, codebook, lookup, dimensions)
   }
 
   init(_ fields: QuantizerFields) throws(TesseraError) {
@@ -174,9 +171,7 @@ package struct ResidualSpecification: Hashable, Sendable {
     scales: [[Float]]? = nil,
     softClamp: [Float]? = nil
   ) {
-    self.stages = stages
-    self.scales = scales
-    self.softClamp = softClamp
+    (self.stages, self.scales, self.softClamp) = (stages, scales, softClamp)
   }
 
   init(_ fields: QuantizerFields) throws(TesseraError) {
@@ -197,8 +192,7 @@ package struct MultiScaleSpecification: Hashable, Sendable {
 
     /// Creates a specification.
     package init(convolutions: [String], ratio: Float) {
-      self.convolutions = convolutions
-      self.ratio = ratio
+      (self.convolutions, self.ratio) = (convolutions, ratio)
     }
   }
 
@@ -211,9 +205,7 @@ package struct MultiScaleSpecification: Hashable, Sendable {
 
   /// Creates a specification.
   package init(scales: [Int], vector: VectorSpecification, refinement: Refinement? = nil) {
-    self.scales = scales
-    self.vector = vector
-    self.refinement = refinement
+    (self.scales, self.vector, self.refinement) = (scales, vector, refinement)
   }
 
   init(_ fields: QuantizerFields) throws(TesseraError) {

@@ -31,10 +31,7 @@ package struct ReindexRun {
     (specification, quantizer) = try QuantizerFile.open(quantizerFile)
     file = try ArrayFile(path: input)
     inputs = [input, quantizerFile]
-    self.input = input
-    self.output = output
-    self.steps = steps
-    self.isInverse = isInverse
+    (self.input, self.output, self.steps, self.isInverse) = (input, output, steps, isInverse)
   }
 
   private static let block = 1 << 18

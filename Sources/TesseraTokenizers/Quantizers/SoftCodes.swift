@@ -45,7 +45,7 @@ extension Quantizer {
   ///   - map: What makes probabilities of scores.
   ///   - temperature: Above 0.
   /// - Returns: One row per position.
-  /// - Throws: As ``quantize(_:)``, ``TesseraError``, and where ``checkSoftCodes()`` does.
+  /// - Throws: As ``quantize(_:)``, `TesseraError`, and where ``checkSoftCodes()`` does.
   package func softCodes(
     _ latents: [Float],
     map: ProbabilityMap,

@@ -21,10 +21,7 @@ public struct CodeGrid: Hashable, Sendable {
   /// Creates a grid; `codes` must hold as many as `shape` says.
   public init(height: Int, width: Int, shape: [Int], codes: [UInt32]) {
     precondition(codes.count == shape.reduce(1, *), "a grid holds as many codes as its shape says")
-    self.height = height
-    self.width = width
-    self.shape = shape
-    self.codes = codes
+    (self.height, self.width, self.shape, self.codes) = (height, width, shape, codes)
   }
 
   /// Whether every position has codes of its own: [height, width] or [height, width, n].
@@ -43,9 +40,7 @@ package struct LatentGrid: Hashable, Sendable {
   /// Creates a grid; every position has the same number of values.
   package init(height: Int, width: Int, values: [Float]) {
     precondition(height > 0 && width > 0 && values.count % (height * width) == 0)
-    self.height = height
-    self.width = width
-    self.values = values
+    (self.height, self.width, self.values) = (height, width, values)
   }
 
   /// The latent dimensions of one position.
@@ -65,9 +60,7 @@ public struct EncodedImage: Sendable {
 
   /// Creates what a tokenizer makes: as many margins as codes.
   package init(grid: CodeGrid, latents: LatentGrid, margins: [Float]) {
-    self.grid = grid
-    self.latents = latents
-    self.margins = margins
+    (self.grid, self.latents, self.margins) = (grid, latents, margins)
   }
 
   /// The smallest of the margins.

@@ -54,7 +54,7 @@ public struct ImageTokenizer: Sendable {
   ///     (`schemas/tokenizer.schema.json`), a folder with `tokenizer.json`, or a checkpoint that holds its
   ///     description in the attribute `tokenizer`.
   ///   - halves: What it is opened for.
-  /// - Throws: ``TesseraError`` or a reader's error.
+  /// - Throws: `TesseraError` or a reader's error.
   public init(
     opening tokenizer: String = embeddedName,
     for halves: Halves = [.encoder, .decoder]
@@ -134,7 +134,7 @@ public struct ImageTokenizer: Sendable {
   ///
   /// - Parameter image: Width and height are multiples of ``stride``.
   /// - Returns: The latents before quantization.
-  /// - Throws: ``TesseraError`` where the size does not fit, or where the checkpoint holds no
+  /// - Throws: `TesseraError` where the size does not fit, or where the checkpoint holds no
   ///   encoder.
   package func latents(of image: RGBImage) throws -> LatentGrid {
     guard let encoders else { throw missing("encoder", .encoder) }
@@ -157,7 +157,7 @@ public struct ImageTokenizer: Sendable {
 
   /// Turns latents into codes.
   ///
-  /// - Throws: ``TesseraError`` where a latent is not a finite number.
+  /// - Throws: `TesseraError` where a latent is not a finite number.
   package func quantize(_ latents: LatentGrid) throws -> EncodedImage {
     let (grid, margins) = try quantizer.quantize(latents)
     return EncodedImage(grid: grid, latents: latents, margins: margins)
@@ -166,7 +166,7 @@ public struct ImageTokenizer: Sendable {
   /// Turns the latents of several views of one picture into codes [views, positions].
   ///
   /// One view keeps its own shape; the latents of several are those of the first.
-  /// - Throws: ``TesseraError`` where a latent is not a finite number.
+  /// - Throws: `TesseraError` where a latent is not a finite number.
   package func quantize(views: [LatentGrid]) throws -> EncodedImage {
     let encoded = try views.map { try quantize($0) }
     guard let first = encoded.first else { throw missing("picture", []) }
@@ -192,7 +192,7 @@ public struct ImageTokenizer: Sendable {
 
   /// The picture that codes stand for.
   ///
-  /// - Throws: ``TesseraError`` for codes outside the vocabulary, or where the
+  /// - Throws: `TesseraError` for codes outside the vocabulary, or where the
   ///   checkpoint holds no decoder.
   public func decode(_ grid: CodeGrid) throws -> RGBImage {
     guard let decoders else { throw missing("decoder", .decoder) }

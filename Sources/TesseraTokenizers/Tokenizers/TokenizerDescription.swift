@@ -46,7 +46,7 @@ extension TokenizerDescription {
 
   /// Reads a description from JSON.
   ///
-  /// - Throws: ``TesseraError`` that names the field at fault.
+  /// - Throws: `TesseraError` that names the field at fault.
   init(parsing json: [UInt8], source: String) throws(TesseraError) {
     func failure(_ reason: String, _ kind: FailureKind) -> TesseraError {
       TesseraError(kind, "not a tokenizer's description: \(reason)", file: source)

@@ -18,7 +18,7 @@ package struct TokenizerParts: Sendable {
   /// Opens a tokenizer, as ``ImageTokenizer`` does; weights are read when they are asked for.
   ///
   /// - Parameter tokenizer: A name, a file or a folder.
-  /// - Throws: ``TesseraError`` or a reader's error.
+  /// - Throws: `TesseraError` or a reader's error.
   package init(opening tokenizer: String) throws {
     let source = try TokenizerSource(tokenizer)
     guard let encoder = source.model.encoder else {

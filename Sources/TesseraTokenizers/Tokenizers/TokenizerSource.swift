@@ -28,7 +28,7 @@ struct TokenizerSource {
   ///
   /// - Parameter tokenizer: What the tokenizer was asked for as, for messages.
   /// - Returns: The quantizer.
-  /// - Throws: ``TesseraError`` where the arrays are none of a quantizer's.
+  /// - Throws: `TesseraError` where the arrays are none of a quantizer's.
   func quantizer(of tokenizer: String) throws -> Quantizer {
     do {
       return try Quantizer(model.quantizer, parameter: weights.floats)

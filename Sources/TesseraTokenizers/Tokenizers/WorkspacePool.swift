@@ -15,8 +15,7 @@ final class WorkspacePool: Sendable {
   private let resting = Mutex<[Scratch]>([])
 
   init(_ network: ConvolutionalNetwork, limit: Int) {
-    self.network = network
-    self.limit = limit
+    (self.network, self.limit) = (network, limit)
   }
 
   /// Runs `body` with a workspace for inputs of this size that nobody else uses meanwhile.
