@@ -9,7 +9,7 @@ ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test
 SWIFT_TEST := swift test -c release --scratch-path $(TEST_BUILD) --disable-xctest
 
-.PHONY: setup setup-arm setup-oracles build demo test lint test-build test-swift test-shims test-arm test-oracles test-faults \
+.PHONY: setup setup-arm setup-oracles build demo test lint test-build test-swift test-shims test-arm test-oracles test-faults docs \
   oracles fuzz bench clean
 
 # Installs packages on Debian; does nothing where they are present.
@@ -48,8 +48,8 @@ demo: build
 ## Everything that continuous integration runs. The references' environment is fetched beside the build; the oracles, of
 ## which some take times, run alone. What runs side by side says all it has to say when it ends.
 test: setup setup-arm setup-oracles
-	$(MAKE) -j2 --output-sync=target lint test-arm oracles test-swift test-shims
-	$(MAKE) test-oracles
+	$(MAKE) -j2 --output-sync=target lint test-arm oracles test-swift
+	$(MAKE) test-shims docs test-oracles
 
 lint:
 	swift format lint --strict --recursive --parallel Package.swift Sources Tests
@@ -71,6 +71,10 @@ test-arm: setup-arm
 ## Compares the program with the reference implementations in Python.
 test-oracles: test-build oracles
 	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist worksteal Tests/Oracles
+
+## The documentation of the library `Tessera`, from what the tests have compiled; a warning is an error.
+docs: test-build
+	scripts/documentation.sh $(TEST_BUILD)/release .build-docs
 
 ## Every call to the system that can fail, in every verb and layout; `make test` draws some of each kind.
 test-faults: test-build oracles
@@ -102,4 +106,4 @@ bench: build oracles
 	$(ORACLES)/bin/python scripts/bench_checkpoints.py .build/release/tessera
 
 clean:
-	rm -rf .build .build-test .build-asan .build-fuzz .fuzz .cache demo
+	rm -rf .build .build-test .build-asan .build-docs .build-fuzz .fuzz .cache demo

@@ -70,12 +70,8 @@ struct BenchTextCommand: ParsableCommand {
 }
 
 private struct BenchTextReport: Encodable {
-  let lines: Int
-  let bytes: Int
-  let tokens: Int
-  let vocabularySize: Int
-  let seconds: Double
-  let megabytesPerSecond: Double
+  let lines, bytes, tokens, vocabularySize: Int
+  let seconds, megabytesPerSecond: Double
 
   enum CodingKeys: String, CodingKey {
     case lines, bytes, tokens, seconds

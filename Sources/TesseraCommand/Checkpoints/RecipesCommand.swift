@@ -35,10 +35,7 @@ struct RecipesCommand: AsyncParsableCommand {
     private struct Entry: Encodable {
       let name: String
       let version: Int
-      let title: String
-      let family: String
-      let left: String
-      let right: String
+      let title, family, left, right: String
       let rules: Int
     }
 
@@ -114,8 +111,7 @@ struct RecipesCommand: AsyncParsableCommand {
       let recipe: String
       let rules: Int
       let layout: String?
-      let tensors: Int?
-      let dropped: Int?
+      let tensors, dropped: Int?
       let notes: [String]
     }
 

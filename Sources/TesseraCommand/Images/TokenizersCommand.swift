@@ -86,8 +86,7 @@ extension FamilySummary {
 /// What is said of one tokenizer.
 private struct TokenizerReport: Encodable {
   let tokenizer: TokenizerDescription
-  let vocabularySize: Int
-  let stride: Int
+  let vocabularySize, stride: Int
   let sha256: String
   let decodes: Bool
 

@@ -3,13 +3,9 @@ import TesseraCore
 /// `export --json`.
 package struct ExportSummary: Encodable {
   let format: String
-  let samples: Int
-  let tokens: Int
-  let rejected: Int
-  let columns: [String]
-  let omitted: [String]
-  let shards: Int
-  let bytes: Int
+  let samples, tokens, rejected: Int
+  let columns, omitted: [String]
+  let shards, bytes: Int
   let seconds: Double
 
   package init(_ manifest: DatasetManifest, seconds: Double) {

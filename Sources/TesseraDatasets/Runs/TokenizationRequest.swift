@@ -90,19 +90,9 @@ public struct TokenizationRequest: Sendable {
 /// The schemes of position ids that need nothing but the size of the code grid: those of
 /// `PositionScheme.Name` of the same names, or none.
 public enum PositionChoice: String, Sendable, CaseIterable {
-  /// `PositionScheme.Name.rope1d`.
-  case rope1d
-  /// `PositionScheme.Name.rope2d`.
-  case rope2d
-  /// `PositionScheme.Name.tie`.
-  case tie
-  /// `PositionScheme.Name.tieFractional`.
+  case rope1d, rope2d, tie
   case tieFractional = "tie-fractional"
-  /// `PositionScheme.Name.tv`.
-  case tv
-  /// `PositionScheme.Name.mrope`.
-  case mrope
-  /// `PositionScheme.Name.glmImage`.
+  case tv, mrope
   case glmImage = "glm-image"
   /// No position ids.
   case none

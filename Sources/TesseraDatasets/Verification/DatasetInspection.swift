@@ -3,13 +3,10 @@ import TesseraCore
 /// `inspect` of a dataset.
 package struct DatasetInspection: Encodable {
   let format: String
-  let samples: Int
-  let tokens: Int
-  let rejected: Int
+  let samples, tokens, rejected: Int
   let columns: [String]
   let shards: [DatasetShard]
-  let tokenizer: String
-  let positions: String
+  let tokenizer, positions: String
 
   package init(_ manifest: DatasetManifest) {
     format = manifest.settings.format

@@ -6,8 +6,7 @@ package import TesseraRules
 package struct ConversionReport: Encodable {
   let recipe: String
   let files: [String]
-  let tensors: Int
-  let bytes: Int
+  let tensors, bytes: Int
   let seconds: Double
   let dropped: [PlanReport.Dropped]
   let merged: [AdapterMerge.Module]

@@ -6,25 +6,19 @@ import TesseraCore
 /// `schemas/plan.schema.json` states the JSON.
 package struct PlanReport: Encodable {
   struct Output: Encodable {
-    let name: String
-    let dtype: String
+    let name, dtype: String
     let shape: [Int]
     let bytes: Int
-    let sources: [String]
-    let operations: [String]
-    let streaming: String
-    let reversibility: String
-    let encoding: String
+    let sources, operations: [String]
+    let streaming, reversibility, encoding: String
   }
 
   struct Tie: Encodable {
-    let name: String
-    let of: String
+    let name, of: String
   }
 
   package struct Dropped: Encodable {
-    package let name: String
-    package let reason: String
+    package let name, reason: String
 
     package init(_ tensor: DroppedTensor) {
       name = tensor.name
@@ -32,18 +26,12 @@ package struct PlanReport: Encodable {
     }
   }
 
-  let source: String
-  let format: String
-  let to: String
-  let recipe: String
+  let source, format, to, recipe: String
   let outputs: [Output]
   let ties: [Tie]
   let dropped: [Dropped]
-  let lossy: [String]
-  let notes: [String]
-  let bytes: Int
-  let bufferBytes: Int
-  let peakBytes: Int
+  let lossy, notes: [String]
+  let bytes, bufferBytes, peakBytes: Int
 
   enum CodingKeys: String, CodingKey {
     case source, format, to, recipe, outputs, ties, dropped, lossy, notes, bytes

@@ -8,8 +8,7 @@ package struct DifferenceReport: Encodable {
     let name: String
     let dtypes: [String]
     let shapes: [[Int]]
-    let differing: Int?
-    let elements: Int?
+    let differing, elements: Int?
     let maximumError: Double?
     let firstDifference: Int?
 
@@ -21,12 +20,9 @@ package struct DifferenceReport: Encodable {
   }
 
   package let equal: Bool
-  let first: String
-  let second: String
-  let compared: Int
-  let same: Int
-  let onlyInFirst: [String]
-  let onlyInSecond: [String]
+  let first, second: String
+  let compared, same: Int
+  let onlyInFirst, onlyInSecond: [String]
   let different: [Entry]
   /// What the files say of themselves; nil where it was not compared.
   let metadata: MetadataDifferences?

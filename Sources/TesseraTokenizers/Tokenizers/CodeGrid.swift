@@ -53,7 +53,7 @@ public struct EncodedImage: Sendable {
   public let grid: CodeGrid
   /// The latents before quantization.
   package let latents: LatentGrid
-  /// How safe each code is, in the quantizer's unit (``QuantizedLatents/margins``).
+  /// How safe each code is, in the quantizer's unit (`QuantizedLatents.margins`).
   ///
   /// Codes of two implementations may differ only where this is below their numerical difference.
   public let margins: [Float]

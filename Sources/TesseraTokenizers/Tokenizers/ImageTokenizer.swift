@@ -185,7 +185,7 @@ public struct ImageTokenizer: Sendable {
 
   /// The codes of a picture that went through the preprocessing.
   ///
-  /// - Throws: As ``latents(of:)`` and ``quantize(_:)``.
+  /// - Throws: `TesseraError` where the image does not fit the network, or numbers are beyond float32.
   public func encode(_ image: RGBImage) throws -> EncodedImage {
     try quantize(latents(of: image))
   }
