@@ -20,8 +20,7 @@ run mrope tokenize fixtures/photos -o mrope --positions mrope --shard-samples 3
 run prepare prepare fixtures/photos -o prepared --resize lanczos:short=64 --crop center:64x64
 run prepare-npy prepare fixtures/photos -o prepared-npy --as npy --orientation apply
 run decode decode dataset -o decoded --originals fixtures/photos
-for format in webdataset parquet megatron mds tfrecord arrayrecord litdata datatrove nanogpt llmc arrow hdf5 npy llamagen 4m \
-  safetensors jsonl; do
+for format in $(sed -n '/^| `--format`/,/^$/s/^| `\([a-z0-9]*\)` .*/\1/p' "$root/docs/DATASETS.md"); do
   run "export-$format" export dataset -o "export-$format" --format "$format"
   run "packed-$format" export dataset -o "packed-$format" --format "$format" --sequence chameleon --pack best-fit --length 2048 \
     --text none

@@ -347,7 +347,9 @@ def dataset_seeds():
     def run(*arguments):
         subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
 
-    formats = "parquet megatron mds tfrecord arrayrecord litdata datatrove nanogpt llmc arrow hdf5 npy llamagen 4m safetensors jsonl webdataset".split()
+    sys.path.insert(0, str(ROOT / "Tests/Oracles"))
+    from layouts import LAYOUTS
+
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "images").mkdir()
@@ -361,7 +363,7 @@ def dataset_seeds():
         run("tokenize", folder / "images", "-o", folder / "rich", *common, "--soft", "softmax:top-k=3", "--latents", "--positions", "mrope")
         run("tokenize", folder / "images", "-o", folder / "views", *common, "--augment", "flip")
         small_vocabulary(folder / "plain", folder / "small")
-        for format in formats:
+        for format in LAYOUTS:
             makers = {"plain": [], "codes": ["--columns", "codes"], "rich": [], "views": []}
             if format in ("parquet", "mds"):
                 makers |= {"stored": ["--zstd", 0], "packed": ["--zstd", 9]}

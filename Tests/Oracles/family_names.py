@@ -17,16 +17,6 @@ PASSED_OVER = re.compile(
     r"^(state_dict\.)?loss\.|\.codebook_used$|^optimizer\.|^language_model\.|^model\.layers\.|ema_vocab_hit|num_batches_tracked"
     r"|model_ema\.(decay|num_updates)$|patcher\.|quantize\.(mask|power_vals|embedding)$"
 )
-KINDS = {
-    "taming": references.Taming, "taming, logits": references.Gumbel, "ldm": references.LatentDiffusion,
-    "llamagen": references.LlamaGen, "janus": references.Janus, "janus, Transformers": references.TransformersJanus,
-    "chameleon": references.Chameleon, "chameleon, Transformers": references.TransformersChameleon,
-    "ibq": references.IBQ, "emu3.5": references.Emu35, "emu3.5, Transformers": references.ApertusEmu35,
-    "cosmos": references.Cosmos, "show-o": references.ShowO, "amused": references.Amused, "movq": references.MoVQ,
-    "movq, taming": references.OTHER_SPELLINGS["movq", "taming"], "open-magvit2": references.OpenMAGVIT2,
-    "maskgit": references.MaskGIT, "emu3": references.OriginalEmu3, "emu3, Transformers": references.Emu3,
-    "var": references.VAR, "dvae": references.DVAE, "dvae, OpenAI": references.OTHER_SPELLINGS["dvae", "DALL-E"],
-}
 
 
 def classic():
@@ -58,7 +48,7 @@ def prefix(names):
 
 def document():
     with torch.no_grad():
-        samples = {title: names(kind) for title, kind in KINDS.items()} | {"vqvae": classic()}
+        samples = {title: names(kind) for title, kind in references.KINDS.items()} | {"vqvae": classic()}
     return {title: {"prefix": prefix(tensors), "tensors": tensors} for title, tensors in samples.items()}
 
 

@@ -814,3 +814,15 @@ OTHER_SPELLINGS = {
     ("movq", "taming"): renamed(MoVQ, "movq", taming_name),
     ("dvae", "DALL-E"): renamed(DVAE, "dvae", dalle_name),
 }
+
+# Every reference by the title of its names in fixtures/families/names.json: all tests of families run over this table.
+KINDS = {
+    "taming": Taming, "taming, logits": Gumbel, "ldm": LatentDiffusion,
+    "llamagen": LlamaGen, "janus": Janus, "janus, Transformers": TransformersJanus,
+    "chameleon": Chameleon, "chameleon, Transformers": TransformersChameleon,
+    "ibq": IBQ, "emu3.5": Emu35, "emu3.5, Transformers": ApertusEmu35,
+    "cosmos": Cosmos, "show-o": ShowO, "amused": Amused, "movq": MoVQ,
+    "movq, taming": OTHER_SPELLINGS["movq", "taming"], "open-magvit2": OpenMAGVIT2,
+    "maskgit": MaskGIT, "emu3": OriginalEmu3, "emu3, Transformers": Emu3,
+    "var": VAR, "dvae": DVAE, "dvae, OpenAI": OTHER_SPELLINGS["dvae", "DALL-E"],
+}

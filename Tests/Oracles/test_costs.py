@@ -17,6 +17,7 @@ import zlib
 
 import numpy as np
 import pytest
+from layouts import ANY_CODES
 
 MIB = 1 << 20
 # Two workers share the units of a core: the same work then takes up to twice the processor's time.
@@ -794,11 +795,6 @@ def test_recipes(cheap, tmp_path, name):
 # MARK: Datasets
 
 
-FORMATS = [
-    "webdataset", "parquet", "megatron", "mds", "tfrecord", "arrayrecord", "litdata", "datatrove", "nanogpt", "llmc", "arrow", "hdf5", "npy", "llamagen", "safetensors", "jsonl",
-]
-
-
 @pytest.fixture(scope="module")
 def tokenized(tessera, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenized")
@@ -828,11 +824,11 @@ def exports_cheaply(cheap, folder, **options):
         subprocess.run(["rm", "-rf", folder.parent / "again"], check=True)
 
 
-@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("layout", ANY_CODES)
 def test_numbers_of_datasets(cheap, exported, layout):
     """Any number in a file of any layout may be as large as its bytes allow."""
     folder = exported(layout)
-    draws = random.Random(FORMATS.index(layout))
+    draws = random.Random(ANY_CODES.index(layout))
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 8)
     data = [path for path in files if path.name not in ("dataset.json", "rejected.jsonl")]
     for draw in range(10):

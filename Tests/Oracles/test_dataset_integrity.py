@@ -15,13 +15,10 @@ import pytest
 import torch
 from dataset_files import with_small_codes
 from family_references import Taming
+from layouts import LAYOUTS
 from PIL import Image
 from safetensors.torch import save_file
 
-FORMATS = (
-    "webdataset parquet megatron mds tfrecord arrayrecord litdata datatrove nanogpt llmc arrow hdf5 npy llamagen 4m "
-    "safetensors jsonl"
-).split()
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +81,7 @@ def names_them(tessera, folder, names, codes=(4,)):
     assert not [name for name in names if name not in result.stderr], (names, result.stderr)
 
 
-@pytest.mark.parametrize("layout", ["tokenize", *FORMATS])
+@pytest.mark.parametrize("layout", ["tokenize", *LAYOUTS])
 def test_verify_finds_every_change(tessera, source, exported, layout, tmp_path):
     """A byte turned in every file, all files missing, files too many: each is named. A few of them alone, too."""
     folder = source if layout == "tokenize" else exported(layout)
@@ -187,7 +184,7 @@ def tokenizers(tmp_path_factory):
     return lambda layout: ["--tokenizer", f"taming:{path}"] if layout == "4m" else []
 
 
-@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_tokenize_writes_what_export_writes(tessera, pictures, tokenizers, layout, tmp_path):
     """All files but dataset.json, whose plan covers the layout, byte for byte; indices among them."""
     clean = tmp_path / "clean"
@@ -297,7 +294,7 @@ def test_names_in_a_manifest_never_leave_the_folder(tessera, exported, place, tm
         shutil.rmtree(copy)
 
 
-@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_links_never_leave_the_folder(tessera, exported, layout, tmp_path):
     """Each file of a layout as a link to the same file elsewhere; links inside, and those of a download cache, are good."""
     copy, outside = tmp_path / "copy", tmp_path / "outside"
@@ -493,7 +490,7 @@ def test_inspect_names_the_columns_that_files_have(tessera, source, tmp_path):
     import pyarrow.parquet
 
     options = ["--rename", "codes=input_ids", "--columns", "codes,caption"]
-    for layout in FORMATS:
+    for layout in LAYOUTS:
         if layout in ("4m", "llamagen"):
             continue
         out = tmp_path / layout

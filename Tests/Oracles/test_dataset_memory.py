@@ -7,10 +7,9 @@ import tempfile
 
 import pytest
 from conftest import memory_for
+from layouts import ANY_CODES
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FORMATS = ["webdataset", "parquet", "arrow", "megatron", "mds", "tfrecord", "arrayrecord", "litdata", "datatrove", "nanogpt",
-           "llmc", "hdf5", "npy", "llamagen", "safetensors", "jsonl"]
 FEW, MANY = 4_000, 12_000
 
 
@@ -28,7 +27,7 @@ def datasets(program):
         yield folder
 
 
-@pytest.mark.parametrize("layout", FORMATS)
+@pytest.mark.parametrize("layout", ANY_CODES)
 def test_export_holds_neither_samples_nor_what_they_leave(peak, datasets, layout):
     """8,000 more samples are 80 MiB of arrays; what is kept of each, say a kilobyte, would be 8 MiB."""
     options = ["--shard-bytes", 4194304] if layout in ("mds", "litdata") else []

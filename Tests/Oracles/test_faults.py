@@ -16,13 +16,10 @@ import pytest
 import torch
 from conftest import memory_for
 from fault_harness import Harness, tree
+from layouts import LAYOUTS
 from PIL import Image
 from safetensors.torch import save_file as save_tensors
 
-LAYOUTS = (
-    "webdataset parquet megatron mds tfrecord arrayrecord litdata datatrove nanogpt llmc arrow hdf5 npy llamagen 4m "
-    "safetensors jsonl"
-).split()
 TINY = ["--resize", "nearest:exact=8x8", "--crop", "none", "--workers", "1"]
 CHECKPOINTS = {
     "safetensors": ["out.safetensors"],

@@ -130,7 +130,7 @@ import Testing
 
   @Test(arguments: [
     ("GIF89a", "GIF"), ("RIFF\0\0\0\0WEBPVP8 ", "WebP"), ("BM\0\0", "BMP"),
-    ("hello, world", "not JPEG or PNG"),
+    ("hello, world", "neither JPEG nor PNG"),
   ])
   func `another format is named`(content: String, name: String) {
     let error = #expect(throws: TesseraError.self) {

@@ -47,7 +47,6 @@ package struct NamingScheme: Sendable {
       names.map { name in
         rules.lazy.compactMap { $0.largestReversed(in: name) }.first ?? -1
       }.max() ?? -1
-    guard largest >= 0 else { return 0 }
     let encoder = TensorNames(names.map { canonical($0, levels: largest + 1) })
     return max(largest + 1, encoder.count("encoder.down"))
   }

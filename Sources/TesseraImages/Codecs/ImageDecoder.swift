@@ -115,10 +115,10 @@ public struct ImageDecoder: Hashable, Sendable {
     if let words = FailedDownload.words(for: bytes.prefix(256)) {
       throw TesseraError.picture(.unsupported, words)
     }
-    let name = ImageFormat.unread(bytes).map { "\($0), " } ?? ""
+    let name = ImageFormat.unread(bytes)
     throw TesseraError.picture(
       .unsupported,
-      "\(name)not \(ImageFormat.titles), by its first bytes"
+      name.map { "\($0), \(ImageFormat.none)" } ?? "\(ImageFormat.none), by its first bytes"
     )
   }
 }

@@ -58,8 +58,11 @@ extension ImageFormat {
     }
   }
 
-  /// The names of all encodings, such as `JPEG or PNG`.
-  public static var titles: String { list(allCases.map(\.entry.title)) }
+  /// What is said of a file that is in no encoding of the table, such as `neither JPEG nor PNG`.
+  static var none: String {
+    let titles = allCases.map(\.entry.title)
+    return titles.count == 2 ? "neither \(titles[0]) nor \(titles[1])" : "not \(list(titles))"
+  }
   /// How names of images end, such as `.jpg, .jpeg or .png`.
   public static var endings: String { list(allCases.flatMap(\.entry.endings).map { ".\($0)" }) }
 

@@ -1,6 +1,21 @@
 import TesseraCheckpoints
 internal import TesseraImages
 
+/// A family of published tokenizers: what its checkpoints' names and shapes do not say.
+public enum TokenizerFamily: String, Codable, Hashable, Sendable, CaseIterable {
+  case vqvae, taming, ldm, llamagen, janus, chameleon, ibq
+  case emu35 = "emu3.5"
+  case cosmos
+  case showO = "show-o"
+  case amused
+  case openMAGVIT2 = "open-magvit2"
+  case maskGIT = "maskgit"
+  case movq, emu3
+  case multiScale = "var"
+  case dVAE = "dvae"
+  case finiteScalar = "su-fsq"
+}
+
 extension FamilyEntry {
   /// The table of families, in the order of `TokenizerFamily`.
   static let all: [FamilyEntry] = convolutional + blocks + conditioned + others

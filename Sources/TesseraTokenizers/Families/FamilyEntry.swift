@@ -2,21 +2,6 @@ import TesseraCheckpoints
 internal import TesseraCore
 internal import TesseraImages
 
-/// A family of published tokenizers: what its checkpoints' names and shapes do not say.
-public enum TokenizerFamily: String, Codable, Hashable, Sendable, CaseIterable {
-  case vqvae, taming, ldm, llamagen, janus, chameleon, ibq
-  case emu35 = "emu3.5"
-  case cosmos
-  case showO = "show-o"
-  case amused
-  case openMAGVIT2 = "open-magvit2"
-  case maskGIT = "maskgit"
-  case movq, emu3
-  case multiScale = "var"
-  case dVAE = "dvae"
-  case finiteScalar = "su-fsq"
-}
-
 /// One line of the table of families.
 struct FamilyEntry: Sendable {
   /// How the quantizer follows from the latents and the checkpoint.
