@@ -9,9 +9,9 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Print no progress and no summary; errors still appear.")
   var quiet = false
 
-  /// Prints a line for the reader at the terminal, to standard error.
+  /// Prints a line for the reader at the terminal, to standard error; names of files in it steer no terminal.
   func note(_ line: String) {
-    if !quiet { StandardError.write(line + "\n") }
+    if !quiet { StandardError.write(line.oneLine + "\n") }
   }
 
   /// Prints the summary for a program, where it was asked for.

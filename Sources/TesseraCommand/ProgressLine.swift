@@ -41,8 +41,8 @@ struct ProgressLine {
       let isDue = lastDrawn.map { now - $0 >= .milliseconds(100) } ?? true
       guard isDue || done == total else { return }
       lastDrawn = now
-      // Erases what a longer line before may have left behind.
-      StandardError.write("\r\(text(done))\u{1B}[K")
+      // A line that wraps is not drawn over but left behind; the rest erases what a longer one before left.
+      StandardError.write("\r\(text(done).prefix(Self.width - 1))\u{1B}[K")
       if done == total { StandardError.write("\n") }
     } else {
       let tenth = done * 10 / total
@@ -50,6 +50,13 @@ struct ProgressLine {
       lastTenth = tenth
       StandardError.write(text(done) + "\n")
     }
+  }
+
+  /// The columns of the terminal, which may change meanwhile; no limit where it does not tell.
+  private static var width: Int {
+    var size = winsize()
+    let known = unsafe ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
+    return known ? Int(size.ws_col) : Int.max
   }
 
   private func text(_ done: Int) -> String {

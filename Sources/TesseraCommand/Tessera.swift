@@ -58,7 +58,7 @@ struct Tessera: AsyncParsableCommand {
     let text = fullMessage(for: error)
     guard !text.isEmpty else { exit(withError: error) }
     guard exitCode(for: error) == .success else {
-      StandardError.write(text + "\n")
+      StandardError.write(text.printable + "\n")
       exit(withError: exitCode(for: error))
     }
     // The help that was asked for.

@@ -148,7 +148,7 @@ struct ConvertCommand: AsyncParsableCommand {
     if plan {
       let description = PlanReport(prepared)
       if report.json { return try report.report(description) }
-      return try StandardOutput.print(description.table)
+      return try StandardOutput.print(description.table.printable)
     }
     guard let output else { return }
     let progress = ByteProgress("convert", bytes: prepared.byteCount, isQuiet: report.quiet)

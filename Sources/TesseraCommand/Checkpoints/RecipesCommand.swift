@@ -75,14 +75,16 @@ struct RecipesCommand: AsyncParsableCommand {
     func run() async throws {
       let recipe = try RecipeCatalog().recipe(at: recipe)
       if json { return try RecipesCommand.write(recipe.document) }
-      try StandardOutput.print("\(recipe.identifier): \(recipe.title)")
+      try StandardOutput.print("\(recipe.identifier): \(recipe.title)".printable)
       let rows = recipe.summaries.map { rule in
         [rule.left, rule.right, rule.shape, rule.reversibility.rawValue, rule.operations]
       }
       let heads = [recipe.left.name, recipe.right.name, "shape", "undone", "operations"]
-      for line in TextTable.lines([heads] + rows) { try StandardOutput.print(line) }
-      for size in recipe.sizes { try StandardOutput.print("size \(size.name): \(size.meaning)") }
-      for note in recipe.notes { try StandardOutput.print("note: \(note)") }
+      for line in TextTable.lines([heads] + rows) { try StandardOutput.print(line.printable) }
+      for size in recipe.sizes {
+        try StandardOutput.print("size \(size.name): \(size.meaning)".printable)
+      }
+      for note in recipe.notes { try StandardOutput.print("note: \(note)".printable) }
     }
   }
 

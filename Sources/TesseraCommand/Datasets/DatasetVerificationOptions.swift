@@ -6,8 +6,13 @@ import TesseraTokenizers
 
 /// `verify DATASET`: its files, and codes of its originals.
 struct DatasetVerificationOptions: ParsableArguments {
-  @Option(help: "The folder that was tokenized: samples are encoded again.", completion: .directory)
-  var originals: String?
+  @Option(
+    help: """
+      What was tokenized, a folder or, repeated, all inputs in their order: samples are encoded again.
+      """,
+    completion: .file()
+  )
+  var originals: [String] = []
 
   @Option(help: "How many samples are encoded again. (default: 32)")
   var samples: Int?
@@ -20,11 +25,11 @@ struct DatasetVerificationOptions: ParsableArguments {
   var tokenizer: String?
 
   /// Whether nothing was set.
-  var isDefault: Bool { originals == nil && samples == nil && tokenizer == nil }
+  var isDefault: Bool { originals.isEmpty && samples == nil && tokenizer == nil }
 
   func validate() throws {
     if let samples, samples < 1 { throw ValidationError("--samples: not 1 or more.") }
-    guard originals != nil || (samples == nil && tokenizer == nil) else {
+    guard !originals.isEmpty || (samples == nil && tokenizer == nil) else {
       throw ValidationError("--samples and --tokenizer belong to --originals.")
     }
   }
@@ -38,7 +43,7 @@ struct DatasetVerificationOptions: ParsableArguments {
     let bytes = try verification.byteCount()
     let progress = ByteProgress("verify", bytes: bytes, isQuiet: output.quiet)
     var report = try verification.report(progress: progress.show)
-    if let originals {
+    if !originals.isEmpty {
       try await verification.encodeAgain(
         samples ?? 32,
         from: originals,

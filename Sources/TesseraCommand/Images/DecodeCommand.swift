@@ -17,7 +17,8 @@ struct DecodeCommand: AsyncParsableCommand {
 
       Takes a dataset of any layout of Tessera with codes. Writes KEY.png for each sample, and \
       contact-sheet.png of the first ones, beside their originals where these are given. \
-      --originals names the folder that was tokenized; each picture is compared with what the \
+      --originals names the folder that was tokenized (give it once per input where there were \
+      several, lists or archives); each picture is compared with what the \
       encoder saw of it (PSNR in dB over RGB).
       """
   )
@@ -37,8 +38,11 @@ struct DecodeCommand: AsyncParsableCommand {
   )
   var tokenizer: String?
 
-  @Option(help: "The folder that was tokenized, to compare with.", completion: .directory)
-  var originals: String?
+  @Option(
+    help: "What was tokenized, to compare with: a folder; repeated, all inputs in their order.",
+    completion: .file()
+  )
+  var originals: [String] = []
 
   @Option(help: "Decode no more than this many samples.")
   var limit: Int?
@@ -102,7 +106,7 @@ extension DecodeCommand {
   /// What the pictures follow from, for a run that goes on.
   private func identity(of dataset: TokenDataset) throws -> String {
     let manifest = FileDigest.sha256(of: try CanonicalJSON.line(dataset.manifest))
-    let originals = originals.map { _ in "with originals" } ?? "alone"
+    let originals = originals.isEmpty ? "alone" : "with originals"
     return "\(manifest) limit \(limit.map(String.init) ?? "none") sheet \(sheet) \(originals)"
   }
 }

@@ -19,12 +19,15 @@ struct GridCommand: AsyncParsableCommand {
 
       One line per image: source, size, resized size, grid (height x width), tokens, separated by \
       tabs. Sizes are width x height. Without flags the profile is that of the embedded tokenizer. \
-      What would be rejected is named on standard error.
+      What would be rejected is named on standard error, and what was passed over is counted there.
       """
   )
 
   @Argument(
-    help: "Folders of \(ImageFormat.endings) files, images, lists (.txt) or archives (.tar).",
+    help: """
+      Folders, single images, lists (.txt, one path per line) or archives (.tar). In a folder a file with a picture's ending \
+      (\(ImageFormat.endings)) or a picture's first bytes is an input.
+      """,
     completion: .file()
   )
   var inputs: [String]
@@ -43,6 +46,7 @@ struct GridCommand: AsyncParsableCommand {
   @Option(help: "Pixels per code, in place of the tokenizer's.")
   var stride: Int?
 
+  @OptionGroup(title: "Inputs") var sources: SourceOptions
   @OptionGroup(title: "Preprocessing") var preprocessing: PreprocessingOptions
 
   @Flag(help: "Exit with 1 where any input would be rejected.")
@@ -60,10 +64,10 @@ struct GridCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let found = try ImageInputs.collect(inputs)
+    let found = try ImageInputs.collect(inputs, sources.selection)
     for note in found.notes { reporting.note(note) }
     let planner = try makePlanner()
-    var total = GridTotal()
+    var total = GridTotal(found.account)
     var isFirst = true
     if reporting.json { try StandardOutput.write("{\"images\": [") }
     try await found.inputs.mapInOrder(
@@ -94,6 +98,7 @@ struct GridCommand: AsyncParsableCommand {
       "grid: \(total.images) images, \(total.tokens) tokens, at most \(total.most) an image; "
         + "\(total.rejected) rejected"
     )
+    if let passedOver = found.account.text { reporting.note("  \(passedOver)") }
     if total.images == 0 || (strict && total.rejected > 0) { throw ExitCode(1) }
   }
 

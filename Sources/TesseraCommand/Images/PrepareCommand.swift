@@ -23,7 +23,10 @@ struct PrepareCommand: AsyncParsableCommand {
   )
 
   @Argument(
-    help: "Folders, image files, lists (.txt, one path per line) and WebDataset archives (.tar).",
+    help: """
+      Folders, single images, lists (.txt, one path per line) or archives (.tar). In a folder a file with a picture's ending \
+      (\(ImageFormat.endings)) or a picture's first bytes is an input.
+      """,
     completion: .file()
   )
   var inputs: [String]
@@ -33,6 +36,9 @@ struct PrepareCommand: AsyncParsableCommand {
 
   @Option(help: "png, or npy: uint8 [h, w, 3].")
   var `as` = ImagePreparation.Encoding.png
+
+  @OptionGroup(title: "Inputs")
+  var sources: SourceOptions
 
   @OptionGroup(title: "Preprocessing")
   var preprocessing: PreprocessingOptions
@@ -51,7 +57,7 @@ struct PrepareCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let found = try ImageInputs.collect(inputs)
+    let found = try ImageInputs.collect(inputs, sources.selection)
     for note in found.notes { reporting.note(note) }
     let folder = try PictureFolder(output, verb: "prepare", identity: nil)
     let kept = KeptFiles("prepare", of: found.inputs.count, in: output)
@@ -80,7 +86,7 @@ struct PrepareCommand: AsyncParsableCommand {
     let lines = try rejections.flatMap { try CanonicalJSON.line($0) }
     try folder.write(lines, to: DatasetManifest.rejectedFileName)
     try folder.finish()
-    try finish(inputs: done, rejections: rejections)
+    try finish(inputs: done, rejections: rejections, found.account)
   }
 
   private func write(
@@ -98,15 +104,25 @@ struct PrepareCommand: AsyncParsableCommand {
     try folder.write(file, to: "\(input.key).\(`as`.rawValue)", reading: own)
   }
 
-  private func finish(inputs: Int, rejections: [Rejection]) throws {
+  private func finish(
+    inputs: Int,
+    rejections: [Rejection],
+    _ account: InputAccount
+  ) throws {
     for rejection in rejections { reporting.note("\(rejection.source): \(rejection.reason)") }
     let samples = inputs - rejections.count
     reporting.note(
       "prepare: \(samples) of \(inputs) images written"
         + (rejections.isEmpty ? "" : "; \(rejections.count) rejected, see \(output)/rejected.jsonl")
     )
+    if let passedOver = account.text { reporting.note("  \(passedOver)") }
     try reporting.report(
-      PrepareSummary(inputs: inputs, samples: samples, rejected: rejections.count)
+      PrepareSummary(
+        inputs: inputs,
+        samples: samples,
+        rejected: rejections.count,
+        account: account
+      )
     )
     if samples == 0 || (strict && !rejections.isEmpty) { throw ExitCode(1) }
   }
@@ -117,4 +133,18 @@ private struct PrepareSummary: Encodable {
   let inputs: Int
   let samples: Int
   let rejected: Int
+  let account: InputAccount
+
+  private enum CodingKeys: String, CodingKey {
+    case inputs, samples, rejected
+  }
+
+  /// Writes the account beside the counts.
+  func encode(to encoder: any Encoder) throws {
+    try account.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(inputs, forKey: .inputs)
+    try container.encode(samples, forKey: .samples)
+    try container.encode(rejected, forKey: .rejected)
+  }
 }

@@ -44,7 +44,10 @@ struct TokenizeCommand: AsyncParsableCommand {
   )
 
   @Argument(
-    help: "Folders of \(ImageFormat.endings) files, images, lists (.txt) or archives (.tar).",
+    help: """
+      Folders, single images, lists (.txt, one path per line) or archives (.tar). In a folder a file with a picture's ending \
+      (\(ImageFormat.endings)) or a picture's first bytes is an input.
+      """,
     completion: .file()
   )
   var inputs: [String] = []
@@ -56,6 +59,7 @@ struct TokenizeCommand: AsyncParsableCommand {
   )
   var output: String
 
+  @OptionGroup(title: "Inputs") var sources: SourceOptions
   @OptionGroup(title: "Plan") var plan: PlanOptions
   @OptionGroup(title: "Layout") var layout: ExportOptions
   @OptionGroup(title: "Sequences") var sequences: SequenceOptions
@@ -90,7 +94,8 @@ struct TokenizeCommand: AsyncParsableCommand {
       throw ValidationError("--plan-only, --shards and --finish are separate steps; name one")
     }
     if shards != nil || finish {
-      guard inputs.isEmpty, plan.isDefault, layout.isDefault, sequences.isDefault,
+      guard inputs.isEmpty, sources.isDefault, plan.isDefault, layout.isDefault,
+        sequences.isDefault,
         preprocessing.isDefault
       else {
         throw ValidationError("the plan in the folder fixes inputs and settings; leave them out")
@@ -126,9 +131,11 @@ struct TokenizeCommand: AsyncParsableCommand {
     var request = try plan.request(layout, sequences, preprocessing)
     let tokenizer = try ImageTokenizer(opening: request.tokenizer, for: .encoder)
     request.preprocessing = preprocessing.overriding(tokenizer.description.preprocessing)
-    let images = try ImageInputs.collect(inputs)
+    var selection = sources.selection
+    selection.captionEndings = request.captionEndings
+    let images = try ImageInputs.collect(inputs, selection)
     for note in images.notes { outputOptions.note(note) }
-    let draft = try DatasetDraft(of: images.inputs, request, tokenizer)
+    let draft = try DatasetDraft(of: images, request, tokenizer)
     if !resume, case .planned = try folder.content() {
       throw ValidationError(
         "\(output): contains an unfinished run; leave out --no-resume to continue"

@@ -79,6 +79,7 @@ struct TokenizeRun {
   /// Says what was planned.
   func report(_ plan: DatasetPlan) throws {
     output.note("\(folder.path): planned \(plan.inputs) images in \(plan.shardCount) shards")
+    if let passedOver = plan.account?.text { output.note("  \(passedOver)") }
     try output.report(PlanSummary(plan))
   }
 
@@ -93,20 +94,21 @@ struct TokenizeRun {
       times: times
     )
     output.note("\(folder.path): \(summary.text)")
+    if let passedOver = manifest.account.text { output.note("  \(passedOver)") }
     output.noteOmissions(of: manifest)
     if written > 0 { output.note("  \(summary.speedText)") }
     for line in rejections.lines { output.note("  rejected \(line)") }
     try output.report(summary)
     if manifest.samples == 0 {
       StandardError.write(
-        "Error: \(folder.path): not one of \(manifest.rejected) inputs became a sample; "
+        "Error: \(folder.path.oneLine): not one of \(manifest.rejected) inputs became a sample; "
           + "see rejected.jsonl for the reasons\n"
       )
       throw ExitCode(1)
     }
     if isStrict, manifest.rejected > 0 {
       StandardError.write(
-        "Error: \(folder.path): \(manifest.rejected) inputs were rejected, and --strict was given; "
+        "Error: \(folder.path.oneLine): \(manifest.rejected) inputs were rejected, and --strict was given; "
           + "see rejected.jsonl\n"
       )
       throw ExitCode(1)

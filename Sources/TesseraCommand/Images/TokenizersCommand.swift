@@ -43,7 +43,7 @@ struct TokenizersCommand: ParsableCommand {
       let lines: [TokenizerLine] = [.tokenizer(report)] + families.map { .family($0) }
       try StandardOutput.print(String(decoding: try encoder.encode(lines), as: UTF8.self))
     } else {
-      try StandardOutput.print(report.text)
+      try StandardOutput.print(report.text.printable)
       for family in families { try StandardOutput.print("\n\(family.text)") }
     }
   }

@@ -11,10 +11,18 @@ package enum SafePath {
 
   /// What is wrong with a name, such as `has a part '..'`; nil where nothing is.
   package static func fault(of name: String) -> String? {
-    guard !name.isEmpty else { return "is empty" }
     guard !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
       return "has a control character"
     }
+    return fault(ofPicture: name)
+  }
+
+  /// What is wrong with the path of a picture below the folder that was tokenized; nil where nothing is.
+  ///
+  /// Nothing is written under it, and people's files have all the names that file systems take.
+  package static func fault(ofPicture name: String) -> String? {
+    guard !name.isEmpty else { return "is empty" }
+    guard !name.utf8.contains(0) else { return "has a NUL character" }
     guard name.utf8.count <= longest else { return "is longer than \(longest) bytes" }
     let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
     guard parts.first?.isEmpty == false else { return "is an absolute path" }
@@ -72,6 +80,16 @@ package enum SafePath {
     refusal: (String) -> some Error
   ) throws -> String {
     if let fault = fault(of: name) { throw refusal(fault) }
+    return try path(ofPicture: name, in: folder, refusal: refusal)
+  }
+
+  /// The path of a picture below a folder: as ``path(of:in:refusal:)``, with any characters in its name.
+  package static func path(
+    ofPicture name: String,
+    in folder: String,
+    refusal: (String) -> some Error
+  ) throws -> String {
+    if let fault = fault(ofPicture: name) { throw refusal(fault) }
     let target = folder.isEmpty ? name : "\(folder)/\(name)"
     // What is not there is said by whoever opens it.
     guard let root = resolved(folder.isEmpty ? "." : folder), let real = resolved(target) else {

@@ -10,6 +10,8 @@ package struct TarMembers {
     package let size: Int
     /// Whether it is a regular file, not a link, folder or device.
     package let isRegular: Bool
+    /// Whether it is a link, to a member or to anything else.
+    package let isLink: Bool
   }
 
   /// The members in the archive's order.
@@ -55,7 +57,13 @@ package struct TarMembers {
     )
     if let member {
       members.append(
-        Member(name: member.name, offset: start, size: header.size, isRegular: member.isRegular)
+        Member(
+          name: member.name,
+          offset: start,
+          size: header.size,
+          isRegular: member.isRegular,
+          isLink: [UInt8(ascii: "1"), UInt8(ascii: "2")].contains(header.kind)
+        )
       )
     }
     offset = min(file.length, start + TarHeader.paddedSize(header.size))

@@ -34,22 +34,25 @@ package struct DatasetDecoding: Sendable {
   private let preprocessing: Preprocessing
   private let augmentation: Augmentation
   private let crop: CropRule
-  private let originals: String?
+  private let originals: Originals?
 
   /// Prepares for a dataset.
   ///
   /// - Parameters:
   ///   - settings: What its manifest says.
   ///   - tokenizer: The tokenizer that the settings name.
-  ///   - originals: The folder below which the sources lie, or nil to compare nothing.
+  ///   - originals: The folder below which the sources lie, or all that was tokenized; empty to compare
+  ///     nothing.
   /// - Throws: `TesseraError` where the tokenizer is another one.
   package init(
     settings: DatasetSettings,
     tokenizer: ImageTokenizer,
-    originals: String?
+    originals: [String]
   ) throws {
     try settings.tokenizer.check(tokenizer)
-    (self.settings, self.tokenizer, self.originals) = (settings, tokenizer, originals)
+    self.settings = settings
+    self.tokenizer = tokenizer
+    self.originals = originals.isEmpty ? nil : try Originals(originals)
     let profile = try settings.preprocessing(as: Preprocessing.self)
     augmentation = settings.augment.flatMap { Augmentation($0) } ?? .none
     preprocessing = try augmentation.enlarging(profile)
@@ -62,7 +65,7 @@ package struct DatasetDecoding: Sendable {
   @concurrent @Sendable
   package func picture(of sample: CodedSample) async throws -> Picture {
     let reconstruction = try tokenizer.decode(grid(of: sample))
-    guard originals != nil else {
+    guard let originals else {
       return Picture(
         key: sample.key,
         reconstruction: reconstruction,
@@ -71,7 +74,7 @@ package struct DatasetDecoding: Sendable {
       )
     }
     do {
-      let original = try original(of: sample)
+      let original = try original(of: sample, in: originals)
       guard original.width == reconstruction.width, original.height == reconstruction.height else {
         throw TesseraError.malformed("the original has another size", file: sample.key)
       }
@@ -139,16 +142,18 @@ package struct DatasetDecoding: Sendable {
     TesseraError.malformed(reason, file: "\(sample.key): codes")
   }
 
-  private func original(of sample: CodedSample) throws -> RGBImage {
+  private func original(
+    of sample: CodedSample,
+    in originals: Originals
+  ) throws -> RGBImage {
     let description = try sample.describe()
-    let file = try SafePath.path(of: description.source, in: originals ?? "") { fault in
-      TesseraError.malformed("its source \(fault)", file: sample.key)
-    }
-    let bytes = try FileDigest.bytes(of: file, maximumBytes: ImageLimits.standard.bytes)
+    let source = description.source
+    let bytes = try originals.image(of: sample.key, source: source)
+      .bytes(maximumBytes: ImageLimits.standard.bytes)
     guard FileDigest.sha256(of: bytes) == description.sha256 else {
-      throw TesseraError.malformed("another file than the one that was tokenized", file: file)
+      throw TesseraError.malformed("another file than the one that was tokenized", file: source)
     }
-    let image = try LibraryCrash.naming(file, library: .image) {
+    let image = try LibraryCrash.naming(source, library: .image) {
       try preprocessing.image(from: bytes).image
     }
     return augmentation.views(of: image, crop: crop)[0]

@@ -1,4 +1,5 @@
 import TesseraCore
+public import TesseraImages
 
 /// `dataset.json`: what a dataset holds and how it was made.
 ///
@@ -20,6 +21,8 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
   public let tokens: Int
   /// The number of inputs in `rejected.jsonl`.
   public let rejected: Int
+  /// What was met beside the inputs: it is stated where something was passed over.
+  public let account: InputAccount
   /// The shards in order.
   public let shards: [DatasetShard]
   /// How the files hold the samples; nil for Tessera's own layout as `tokenize` wrote it.
@@ -38,12 +41,18 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     settings: DatasetSettings,
     plan: String,
     rejected: Int,
+    account: InputAccount = InputAccount(),
     shards: [DatasetShard],
     layout: DatasetLayout? = nil,
     files: [DatasetFile] = []
   ) {
-    (self.settings, self.plan, self.rejected, self.shards) = (settings, plan, rejected, shards)
-    (self.layout, self.files) = (layout, files)
+    self.settings = settings
+    self.plan = plan
+    self.rejected = rejected
+    self.account = account
+    self.shards = shards
+    self.layout = layout
+    self.files = files
     samples = shards.reduce(0) { $0 + $1.samples }
     tokens = shards.reduce(0) { $0 + $1.tokens }
   }
@@ -56,6 +65,7 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
     samples = try container.count(.samples)
     tokens = try container.count(.tokens)
     rejected = try container.count(.rejected)
+    account = try InputAccount(from: decoder)
     shards = try container.decode([DatasetShard].self, forKey: .shards)
     layout = try container.decodeIfPresent(DatasetLayout.self, forKey: .layout)
     files = try container.decodeIfPresent([DatasetFile].self, forKey: .files) ?? []
@@ -84,6 +94,7 @@ public struct DatasetManifest: Codable, Hashable, Sendable {
   /// Writes the settings beside the totals, in one object.
   public func encode(to encoder: any Encoder) throws {
     try settings.encode(to: encoder)
+    try account.encode(to: encoder)
     var container = encoder.container(keyedBy: CodingKeys.self)
     try container.encode(plan, forKey: .plan)
     try container.encode(samples, forKey: .samples)

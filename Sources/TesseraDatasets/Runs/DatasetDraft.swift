@@ -17,13 +17,13 @@ package struct DatasetDraft {
   /// - Throws: What a list of captions or a file of the sequences has against it, and `TesseraError` where an
   ///   image cannot be looked at now.
   package init(
-    of images: [ImageInput],
+    of images: ImageInputs,
     _ request: TokenizationRequest,
     _ tokenizer: ImageTokenizer
   ) throws {
     planning = InputPlanning()
-    let captions = try request.captions?.source().captions(of: images)
-    inputs = planning.inputs(of: images, captions: captions)
+    let captions = try request.captions?.source().captions(of: images.inputs)
+    inputs = planning.inputs(of: images.inputs, captions: captions)
     var sequence = request.sequence
     sequence?.positions = request.positions.rawValue
     plan = try DatasetPlan(
@@ -33,7 +33,8 @@ package struct DatasetDraft {
       ),
       tokenizer: ImageTokenizer.absoluteName(of: request.tokenizer, in: WorkingFolder.path),
       sequenceFiles: sequence.map { SequenceFiles(of: $0) } ?? SequenceFiles(),
-      inputs: inputs
+      inputs: inputs,
+      account: images.account
     )
     try planning.check()
   }

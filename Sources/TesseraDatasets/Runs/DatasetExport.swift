@@ -218,6 +218,7 @@ public struct DatasetExport {
       settings: settings(of: source),
       plan: source.plan,
       rejected: rejected,
+      account: source.account,
       shards: stage.shards,
       layout: layout,
       files: [try .rejections(in: stage.folder)]

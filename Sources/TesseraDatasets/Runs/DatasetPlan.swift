@@ -1,7 +1,7 @@
 import Crypto
 import Foundation
 import TesseraCore
-import TesseraImages
+package import TesseraImages
 
 /// What a dataset will be, fixed before the first image is opened: settings and a frozen list of
 /// inputs, cut into shards.
@@ -21,6 +21,10 @@ package struct DatasetPlan: Codable, Hashable, Sendable {
   package let tokenizer: String
   /// The files that sequences are made with.
   package let sequenceFiles: SequenceFiles
+  /// What was met beside the inputs; nil where nothing was passed over.
+  ///
+  /// No part of the digest: the samples do not depend on it.
+  package let account: InputAccount?
 
   /// Makes the plan of a list of inputs in one pass; `visit` sees each input once, in order.
   package init(
@@ -28,6 +32,7 @@ package struct DatasetPlan: Codable, Hashable, Sendable {
     tokenizer: String,
     sequenceFiles: SequenceFiles = SequenceFiles(),
     inputs: some Sequence<PlannedInput>,
+    account: InputAccount = InputAccount(),
     visit: (PlannedInput) throws -> Void = { _ in }
   ) throws {
     var identity = SHA256()
@@ -42,6 +47,7 @@ package struct DatasetPlan: Codable, Hashable, Sendable {
     }
     (self.settings, self.tokenizer, self.sequenceFiles) = (settings, tokenizer, sequenceFiles)
     self.inputs = count
+    self.account = account.total > 0 ? account : nil
     digest = identity.finalize().hexadecimal
     locations = places.finalize().hexadecimal
   }

@@ -6,11 +6,26 @@ package struct PlanSummary: Encodable {
   let inputs: Int
   let shards: Int
   let plan: String
+  private let account: InputAccount
+
+  private enum CodingKeys: String, CodingKey {
+    case inputs, shards, plan
+  }
 
   package init(_ plan: DatasetPlan) {
+    account = plan.account ?? InputAccount()
     inputs = plan.inputs
     shards = plan.shardCount
     self.plan = plan.digest
+  }
+
+  /// Writes the account beside the counts.
+  package func encode(to encoder: any Encoder) throws {
+    try account.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(inputs, forKey: .inputs)
+    try container.encode(shards, forKey: .shards)
+    try container.encode(plan, forKey: .plan)
   }
 }
 
@@ -27,6 +42,7 @@ package struct DatasetSummary: Encodable {
   let imagesPerSecond: Double
   /// The share of all tasks' time that each stage took.
   let stages: [String: Double]
+  private let account: InputAccount
 
   enum CodingKeys: String, CodingKey {
     case inputs, samples, tokens, rejected, shards, seconds, written, stages
@@ -41,6 +57,7 @@ package struct DatasetSummary: Encodable {
     written: Int,
     times: StageTimes?
   ) {
+    account = manifest.account
     inputs = manifest.samples + manifest.rejected
     samples = manifest.samples
     tokens = manifest.tokens
@@ -56,6 +73,22 @@ package struct DatasetSummary: Encodable {
       ? Dictionary(
         uniqueKeysWithValues: BatchStage.allCases.map { ($0.rawValue, (spent[$0] ?? 0) / total) }
       ) : [:]
+  }
+
+  /// Writes the account beside the counts.
+  package func encode(to encoder: any Encoder) throws {
+    try account.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(inputs, forKey: .inputs)
+    try container.encode(samples, forKey: .samples)
+    try container.encode(tokens, forKey: .tokens)
+    try container.encode(rejected, forKey: .rejected)
+    try container.encode(rejectedByStage, forKey: .rejectedByStage)
+    try container.encode(shards, forKey: .shards)
+    try container.encode(seconds, forKey: .seconds)
+    try container.encode(written, forKey: .written)
+    try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
+    try container.encode(stages, forKey: .stages)
   }
 
   package var text: String {

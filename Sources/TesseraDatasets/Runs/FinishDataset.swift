@@ -1,5 +1,6 @@
 import Foundation
 import TesseraCore
+import TesseraImages
 
 extension DatasetFolder {
   /// Turns finished shards into a dataset: the last of the three steps.
@@ -101,6 +102,7 @@ extension DatasetFolder {
       settings: settings,
       plan: plan.digest,
       rejected: rejected,
+      account: plan.account ?? InputAccount(),
       shards: shards,
       files: files
     )

@@ -28,7 +28,7 @@ package struct PlannedInput: Codable, Hashable, Sendable {
   private static func fault(of image: ImageInput) -> String? {
     if let fault = SafePath.fault(ofKey: image.key) { return fault }
     switch image.location {
-    case .file: return SafePath.fault(of: image.source)
+    case .file: return SafePath.fault(ofPicture: image.source)
     case .member(_, let offset, let size):
       let isInRange = offset >= 0 && size >= 0 && size <= Int.max - offset
       return isInRange ? nil : "is no part of an archive"

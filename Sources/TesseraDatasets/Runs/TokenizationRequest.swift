@@ -53,6 +53,9 @@ public struct TokenizationRequest: Sendable {
   /// Creates a request in which nothing is chosen.
   public init() {}
 
+  /// The endings of the files beside images that are read as captions: none where they are not asked for.
+  package var captionEndings: [String] { captions == .sidecar ? ["txt", "json"] : [] }
+
   /// The settings of a plan.
   func settings(
     of tokenizer: ImageTokenizer,

@@ -78,13 +78,13 @@ extension DatasetVerification {
   ///
   /// - Parameters:
   ///   - count: How many samples.
-  ///   - originals: The folder that was tokenized.
+  ///   - originals: The folder that was tokenized, or all that was.
   ///   - tokenizer: The tokenizer that the user names; nil for the embedded one.
   ///   - report: Takes how many were encoded and what differs.
   /// - Throws: `TesseraError` where the tokenizer is another one, or this machine is at fault.
   package func encodeAgain(
     _ count: Int,
-    from originals: String,
+    from originals: [String],
     tokenizer: String?,
     adding report: inout DatasetVerificationReport
   ) async throws {

@@ -158,18 +158,18 @@ package struct DatasetVerification: Sendable {
 /// Samples encoded again from their originals.
 package struct SampleReencoding: Sendable {
   private let images: ImageTokenization
-  private let originals: String
+  private let originals: Originals
 
   /// Prepares for a dataset.
   ///
   /// - Parameters:
   ///   - settings: What its manifest says.
   ///   - tokenizer: The tokenizer that the settings name.
-  ///   - originals: The folder below which the sources lie.
+  ///   - originals: The folder below which the sources lie, or all that was tokenized.
   /// - Throws: `TesseraError` where the tokenizer is another one.
-  package init(settings: DatasetSettings, tokenizer: ImageTokenizer, originals: String) throws {
+  package init(settings: DatasetSettings, tokenizer: ImageTokenizer, originals: [String]) throws {
     images = try ImageTokenization(settings: settings, tokenizer: tokenizer)
-    self.originals = originals
+    self.originals = try Originals(originals)
   }
 
   /// One sample, compared.
@@ -191,14 +191,7 @@ package struct SampleReencoding: Sendable {
   private func problem(of sample: DatasetSample) async throws -> String? {
     do {
       let description = try sample.description()
-      _ = try SafePath.path(of: description.source, in: originals) { fault in
-        TesseraError.malformed("its source \(fault)", file: sample.key)
-      }
-      let image = ImageInput(
-        key: description.key,
-        source: description.source,
-        location: .file(root: originals)
-      )
+      let image = try originals.image(of: description.key, source: description.source)
       switch try await images.sample(of: PlannedInput(image)) {
       case .rejected(let rejection): return "its original: \(rejection.reason)"
       case .sample(let again):

@@ -17,10 +17,11 @@ package struct GridPlan: Encodable, Sendable {
     case gridTHW = "grid_thw"
   }
 
-  /// A line for a table, its columns separated by tabs.
+  /// A line for a table, its columns separated by tabs; control characters of a name are escaped.
   package var text: String {
     [
-      source, "\(size[0])x\(size[1])", "\(resized[0])x\(resized[1])", "\(grid[0])x\(grid[1])",
+      source.oneLine, "\(size[0])x\(size[1])", "\(resized[0])x\(resized[1])",
+      "\(grid[0])x\(grid[1])",
       "\(tokens)",
     ].joined(separator: "\t")
   }
@@ -28,17 +29,31 @@ package struct GridPlan: Encodable, Sendable {
 
 /// What is planned altogether: `total` of `grid --json`.
 package struct GridTotal: Encodable {
+  private let account: InputAccount
   package private(set) var images = 0
   package private(set) var tokens = 0
   /// The most tokens of an image.
   package private(set) var most = 0
   package private(set) var rejected = 0
 
-  package init() {}
+  /// Begins with no images.
+  ///
+  /// - Parameter account: What was met beside them.
+  package init(_ account: InputAccount = InputAccount()) { self.account = account }
 
   enum CodingKeys: String, CodingKey {
     case images, tokens, rejected
     case most = "most_tokens"
+  }
+
+  /// Writes the account beside the counts.
+  package func encode(to encoder: any Encoder) throws {
+    try account.encode(to: encoder)
+    var container = encoder.container(keyedBy: CodingKeys.self)
+    try container.encode(images, forKey: .images)
+    try container.encode(tokens, forKey: .tokens)
+    try container.encode(most, forKey: .most)
+    try container.encode(rejected, forKey: .rejected)
   }
 
   package mutating func add(_ outcome: GridPlanner.Outcome) {
