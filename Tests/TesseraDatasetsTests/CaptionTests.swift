@@ -25,7 +25,7 @@ import Testing
       )
     }
     let lookup = try source.captions(of: inputs)
-    return try inputs.map { try lookup.caption(of: $0) }
+    return try inputs.enumerated().map { try lookup.caption(of: $1, at: $0) ?? "" }
   }
 
   @Test func `lists of every kind say the same`() throws {
@@ -64,7 +64,9 @@ import Testing
     ("a.csv", "x,y\n1,2\n", "columns"), ("a.csv", "image,caption\na.png,\"x\n", "quoted"),
     ("a.csv", "image,caption\na.png\n", "line 2: 1 fields"),
     ("a.csv", "image,caption\na,1\na,2\n", "line 3: 'a' has a caption already"),
-    ("a.csv", "image,caption\n", "no caption"), ("a.jsonl", "{}\n", "line 1: no image"),
+    ("a.csv", "image,caption\n", "no caption"),
+    ("a.csv", "image,caption\nc.png,1\n", "not one of 1 lines"),
+    ("a.jsonl", "{}\n", "line 1: no image"),
     ("a.jsonl", "[1]\n", "line 1: not a JSON object"), ("a.xls", "", ".csv"),
     ("a.parquet", "PAR1", "Parquet"), ("a.parquet", "PAR1????????????PAR1", "Parquet"),
   ])

@@ -34,14 +34,7 @@ struct PlanOptions: ParsableArguments {
   @Option(help: "Added to every code, to place them behind a text vocabulary. (default: 0)")
   var vocabularyOffset: Int?
 
-  @Option(
-    help: """
-      Where captions come from: none, sidecar (NAME.txt or NAME.json beside each image, or in its archive), \
-      or a .csv, .tsv, .jsonl or .parquet with columns file_name and caption. (default: none)
-      """,
-    completion: .file()
-  )
-  var captions: String?
+  @OptionGroup(title: "Captions") var captions: CaptionOptions
 
   @Option(
     help: ArgumentHelp(
@@ -125,7 +118,7 @@ struct PlanOptions: ParsableArguments {
   /// Whether nothing was set.
   var isDefault: Bool {
     tokenizer == nil && format == nil && positions == nil && shardSamples == nil
-      && vocabularyOffset == nil && captions == nil && !latents && soft == nil && sample == nil
+      && vocabularyOffset == nil && captions.isDefault && !latents && soft == nil && sample == nil
       && seed == nil && temperature == nil && augment == nil
   }
 
@@ -144,12 +137,8 @@ struct PlanOptions: ParsableArguments {
     request.positions = positions ?? request.positions
     request.shardSamples = shardSamples ?? request.shardSamples
     request.vocabularyOffset = vocabularyOffset ?? request.vocabularyOffset
-    request.captions =
-      switch captions {
-      case nil, "none": nil
-      case "sidecar": .sidecar
-      case let file?: .manifest(file)
-      }
+    request.captions = captions.source
+    request.captionRules = captions.rules
     request.augmentation = augmentation
     request.keepsLatents = latents
     let temperature = temperature ?? 1

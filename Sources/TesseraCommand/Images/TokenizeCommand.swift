@@ -68,7 +68,12 @@ struct TokenizeCommand: AsyncParsableCommand {
   @Option(help: "Images in flight; changes no byte of the output.")
   var workers: Int = ProcessInfo.processInfo.activeProcessorCount
 
-  @Flag(help: "Exit with code 1 when any input was rejected.")
+  @Flag(
+    help: """
+      Exit with code 1 when any input was rejected and, with --captions, when an image has no caption or a caption \
+      no image.
+      """
+  )
   var strict = false
 
   @Flag(inversion: .prefixedNo, help: "Continue what an interrupted run began.")
@@ -136,6 +141,7 @@ struct TokenizeCommand: AsyncParsableCommand {
     let images = try ImageInputs.collect(inputs, selection)
     for note in images.notes { outputOptions.note(note) }
     let draft = try DatasetDraft(of: images, request, tokenizer)
+    run.captions = draft.captions
     if !resume, case .planned = try folder.content() {
       throw ValidationError(
         "\(output): contains an unfinished run; leave out --no-resume to continue"
@@ -149,7 +155,7 @@ struct TokenizeCommand: AsyncParsableCommand {
       return nil
     case .planned(let plan):
       run.tokenizer = tokenizer
-      if planOnly { try run.report(plan) }
+      if planOnly { try run.report(plan, isStrict: strict) }
       return plan
     case .empty:
       preconditionFailure("a folder that was prepared is not empty")

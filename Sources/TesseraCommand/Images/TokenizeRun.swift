@@ -12,6 +12,8 @@ struct TokenizeRun {
   let output: OutputOptions
   /// The plan's tokenizer, where it is open already.
   var tokenizer: ImageTokenizer?
+  /// What became of captions, where this run made the plan.
+  var captions: CaptionCounts?
   private var written = 0
   private var seconds = 0.0
   private var times: StageTimes?
@@ -77,10 +79,12 @@ struct TokenizeRun {
   }
 
   /// Says what was planned.
-  func report(_ plan: DatasetPlan) throws {
+  func report(_ plan: DatasetPlan, isStrict: Bool) throws {
     output.note("\(folder.path): planned \(plan.inputs) images in \(plan.shardCount) shards")
     if let passedOver = plan.account?.text { output.note("  \(passedOver)") }
-    try output.report(PlanSummary(plan))
+    if let captions { output.note("  \(captions.text)") }
+    try output.report(PlanSummary(plan, captions: captions))
+    if isStrict { try checkCaptions() }
   }
 
   /// Says what the finished dataset holds; a failure where it holds nothing, or less than asked for.
@@ -91,11 +95,13 @@ struct TokenizeRun {
       rejectedByStage: rejections.stages,
       seconds: seconds,
       written: written,
-      times: times
+      times: times,
+      captions: captions
     )
     output.note("\(folder.path): \(summary.text)")
     if let passedOver = manifest.account.text { output.note("  \(passedOver)") }
     output.noteOmissions(of: manifest)
+    if let captions { output.note("  \(captions.text)") }
     if written > 0 { output.note("  \(summary.speedText)") }
     for line in rejections.lines { output.note("  rejected \(line)") }
     try output.report(summary)
@@ -113,5 +119,14 @@ struct TokenizeRun {
       )
       throw ExitCode(1)
     }
+    if isStrict { try checkCaptions() }
+  }
+
+  /// Fails where an image has no caption, or a caption no image.
+  private func checkCaptions() throws {
+    guard let leftOver = captions?.leftOver else { return }
+    let message = "Error: \(folder.path): \(leftOver), and --strict was given"
+    StandardError.write(message.oneLine + "\n")
+    throw ExitCode(1)
   }
 }

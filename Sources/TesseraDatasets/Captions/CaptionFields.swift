@@ -5,13 +5,12 @@ struct CaptionFields {
   /// What a field holds.
   private enum Value {
     case text(String)
+    /// A list of texts and nothing else.
+    case texts([String])
     case null
     /// Something that is no caption, in words.
     case other(String)
   }
-
-  /// The names of captions, best first; captions of every source have the same.
-  static let captions = ["caption", "text", "prompt", "description"]
 
   private var values: [String: Value] = [:]
   private var names: [String] = []
@@ -49,8 +48,17 @@ struct CaptionFields {
       try scanner.skip()
       return .other("an object")
     case UInt8(ascii: "["):
-      try scanner.skip()
-      return .other("a list")
+      var texts: [String] = []
+      var isAllText = true
+      try scanner.array { scanner in
+        if scanner.next == UInt8(ascii: "\"") {
+          texts.append(try scanner.string())
+        } else {
+          isAllText = false
+          try scanner.skip()
+        }
+      }
+      return isAllText ? .texts(texts) : .other("a list of other things than texts")
     default:
       let word = try scanner.literal()
       return word == "null" ? .null : .other(["true", "false"].contains(word) ? word : "a number")
@@ -65,16 +73,25 @@ struct CaptionFields {
     return nil
   }
 
-  /// The caption; nil where its field says that there is none, by null.
+  /// The captions: one, or a list of them where the rules choose among several; nil where their field says that
+  /// there is none, by null or an empty list.
   ///
   /// - Throws: ``CaptionFault`` where the first field that holds anything holds no text, or none is there.
-  func caption() throws(CaptionFault) -> String? {
+  func captions(under rules: CaptionRules) throws(CaptionFault) -> [String]? {
     var isNull = false
-    for name in Self.captions {
+    for name in rules.columns {
       switch values[name] {
       case nil: continue
       case .null: isNull = true
-      case .text(let text): return text
+      case .text(let text): return [text]
+      case .texts(let texts):
+        guard rules.choice != nil else {
+          throw CaptionFault(
+            "'\(name)' is a list, and a caption is one string: choose by --captions-per-image, or join them"
+          )
+        }
+        if !texts.isEmpty { return texts }
+        isNull = true
       case .other(let kind):
         throw CaptionFault("'\(name)' is \(kind), and a caption is one string: choose or join them")
       }
@@ -82,14 +99,8 @@ struct CaptionFields {
     if isNull { return nil }
     let found = names.prefix(8).map { "'\($0.prefix(40))'" }.joined(separator: ", ")
     throw CaptionFault(
-      "no caption: one of \(Self.captions.joined(separator: ", ")); it has "
+      "no caption: \(rules.columns.count > 1 ? "one of " : "")\(rules.columns.joined(separator: ", ")); it has "
         + (found.isEmpty ? "no field" : found)
     )
   }
-}
-
-/// Why a caption cannot be used.
-struct CaptionFault: Error, CustomStringConvertible {
-  let description: String
-  init(_ description: String) { self.description = description }
 }

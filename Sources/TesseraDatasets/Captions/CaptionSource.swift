@@ -1,4 +1,3 @@
-import Foundation
 import TesseraCore
 package import TesseraImages
 
@@ -6,154 +5,115 @@ package import TesseraImages
 public struct CaptionSource: Sendable {
   /// What manifests call it: `sidecar` or `manifest`.
   public let name: String
-  private let kind: Kind
-
-  private enum Kind: Sendable {
-    case sidecar
-    case manifest(CaptionManifest)
-  }
+  private let rules: CaptionRules
+  /// The table; nil for files beside the images.
+  private let table: CaptionTable?
 
   /// The most bytes of one caption.
   static let longest = 1 << 20
 
+  /// Files beside the images, or members of their archive: see ``sidecar(_:)``, with nothing chosen.
+  public static let sidecar = sidecar(CaptionRules())
+
   /// Files beside the images, or members of their archive.
   ///
-  /// Their name is the image's with `.txt`, or with `.json`, whose field `caption`, `text`, `prompt` or
-  /// `description` counts.
-  public static let sidecar = CaptionSource(name: "sidecar", kind: .sidecar)
+  /// Their name is the image's with `.txt`, `.caption`, or `.json`, whose field `caption`, `text`, `prompt` or
+  /// `description` counts. In an archive the names up to their first dots are enough, as in WebDataset.
+  public static func sidecar(_ rules: CaptionRules) -> CaptionSource {
+    CaptionSource(name: "sidecar", rules: rules, table: nil)
+  }
 
-  private init(name: String, kind: Kind) {
+  private init(name: String, rules: CaptionRules, table: CaptionTable?) {
     self.name = name
-    self.kind = kind
+    self.rules = rules
+    self.table = table
   }
 
-  /// Reads a list of captions: CSV, TSV, JSON Lines or Parquet with a column of images (`file_name`,
-  /// `image`, `path`, `source` or `key`) and one of texts (`caption` or `text`).
+  /// A table of captions: CSV, TSV, JSON Lines or Parquet with a column of images (`file_name`, `image`, `path`,
+  /// `source` or `key`) and one of texts (`caption` or `text`).
   ///
-  /// - Throws: `TesseraError` that names the line.
-  public init(manifest path: String) throws {
-    name = "manifest"
-    kind = .manifest(try CaptionManifest(path: path))
+  /// - Throws: `TesseraError` for a file of another kind.
+  public init(manifest path: String, rules: CaptionRules = CaptionRules()) throws {
+    self.init(
+      name: "manifest",
+      rules: rules,
+      table: try CaptionTable(path: path, rules: rules)
+    )
   }
 
-  /// The captions of images, in their order; empty where there is none.
+  /// Finds the captions of images.
   ///
   /// - Parameter inputs: The images.
-  /// - Returns: A caption an image, or why the image is refused.
-  /// - Throws: `TesseraError` where an archive cannot be read.
+  /// - Returns: What gives the caption of each.
+  /// - Throws: `TesseraError` that names the line of a table, and where an archive cannot be read.
   package func captions(of inputs: [ImageInput]) throws -> CaptionLookup {
-    switch kind {
-    case .manifest(let manifest): return CaptionLookup(manifest: manifest, members: [:])
-    case .sidecar:
-      var members: [String: [String: Range<Int>]] = [:]
-      for case .member(let archive, _, _) in inputs.lazy.map(\.location)
-      where members[archive] == nil {
-        var texts: [String: Range<Int>] = [:]
-        for member in try TarMembers(path: archive).members where member.isRegular {
-          let isText = member.name.hasSuffix(".txt") || member.name.hasSuffix(".json")
-          if isText { texts[member.name] = member.offset..<member.offset + member.size }
-        }
-        members[archive] = texts
-      }
-      return CaptionLookup(manifest: nil, members: members)
+    if let table {
+      return CaptionLookup(.table(try TableCaptions(table, rules: rules, of: inputs)))
     }
+    return CaptionLookup(
+      .sidecars(try SidecarCaptions(rules: rules, of: inputs)),
+      endings: rules.endings
+    )
   }
 }
 
 /// Finds the caption of one image.
 package struct CaptionLookup: Sendable {
-  /// A list of captions; nil for files beside the images.
-  let manifest: CaptionManifest?
-  /// The texts of each archive by name.
-  let members: [String: [String: Range<Int>]]
+  fileprivate enum Kind {
+    case table(TableCaptions)
+    case sidecars(SidecarCaptions)
+  }
 
-  /// The caption of an image; empty where there is none.
+  private let kind: Kind
+  /// The endings of sidecars; empty for a table.
+  private let endings: [String]
+
+  fileprivate init(_ kind: Kind, endings: [String] = []) {
+    self.kind = kind
+    self.endings = endings
+  }
+
+  /// The caption of an image; nil where there is none.
   ///
+  /// - Parameters:
+  ///   - input: The image.
+  ///   - index: Its number among those that the lookup was made for.
+  /// - Returns: The text.
   /// - Throws: `TesseraError` where there is one that cannot be used, or where this machine
   ///   cannot read it.
-  package func caption(of input: ImageInput) throws -> String {
-    if let manifest {
+  package func caption(of input: ImageInput, at index: Int) throws -> String? {
+    switch kind {
+    case .sidecars(let sidecars): return try sidecars.caption(of: input, at: index)
+    case .table(let table):
       do throws(CaptionFault) {
-        return try Self.find(input, in: manifest) ?? ""
+        return try table.caption(at: index)
       } catch {
         throw TesseraError.malformed("its caption: \(error)", file: input.source)
       }
     }
-    let files: [(name: String, file: String, part: Range<Int>?)]
-    switch input.location {
-    case .refused: return ""
-    case .file(let root): files = Self.beside(root + "/" + input.source)
-    case .path(let path): files = Self.beside(path)
-    case .member(let archive, _, _):
-      let name = input.source.split(separator: "/", maxSplits: 1).last.map(String.init) ?? ""
-      files = Self.stems(of: name).compactMap { text in
-        members[archive]?[text].map { (text, archive, $0) }
+  }
+
+  /// Completes what was counted over all images by the captions that are of none.
+  ///
+  /// - Throws: `TesseraError` where not one image has a caption.
+  func account(of counts: CaptionCounts) throws(TesseraError) -> CaptionCounts {
+    var counts = counts
+    switch kind {
+    case .table(let table):
+      counts.unused = CaptionCounts.Unused(count: table.unused, name: "rows of the table")
+    case .sidecars(let sidecars):
+      counts.unused = sidecars.unused.map {
+        CaptionCounts.Unused(count: $0, name: "texts in archives")
       }
     }
-    for (name, file, part) in files {
-      do {
-        guard let bytes = try Self.read(file, part) else { continue }
-        return try Self.text(of: bytes, isJSON: name.hasSuffix(".json"))
-      } catch {
-        let known = error as? TesseraError
-        if let known, known.isMachineFault, !known.isAboutPath { throw known }
-        let last = name.split(separator: "/").last ?? ""
-        let cause = known.map { $0.isMachineFault ? "\($0)" : $0.cause } ?? "\(error)"
-        throw TesseraError.malformed("its caption \(last): \(cause)", file: input.source)
-      }
+    guard counts.missing == 0 || counts.matched + counts.empty + counts.refused > 0 else {
+      let names = endings.map { ".\($0)" }.joined(separator: ", ")
+      throw TesseraError.mismatch(
+        "not one of \(counts.missing) images has a caption beside it (its name with \(names)); for other endings "
+          + "--caption-ending, for a table --captions FILE",
+        file: counts.bare ?? ""
+      )
     }
-    return ""
-  }
-
-  private static func stems(of path: String) -> [String] {
-    guard let dot = path.lastIndex(of: "."), !path[dot...].contains("/") else { return [] }
-    return ["txt", "json"].map { path[...dot] + $0 }
-  }
-
-  private static func beside(_ path: String) -> [(String, String, Range<Int>?)] {
-    stems(of: path).map { ($0, $0, nil) }
-  }
-
-  /// The bytes of a caption; nil where there is no such file.
-  private static func read(_ file: String, _ part: Range<Int>?) throws -> [UInt8]? {
-    let region: FileRegion
-    do {
-      region = try FileRegion(path: file)
-    } catch {
-      if error.code == ENOENT || error.code == ENOTDIR { return nil }
-      throw error
-    }
-    let range = part ?? 0..<region.length
-    guard range.count <= CaptionSource.longest, range.upperBound <= region.length else {
-      throw CaptionFault("\(range.count) bytes are more than the \(CaptionSource.longest) allowed")
-    }
-    return try region.bytes(range)
-  }
-
-  private static func text(of bytes: [UInt8], isJSON: Bool) throws -> String {
-    let text = try TextFile.text(of: bytes, from: "")
-    if isJSON {
-      guard let caption = try CaptionFields(parsing: Array(text.utf8)).caption() else {
-        throw CaptionFault("null; write a text")
-      }
-      guard !caption.utf8.contains(0) else { throw CaptionFault("it has a NUL character") }
-      return caption
-    }
-    // Editors end a file with a line feed, which nobody means.
-    if text.hasSuffix("\r\n") || text.hasSuffix("\n") { return String(text.dropLast()) }
-    return text
-  }
-
-  private static func find(
-    _ input: ImageInput,
-    in captions: CaptionManifest
-  ) throws(CaptionFault) -> String? {
-    // The image, its key, a path in an archive without the archive's name, then the file's name alone.
-    let parts = input.source.split(separator: "/")
-    let inner = parts.dropFirst().joined(separator: "/")
-    for name in [input.source, input.key, inner, parts.last.map(String.init) ?? ""] {
-      if let caption = try captions.caption(of: name) { return caption }
-    }
-    return nil
+    return counts
   }
 }

@@ -5,7 +5,9 @@ package import TesseraTokenizers
 package struct DatasetDraft {
   /// The plan.
   package let plan: DatasetPlan
-  private let inputs: LazyMapSequence<[ImageInput], PlannedInput>
+  /// What became of the captions; nil where none were asked for.
+  package let captions: CaptionCounts?
+  private let inputs: LazyMapSequence<EnumeratedSequence<[ImageInput]>, PlannedInput>
   private let planning: InputPlanning
 
   /// Plans a dataset: looks at each image without opening it.
@@ -14,7 +16,7 @@ package struct DatasetDraft {
   ///   - images: The images, as ``ImageInputs`` finds them.
   ///   - request: What fixes the dataset beside them.
   ///   - tokenizer: The tokenizer that the request names, opened for encoding.
-  /// - Throws: What a list of captions or a file of the sequences has against it, and `TesseraError` where an
+  /// - Throws: What a table of captions or a file of the sequences has against it, and `TesseraError` where an
   ///   image cannot be looked at now.
   package init(
     of images: ImageInputs,
@@ -22,8 +24,8 @@ package struct DatasetDraft {
     _ tokenizer: ImageTokenizer
   ) throws {
     planning = InputPlanning()
-    let captions = try request.captions?.source().captions(of: images.inputs)
-    inputs = planning.inputs(of: images.inputs, captions: captions)
+    let lookup = try request.captions?.source(request.captionRules).captions(of: images.inputs)
+    inputs = planning.inputs(of: images.inputs, captions: lookup)
     var sequence = request.sequence
     sequence?.positions = request.positions.rawValue
     plan = try DatasetPlan(
@@ -37,6 +39,8 @@ package struct DatasetDraft {
       account: images.account
     )
     try planning.check()
+    // Each input was looked at once by now; more looks would count it again.
+    captions = try lookup?.account(of: planning.captions)
   }
 
   /// Puts the plan into a folder, or finds it there: see ``DatasetFolder/prepare(_:inputs:check:)``.

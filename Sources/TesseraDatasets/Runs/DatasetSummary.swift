@@ -6,14 +6,16 @@ package struct PlanSummary: Encodable {
   let inputs: Int
   let shards: Int
   let plan: String
+  let captions: CaptionCounts?
   private let account: InputAccount
 
   private enum CodingKeys: String, CodingKey {
-    case inputs, shards, plan
+    case inputs, shards, plan, captions
   }
 
-  package init(_ plan: DatasetPlan) {
+  package init(_ plan: DatasetPlan, captions: CaptionCounts?) {
     account = plan.account ?? InputAccount()
+    self.captions = captions
     inputs = plan.inputs
     shards = plan.shardCount
     self.plan = plan.digest
@@ -42,10 +44,12 @@ package struct DatasetSummary: Encodable {
   let imagesPerSecond: Double
   /// The share of all tasks' time that each stage took.
   let stages: [String: Double]
+  /// What became of captions; nil where none were asked for, or where another run made the plan.
+  let captions: CaptionCounts?
   private let account: InputAccount
 
   enum CodingKeys: String, CodingKey {
-    case inputs, samples, tokens, rejected, shards, seconds, written, stages
+    case inputs, samples, tokens, rejected, shards, seconds, written, stages, captions
     case rejectedByStage = "rejected_by_stage"
     case imagesPerSecond = "images_per_second"
   }
@@ -55,9 +59,11 @@ package struct DatasetSummary: Encodable {
     rejectedByStage: [String: Int],
     seconds: Double,
     written: Int,
-    times: StageTimes?
+    times: StageTimes?,
+    captions: CaptionCounts?
   ) {
     account = manifest.account
+    self.captions = captions
     inputs = manifest.samples + manifest.rejected
     samples = manifest.samples
     tokens = manifest.tokens

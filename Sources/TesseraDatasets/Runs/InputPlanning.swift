@@ -8,6 +8,10 @@ import TesseraImages
 /// a file whose mount is gone, is kept for ``check()``: no plan is made of it.
 final class InputPlanning: Sendable {
   private let failure = Mutex<(any Error)?>(nil)
+  private let tally = Mutex(CaptionCounts())
+
+  /// What became of captions, over all inputs that were looked at so far.
+  var captions: CaptionCounts { tally.withLock { $0 } }
 
   /// Looks at inputs.
   ///
@@ -18,9 +22,9 @@ final class InputPlanning: Sendable {
   func inputs(
     of inputs: [ImageInput],
     captions: CaptionLookup?
-  ) -> LazyMapSequence<[ImageInput], PlannedInput> {
-    inputs.lazy.map { [self] input in
-      let planned = planned(input, captions)
+  ) -> LazyMapSequence<EnumeratedSequence<[ImageInput]>, PlannedInput> {
+    inputs.enumerated().lazy.map { [self] index, input in
+      let planned = planned(input, at: index, captions)
       if let problem = planned.problem { note(problem) }
       return planned
     }
@@ -29,11 +33,18 @@ final class InputPlanning: Sendable {
   /// Throws what could not be found out, where there was such a thing.
   func check() throws { if let error = failure.withLock({ $0 }) { throw error } }
 
-  private func planned(_ input: ImageInput, _ captions: CaptionLookup?) -> PlannedInput {
+  private func planned(
+    _ input: ImageInput,
+    at index: Int,
+    _ captions: CaptionLookup?
+  ) -> PlannedInput {
     guard let captions else { return PlannedInput(input) }
     do {
-      return PlannedInput(input, caption: try captions.caption(of: input))
+      let caption = try captions.caption(of: input, at: index)
+      count(caption, of: input)
+      return PlannedInput(input, caption: caption ?? "")
     } catch let error as TesseraError where !error.isMachineFault {
+      tally.withLock { $0.refused += 1 }
       let refused = ImageInput(
         key: input.key,
         source: input.source,
@@ -43,6 +54,19 @@ final class InputPlanning: Sendable {
     } catch {
       note(error)
       return PlannedInput(input, caption: "")
+    }
+  }
+
+  private func count(_ caption: String?, of input: ImageInput) {
+    if case .refused = input.location { return }
+    tally.withLock { counts in
+      switch caption {
+      case nil:
+        counts.missing += 1
+        if counts.bare == nil { counts.bare = input.source }
+      case ""?: counts.empty += 1
+      case _?: counts.matched += 1
+      }
     }
   }
 

@@ -9,14 +9,14 @@ public struct TokenizationRequest: Sendable {
   public enum Captions: Sendable, Hashable {
     /// Files beside the images, or members of their archive: see ``CaptionSource/sidecar``.
     case sidecar
-    /// A list of captions: see ``CaptionSource/init(manifest:)``.
+    /// A table of captions: see ``CaptionSource/init(manifest:rules:)``.
     case manifest(String)
 
     /// The source, opened.
-    func source() throws -> CaptionSource {
+    func source(_ rules: CaptionRules) throws -> CaptionSource {
       switch self {
-      case .sidecar: .sidecar
-      case .manifest(let file): try CaptionSource(manifest: file)
+      case .sidecar: .sidecar(rules)
+      case .manifest(let file): try CaptionSource(manifest: file, rules: rules)
       }
     }
   }
@@ -35,6 +35,8 @@ public struct TokenizationRequest: Sendable {
   public var vocabularyOffset = 0
   /// Where captions come from; nil for none.
   public var captions: Captions?
+  /// What is chosen about them.
+  public var captionRules = CaptionRules()
   /// The views of each image.
   public var augmentation = Augmentation.none
   /// Whether the latents before quantization stand beside the codes.

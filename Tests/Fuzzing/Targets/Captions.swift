@@ -12,7 +12,9 @@ extension FuzzTarget {
         ImageInput(key: "key", source: name, location: .file(root: path))
       }
       let captions = try CaptionSource.sidecar.captions(of: inputs)
-      for input in inputs { try refusing { _ = try captions.caption(of: input) } }
+      for (index, input) in inputs.enumerated() {
+        try refusing { _ = try captions.caption(of: input, at: index) }
+      }
     },
   ]
 
@@ -20,7 +22,7 @@ extension FuzzTarget {
     FuzzTarget(name: name, form: .file(file)) { path in
       let input = ImageInput(key: "a", source: "a.png", location: .path("/nowhere/a.png"))
       let captions = try CaptionSource(manifest: path).captions(of: [input])
-      _ = try captions.caption(of: input)
+      _ = try captions.caption(of: input, at: 0)
     }
   }
 
