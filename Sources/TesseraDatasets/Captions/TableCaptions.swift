@@ -248,7 +248,7 @@ struct CaptionDraw {
 
   /// Whether the caption with a number, from 1, takes the place of those before it.
   func takes(_ number: UInt32) -> Bool {
-    UInt64(random.words(block: 0, position: number)[0]) * UInt64(number) >> 32 == 0
+    (UInt64(random.words(block: 0, position: number)[0]) * UInt64(number)) >> 32 == 0
   }
 
   /// One of some captions.
