@@ -117,8 +117,20 @@ public enum ResizeRule: TextRule {
 
   /// What is done to a picture of `size`: the part that is taken, then resamplings in order.
   ///
-  /// - Throws: An `TesseraError` where the rule refuses such a shape.
+  /// - Throws: An `TesseraError` where the rule refuses such a shape, or leaves a side of no pixels.
   func plan(for size: ImageSize) throws(TesseraError) -> ResizePlan {
+    let plan = try steps(for: size)
+    for step in plan.steps where step.size.short < 1 {
+      throw TesseraError.picture(
+        .unfit,
+        "\(description) makes \(step.size) pixels of \(size), a side of none; crop the picture or raise "
+          + "the rule's numbers"
+      )
+    }
+    return plan
+  }
+
+  private func steps(for size: ImageSize) throws(TesseraError) -> ResizePlan {
     let whole = PixelBox(size: size)
     func once(_ filter: ResamplingFilter, _ target: ImageSize) -> ResizePlan {
       ResizePlan(part: whole, steps: [(filter, target)])
