@@ -60,6 +60,11 @@ let package = Package(
       linkerSettings: [.linkedLibrary("png")]
     ),
     .target(
+      name: "CWebP",
+      cSettings: strictC,
+      linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]
+    ),
+    .target(
       name: "CSentencePiece",
       linkerSettings: [.linkedLibrary("sentencepiece")]
     ),
@@ -78,7 +83,7 @@ let package = Package(
     .target(
       name: "TesseraImages",
       dependencies: [
-        "CJPEG", "CKernels", "CPNG", "TesseraCore",
+        "CJPEG", "CKernels", "CPNG", "CWebP", "TesseraCore",
         crypto,
       ]
     ),
@@ -222,8 +227,8 @@ if Context.environment["TESSERA_FUZZING"] != nil {
 // The C shims of pictures, what calls them and their tests, alone: `make test-shims` builds no more under AddressSanitizer.
 if Context.environment["TESSERA_SHIMS"] != nil {
   let tested: Set<String> = [
-    "CChecksums", "CCrash", "CFiles", "CJPEG", "CKernels", "CLAPACK", "CPNG", "CSnappy", "CZlib",
-    "CZstd", "Fixtures", "TesseraCore", "TesseraImages", "TesseraImagesTests",
+    "CChecksums", "CCrash", "CFiles", "CJPEG", "CKernels", "CLAPACK", "CPNG", "CSnappy", "CWebP",
+    "CZlib", "CZstd", "Fixtures", "TesseraCore", "TesseraImages", "TesseraImagesTests",
   ]
   package.products = []
   package.targets.removeAll { !tested.contains($0.name) }

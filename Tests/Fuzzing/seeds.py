@@ -192,6 +192,10 @@ def hdf5_seeds():
         seed("keras", name, stream.getvalue())
 
 
+# By the ending of a picture's name: its encoding, which names the target too.
+ENCODINGS = {"jpg": "jpeg", "png": "png", "webp": "webp"}
+
+
 def images():
     """Small pictures as bytes by file name."""
     import numpy as np
@@ -204,7 +208,7 @@ def images():
 
     def save(name, image, **options):
         stream = io.BytesIO()
-        image.save(stream, "JPEG" if name.endswith("jpg") else "PNG", **options)
+        image.save(stream, ENCODINGS[name.rsplit(".")[-1]].upper(), **options)
         found[name] = stream.getvalue()
 
     exif = Image.Exif()
@@ -221,13 +225,22 @@ def images():
     text = PngInfo()
     text.add_text("key", "value " * 20, zip=True)
     save("text.png", rgb, pnginfo=text, exif=exif, dpi=(72, 72))
+    clear = rgb.copy()
+    clear.putalpha(rgb.convert("L"))
+    for name, options in {"lossy": {"quality": 60}, "lossless": {"lossless": True}, "best": {"quality": 100, "method": 6}}.items():
+        save(f"{name}.webp", rgb, **options)
+        save(f"{name}-alpha.webp", clear, exact=True, **options)
+    save("palette.webp", rgb.quantize(4).convert("RGB"), lossless=True)
+    save("metadata.webp", rgb, exif=exif, xmp=b"<x tiff:Orientation='3'/>", icc_profile=bytes(200))
+    save("frames.webp", rgb, save_all=True, append_images=[rgb.rotate(180), rgb.convert("L").convert("RGB")])
+    save("frames-alpha.webp", clear, save_all=True, append_images=[rgb.convert("RGBA")], lossless=True)
     return found
 
 
 def image_seeds():
     found = images()
     for name, data in found.items():
-        seed("jpeg" if name.endswith("jpg") else "png", name, data)
+        seed(ENCODINGS[name.rsplit(".")[-1]], name, data)
     members = {"a.png": found["L.png"], "a.txt": b"a caption\n", "b.jpg": found["L.jpg"], "b.json": b'{"caption": "words"}'}
     for name, kind in {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}.items():
         stream = io.BytesIO()

@@ -22,6 +22,14 @@ import Testing
     ) ?? Data()
   )
 
+  /// The same picture as WebP, lossless, written by Pillow.
+  private static let smallWebP: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "UklGRjIAAABXRUJQVlA4TCUAAAAvAkAAAC+gkG0EyN9wNrtHYlDmYP5TskNN2wZsqPMvp0b0P6YXAA=="
+    ) ?? Data()
+  )
+
   @Test func `sound files are read`() throws {
     let photograph = try ImageDecoder().decode(jpeg)
     #expect(photograph.size == ImageSize(width: 512, height: 384))
@@ -75,6 +83,42 @@ import Testing
     }
   }
 
+  @Test func `a WebP is read, and with any byte damaged or cut off ends as a picture or an error`()
+    throws
+  {
+    let webp = Self.smallWebP
+    #expect(
+      try ImageDecoder().decode(webp).image.pixels == [
+        0, 255, 0, 40, 215, 7, 80, 175, 14, 120, 135, 21, 160, 95, 28, 200, 55, 35,
+      ]
+    )
+    for count in 0..<(webp.count - 1) {
+      for truncation in TruncationRule.allCases {
+        let decoder = ImageDecoder(truncation: truncation)
+        #expect(throws: TesseraError.self) { try decoder.decode(Array(webp.prefix(count))) }
+      }
+    }
+    for place in webp.indices {
+      for mask: UInt8 in [0x01, 0x10, 0xFF] {
+        var damaged = webp
+        damaged[place] ^= mask
+        do {
+          let decoded = try ImageDecoder(limits: ImageLimits(pixels: 1 << 20)).decode(damaged)
+          #expect(decoded.size.pixels <= 1 << 20)
+        } catch {
+          #expect(!error.description.isEmpty && !error.description.contains("\n"))
+        }
+      }
+    }
+  }
+
+  /// As `transparentPNG`.
+  private static let transparentWebP: [UInt8] = Array(
+    Data(
+      base64Encoded: "UklGRiYAAABXRUJQVlA4TBkAAAAvAQAAEA9whC4FaRuwaH9PiJ+mcGZkRP8DAA=="
+    ) ?? Data()
+  )
+
   /// Pixels (11, 101, 250) with alpha 77 and (7, 8, 9) with alpha 0, written by Pillow.
   private static let transparentPNG: [UInt8] = Array(
     Data(
@@ -103,23 +147,53 @@ import Testing
   ) throws {
     let decoder = ImageDecoder(alpha: rule)
     #expect(try decoder.decode(Self.transparentPNG).image.pixels == transparent)
+    #expect(try decoder.decode(Self.transparentWebP).image.pixels == transparent)
     #expect(try decoder.decode(Self.keyedPNG).image.pixels == keyed)
   }
 
-  @Test func `a cut PNG is an error`() {
-    #expect(throws: Never.self) { try ImageDecoder().decode(png) }
-    // The end chunk may be missing, as for Pillow; nothing before it.
-    for count in 0..<(png.count - 20) {
+  @Test func `a PNG without its last rows is an error`() throws {
+    // What follows the last row may be missing, as for Pillow: the sum of the rows, the end chunk.
+    for count in 0..<55 {
       #expect(throws: TesseraError.self) { try ImageDecoder().decode(Array(png.prefix(count))) }
+    }
+    let whole = try ImageDecoder().decode(png)
+    for count in 55..<png.count {
+      #expect(try ImageDecoder().decode(Array(png.prefix(count))) == whole, "\(count) bytes")
     }
   }
 
-  @Test func `a PNG with a damaged byte is an error`() {
+  @Test func `a PNG with a damaged byte in front of its pixels is an error`() {
     for place in 8..<(png.count - 12) {
       var damaged = png
       damaged[place] ^= 0x10
+      // As for Pillow, neither a checksum of pixels counts nor a length beyond the end.
+      guard place < 33 || (37..<41).contains(place) else {
+        do { _ = try ImageDecoder().decode(damaged) } catch { #expect(!error.cause.contains("\n")) }
+        continue
+      }
       #expect(throws: TesseraError.self, "byte \(place)") { try ImageDecoder().decode(damaged) }
     }
+  }
+
+  @Test(arguments: [
+    ("bicubic:area=262144/16", ImageSize(width: 3, height: 20_000)),
+    ("nearest:area=4096/64", ImageSize(width: 4000, height: 2)),
+    ("box:area=100/32", ImageSize(width: 1, height: 900)),
+  ])
+  func `a rule that leaves a side of nothing is refused by plan and pixels alike`(
+    text: String,
+    size: ImageSize
+  ) throws {
+    let pixels = [UInt8](repeating: 7, count: size.pixels * 3)
+    let file = try PNGFile.encode(
+      RGBImage(width: size.width, height: size.height, pixels: pixels)
+    )
+    let profile = Preprocessing(resize: try #require(ResizeRule(text)))
+    let planned = #expect(throws: TesseraError.self) {
+      try profile.sizes(for: ImageDecoder().header(of: file))
+    }
+    let decoded = #expect(throws: TesseraError.self) { try profile.image(from: file) }
+    #expect(planned == decoded && planned?.cause.contains("a side of none") == true)
   }
 
   @Test func `a PNG that claims too many pixels is refused by its header`() {
@@ -129,8 +203,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("GIF89a", "GIF"), ("RIFF\0\0\0\0WEBPVP8 ", "WebP"), ("BM\0\0", "BMP"),
-    ("hello, world", "neither JPEG nor PNG"),
+    ("GIF89a", "GIF"), ("BM\0\0", "BMP"), ("RIFF\0\0\0\0WAVEfmt ", "not JPEG"),
+    ("hello, world", "not JPEG, PNG or WebP"),
   ])
   func `another format is named`(content: String, name: String) {
     let error = #expect(throws: TesseraError.self) {

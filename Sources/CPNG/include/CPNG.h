@@ -8,7 +8,7 @@
 // jumped: each function arms setjmp, does all of its work, frees everything and returns.
 
 typedef enum {
-  cpng_malformed,   // the bytes contradict the format, or a checksum does not match
+  cpng_malformed,   // the bytes contradict the format
   cpng_truncated,   // the file ends before its picture does
   cpng_over_limit,  // more pixels than the caller allows
   cpng_no_memory,   // the system refused memory
@@ -21,9 +21,7 @@ typedef struct {
 
 typedef struct {
   uint32_t width, height;
-  bool has_alpha;        // an alpha channel, or transparency of a palette or a gray level
-  size_t exif_offset;    // where the eXIf chunk's data stands in the file
-  uint32_t exif_count;   // its bytes; 0 where there is none
+  bool has_alpha;  // an alpha channel, or transparency of a palette or a gray level
 } cpng_header;
 
 // Reads everything in front of the pixels and checks it against `most_pixels`, width × height.
@@ -33,8 +31,10 @@ bool cpng_read_header(
 
 // Decodes into `rgba`, 4 × width × height bytes as the header says. 16-bit samples keep their high
 // byte, fewer bits are scaled, palettes are looked up, gray is repeated. The fourth byte is the
-// alpha value; 255 where the picture has none. `partial_rows`: a cut file leaves the rest as it was.
-// `color_key`: the one transparent color that an RGB picture may name has alpha 0, else it has 255.
+// alpha value; 255 where the picture has none. No checksum counts, nor does a zlib header that claims a
+// window too small, nor what follows the last row. `partial_rows`: of a cut or damaged file the rows
+// that are there; the others have samples of 0. `color_key`: the one transparent color that an RGB
+// picture may name has alpha 0, else it has 255.
 bool cpng_decode(
   const uint8_t *bytes, size_t count, uint64_t most_pixels, bool partial_rows, bool color_key,
   uint8_t *rgba, size_t capacity, cpng_failure *failure);

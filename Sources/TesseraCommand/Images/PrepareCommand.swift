@@ -12,7 +12,8 @@ struct PrepareCommand: AsyncParsableCommand {
     commandName: "prepare",
     abstract: "Decode, orient, resize and crop images as a tokenizer would, and write the pixels.",
     discussion: """
-      Pixels equal Pillow's, bit for bit. Without flags the profile is the embedded tokenizer's: \
+      Pixels equal Pillow's, bit for bit; a 16-bit gray PNG keeps the high byte of its samples, which \
+      Pillow clips to white. Of an animation the first frame is taken. Without flags the profile is the embedded tokenizer's: \
       upright, bicubic:short=256, center:256x256. Files that cannot be read are listed in \
       DIR/rejected.jsonl.
 

@@ -30,24 +30,34 @@ struct PreprocessingOptions: ParsableArguments {
   )
   var pad: PadRule?
 
-  @Option(help: "Whether Exif orientation is applied: ignore, as published tokenizers, or apply.")
+  @Option(
+    help: """
+      Whether the picture is turned as Exif or XMP data ask: ignore, as published tokenizers, or apply, as \
+      Pillow's exif_transpose.
+      """
+  )
   var orientation: OrientationRule?
 
   @Option(
     help: """
-      What becomes of transparency in a PNG: drop it, lay it on white as Chameleon (cut to integers), or \
+      What becomes of transparency: drop it, lay it on white as Chameleon (cut to integers), or \
       composite it on white as Pillow and Transformers (rounded).
       """
   )
   var alpha: AlphaRule?
 
-  @Option(help: "What becomes of a file that ends early: refuse it, or keep partial rows.")
+  @Option(
+    help: """
+      What becomes of a file that ends early: refuse it, or keep partial rows. With partial, the rows in front of \
+      damage in a PNG are kept too, as with Pillow's LOAD_TRUNCATED_IMAGES; a WebP is whole or refused.
+      """
+  )
   var truncated: TruncationRule?
 
   @Option(
     help: """
-      The most pixels that a picture may have. A file up to 1 MiB may have 2^25 in a JPEG and 2^26 in a \
-      PNG, 64 more for each further byte, unless this is above its default.
+      The most pixels that a picture may have. A file up to 1 MiB may have 2^26 in a PNG and 2^25 in other \
+      encodings, 64 more for each further byte, unless this is above its default.
       """
   )
   var maxPixels = ImageLimits.standard.pixels

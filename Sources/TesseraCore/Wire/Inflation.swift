@@ -105,9 +105,48 @@ import CZlib
   }
 }
 
+extension Inflation {
+  /// What a zlib stream in front of other bytes holds, also a stream that is cut short.
+  ///
+  /// - Parameters:
+  ///   - bytes: The stream.
+  ///   - most: The most bytes that it may hold.
+  /// - Returns: Nil for a damaged stream, and for one that holds more.
+  package static func zlib(_ bytes: ArraySlice<UInt8>, most: Int) -> [UInt8]? {
+    var input = Array(bytes)
+    // Deflate packs 1 to 1032 at most.
+    var output = [UInt8](repeating: 0, count: min(most, 1032 * input.count + 64))
+    var stream = unsafe z_stream()
+    guard
+      unsafe inflateInit2_(&stream, 15, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK
+    else { return nil }
+    defer { unsafe inflateEnd(&stream) }
+    let status = unsafe input.withUnsafeMutableBufferPointer { input in
+      unsafe output.withUnsafeMutableBufferPointer { output in
+        unsafe stream.next_in = input.baseAddress
+        unsafe stream.avail_in = UInt32(clamping: input.count)
+        unsafe stream.next_out = output.baseAddress
+        unsafe stream.avail_out = UInt32(clamping: output.count)
+        return unsafe inflate(&stream, Z_NO_FLUSH)
+      }
+    }
+    let left = unsafe (input: stream.avail_in, output: stream.avail_out)
+    guard status == Z_STREAM_END || status == Z_BUF_ERROR || (status == Z_OK && left.input == 0)
+    else { return nil }
+    return Array(output.dropLast(Int(left.output)))
+  }
+}
+
 /// The CRC-32 of zip and PNG, piece by piece.
-struct ZipChecksum {
+package struct ZipChecksum {
   private(set) var value: UInt32 = 0
+
+  /// The checksum of bytes that are all there.
+  package static func crc32(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+    var sum = ZipChecksum()
+    sum.add(bytes)
+    return sum.value
+  }
 
   /// Adds bytes.
   mutating func add(_ bytes: ArraySlice<UInt8>) {

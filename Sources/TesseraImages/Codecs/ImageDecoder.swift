@@ -1,6 +1,6 @@
 public import TesseraCore
 
-/// What becomes of transparency in a PNG.
+/// What becomes of transparency.
 public enum AlphaRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// The colors as they stand, as Pillow's `convert("RGB")`.
   case drop
@@ -15,7 +15,8 @@ public enum AlphaRule: String, Hashable, Sendable, Codable, CaseIterable {
 public enum TruncationRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// An error.
   case refuse
-  /// The rows that are there; the others are what libjpeg makes of nothing (gray), or black in a PNG.
+  /// The rows that are there, also of a PNG that is damaged; the others are what libjpeg makes of nothing
+  /// (gray), or samples of 0 in a PNG. Other encodings are read whole or not at all.
   case partialRows = "partial"
 }
 
@@ -27,10 +28,10 @@ public struct ImageHeader: Hashable, Sendable {
   public let size: ImageSize
   /// How the stored picture is to be turned.
   public let orientation: ExifOrientation
-  /// Whether a PNG has transparency.
+  /// Whether the picture has transparency, other than one transparent color.
   public let hasAlpha: Bool
   /// The bytes of the whole file.
-  public internal(set) var fileBytes: Int
+  public let fileBytes: Int
 }
 
 /// A picture as stored, and how it wants to be turned.
@@ -81,8 +82,7 @@ public struct ImageDecoder: Hashable, Sendable {
     guard count <= limits.bytes else {
       throw TesseraError.picture(.overLimit, "\(count) bytes; the limit is \(limits.bytes)")
     }
-    var header = try format(of: start).entry.header(start, limits)
-    header.fileBytes = count
+    let header = try format(of: start).entry.header(start, count, limits)
     let most = limits.scaled(to: header).pixels
     guard header.size.pixels <= most else {
       throw TesseraError.picture(

@@ -4,6 +4,7 @@ import TesseraCore
 public enum ImageFormat: String, Hashable, Sendable, Codable, CaseIterable {
   case jpeg
   case png
+  case webp
 }
 
 /// One line of the table of encodings: all that is asked of one, in one place.
@@ -12,14 +13,18 @@ public enum ImageFormat: String, Hashable, Sendable, Codable, CaseIterable {
   struct Signature: Sendable {
     let offset: Int
     let bytes: [UInt8]
+    /// What the file starts with besides.
+    let first: [UInt8]
 
-    init(_ bytes: [UInt8], at offset: Int = 0) {
+    init(_ bytes: [UInt8], at offset: Int = 0, behind first: [UInt8] = []) {
       self.bytes = bytes
       self.offset = offset
+      self.first = first
     }
 
     func matches(_ start: some Sequence<UInt8>) -> Bool {
-      start.dropFirst(offset).starts(with: bytes)
+      let start = Array(start.prefix(offset + bytes.count))
+      return start.starts(with: first) && start.dropFirst(offset).starts(with: bytes)
     }
   }
 
@@ -34,9 +39,12 @@ public enum ImageFormat: String, Hashable, Sendable, Codable, CaseIterable {
   let signatures: [Signature]
   /// The most pixels of a file of up to 1 MiB: see ``ImageLimits``.
   let pixelsOfSmallFiles: Int
-  /// Reads what stands in front of the pixels.
+  /// Reads what a file says beside its pixels from its first bytes.
+  ///
+  /// Where more bytes are needed, the error is the one of a cut file.
   let header:
-    @Sendable (_ bytes: [UInt8], _ limits: ImageLimits) throws(TesseraError) -> ImageHeader
+    @Sendable (_ start: [UInt8], _ fileBytes: Int, _ limits: ImageLimits) throws(TesseraError)
+      -> ImageHeader
   /// Decodes the whole picture; transparency is dropped or laid on white.
   let decode:
     @Sendable (_ bytes: [UInt8], _ header: ImageHeader, _ decoder: ImageDecoder)
@@ -55,6 +63,7 @@ extension ImageFormat {
     switch self {
     case .jpeg: JPEGFile.entry
     case .png: PNGPicture.entry
+    case .webp: WebPFile.entry
     }
   }
 
@@ -83,7 +92,7 @@ extension ImageFormat {
   /// The name of a well-known encoding that is not read.
   static func unread(_ bytes: [UInt8]) -> String? {
     let known: [(String, Int, [UInt8])] = [
-      ("GIF", 0, Array("GIF8".utf8)), ("WebP", 8, Array("WEBP".utf8)),
+      ("GIF", 0, Array("GIF8".utf8)),
       ("AVIF or HEIF", 4, Array("ftyp".utf8)), ("BMP", 0, Array("BM".utf8)),
       ("TIFF", 0, Array("II*\0".utf8)), ("TIFF", 0, Array("MM\0*".utf8)),
       ("JPEG 2000", 4, Array("jP  ".utf8)), ("JPEG XL", 0, [0xFF, 0x0A]),

@@ -6,10 +6,12 @@ enum JPEGFile {
   /// Its line of the table; the signature is the start of the image and the next marker.
   static let entry = unsafe ImageFormatEntry(
     title: "JPEG",
-    endings: ["jpg", "jpeg"],
+    endings: ["jpg", "jpeg", "jfif", "jpe"],
     signatures: [.init([0xFF, 0xD8, 0xFF])],
     pixelsOfSmallFiles: 1 << 25,
-    header: { (bytes, limits) throws(TesseraError) in try header(of: bytes, limits: limits) },
+    header: { (start, fileBytes, limits) throws(TesseraError) in
+      try header(of: start, fileBytes: fileBytes, limits: limits)
+    },
     decode: { (bytes, header, decoder) throws(TesseraError) in
       try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
         (target) throws(TesseraError) in
@@ -27,6 +29,7 @@ enum JPEGFile {
   /// Reads the header: size and orientation.
   static func header(
     of bytes: [UInt8],
+    fileBytes: Int,
     limits: ImageLimits
   ) throws(TesseraError) -> ImageHeader {
     var failure = cjpeg_failure()
@@ -39,9 +42,9 @@ enum JPEGFile {
     return ImageHeader(
       format: .jpeg,
       size: ImageSize(width: Int(header.width), height: Int(header.height)),
-      orientation: ExifOrientation(jpeg: bytes),
+      orientation: OrientationSources(jpeg: bytes).orientation,
       hasAlpha: false,
-      fileBytes: bytes.count
+      fileBytes: fileBytes
     )
   }
 

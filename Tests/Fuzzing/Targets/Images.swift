@@ -5,9 +5,12 @@ import TesseraImages
 
 extension FuzzTarget {
   /// The decoders of images, and archives of images.
-  static let images: [FuzzTarget] = [
-    FuzzTarget(name: "jpeg", form: .file("input.jpg"), read: decode),
-    FuzzTarget(name: "png", form: .file("input.png"), read: decode),
+  static let images: [FuzzTarget] =
+    ImageFormat.allCases.map { format in
+      FuzzTarget(name: format.rawValue, form: .file("input.\(format.rawValue)"), read: decode)
+    } + [archive]
+
+  private static let archive =
     FuzzTarget(name: "tar", form: .file("input.tar")) { path in
       let inputs = try ImageInputs.collect([path]).inputs
       let captions = try CaptionSource.sidecar.captions(of: inputs)
@@ -18,8 +21,7 @@ extension FuzzTarget {
           _ = try input.header(limits: smallImages)
         }
       }
-    },
-  ]
+    }
 
   /// Pictures that decode in the time of a run: the limits themselves have tests of their own.
   private static let smallImages = ImageLimits(pixels: 1 << 18)
