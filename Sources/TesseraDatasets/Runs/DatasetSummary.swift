@@ -28,6 +28,7 @@ package struct PlanSummary: Encodable {
     try container.encode(inputs, forKey: .inputs)
     try container.encode(shards, forKey: .shards)
     try container.encode(plan, forKey: .plan)
+    try container.encodeIfPresent(captions, forKey: .captions)
   }
 }
 
@@ -95,6 +96,7 @@ package struct DatasetSummary: Encodable {
     try container.encode(written, forKey: .written)
     try container.encode(imagesPerSecond, forKey: .imagesPerSecond)
     try container.encode(stages, forKey: .stages)
+    try container.encodeIfPresent(captions, forKey: .captions)
   }
 
   package var text: String {
