@@ -130,7 +130,10 @@ def test_every_naming_that_is_listed_is_opened(tessera):
     opened = {(kind.family, SPELLINGS.get(kind.__name__)) for kind in FAMILIES} | set(references.OTHER_SPELLINGS)
     # Halves whose parts have numbers: test_family_files.py.
     opened |= {("cosmos", "Cosmos encoder"), ("cosmos", "Cosmos decoder")}
+    # As their trainers stored them: test_family_files.py.
+    families = {family for family, _ in opened} | {"vqvae", "su-fsq"}
     for entry in json.loads(tessera("tokenizers", "--json").stdout)[1:]:
+        assert entry["family"] in families
         if len(entry["spellings"]) > 1:
             for spelling in entry["spellings"]:
                 assert (entry["family"], spelling) in opened
