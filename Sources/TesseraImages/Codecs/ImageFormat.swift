@@ -67,11 +67,8 @@ extension ImageFormat {
     }
   }
 
-  /// What is said of a file that is in no encoding of the table, such as `neither JPEG nor PNG`.
-  static var none: String {
-    let titles = allCases.map(\.entry.title)
-    return titles.count == 2 ? "neither \(titles[0]) nor \(titles[1])" : "not \(list(titles))"
-  }
+  /// What is said of a file that is in no encoding of the table, such as `not JPEG, PNG or WebP`.
+  static var none: String { "not \(list(allCases.map(\.entry.title)))" }
   /// How names of images end, such as `.jpg, .jpeg or .png`.
   public static var endings: String { list(allCases.flatMap(\.entry.endings).map { ".\($0)" }) }
 
