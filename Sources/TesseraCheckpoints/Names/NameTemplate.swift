@@ -27,6 +27,8 @@ package struct NameTemplate: Hashable, Sendable {
   private let elements: [Element]
   /// A name that the template matches, to find out whether others match it too.
   package let example: String
+  /// Whether several placeholders may end at any dot, so that a place may be met more than once.
+  private let isAmbiguous: Bool
   /// Whether no placeholder depends on another: then a rest that does not match never will, whatever
   /// stands before it.
   private let isPlain: Bool
@@ -53,11 +55,8 @@ package struct NameTemplate: Hashable, Sendable {
     if rest.contains("}") { throw TesseraError.malformed("'\(text)' has '}' without '{'") }
     if !rest.isEmpty { elements.append(.literal(String(rest))) }
     guard !elements.isEmpty else { throw TesseraError.malformed("an empty name") }
-    let dotted = elements.count { element in
-      if case .placeholder(_, .dotted) = element { true } else { false }
-    }
     // Each may end at any dot: a match tries all combinations of these.
-    guard elements.count <= 64, dotted <= 3 else {
+    guard elements.count <= 64, Self.dotted(elements) <= 3 else {
       throw TesseraError.malformed(
         "'\(text.prefix(64))' has more than 3 {…:dotted}, or more than 64 parts"
       )
@@ -69,6 +68,7 @@ package struct NameTemplate: Hashable, Sendable {
     (self.text, self.elements) = (text, elements)
     example = Self.example(of: elements)
     isPlain = Self.isPlain(elements)
+    isAmbiguous = Self.dotted(elements) > 1
   }
 
   /// Reads the short notation of the tables in the program: `{i}` stands for a number, `{-i}` for a number that
@@ -166,7 +166,7 @@ package struct NameTemplate: Hashable, Sendable {
   package func match(_ name: String, _ counts: [String: Int] = [:]) -> NameBinding? {
     // Most names of a checkpoint fit no template: their ends tell.
     guard Self.begins(elements.first, name), Self.ends(elements.last, name) else { return nil }
-    var search = Search(counts: counts, failed: isPlain ? [] : nil)
+    var search = Search(counts: counts, failed: isPlain && isAmbiguous ? [] : nil)
     return search.match(name[...], elements[...], [:])
   }
 
@@ -184,6 +184,12 @@ package struct NameTemplate: Hashable, Sendable {
   private struct Place: Hashable {
     let index: String.Index
     let element: Int
+  }
+
+  private static func dotted(_ elements: [Element]) -> Int {
+    elements.count { element in
+      if case .placeholder(_, .dotted) = element { true } else { false }
+    }
   }
 
   private static func isPlain(_ elements: [Element]) -> Bool {
@@ -225,10 +231,10 @@ package struct NameTemplate: Hashable, Sendable {
     ) -> NameBinding? {
       switch first {
       case .literal(let text):
-        guard name.hasPrefix(text) else { return nil }
-        return match(name.dropFirst(text.count), others, binding)
+        guard name.utf8.starts(with: text.utf8) else { return nil }
+        return match(Substring(name.utf8.dropFirst(text.utf8.count)), others, binding)
       case .placeholder(let placeholder, let kind):
-        for end in NameTemplate.ends(of: kind, in: name) {
+        for end in NameTemplate.ends(of: kind, in: name, isLast: others.isEmpty) {
           let value = String(name[..<end])
           guard let bound = NameTemplate.bind(placeholder, kind, value, binding, counts),
             let result = match(name[end...], others, bound)
@@ -241,19 +247,20 @@ package struct NameTemplate: Hashable, Sendable {
   }
 
   /// Where a placeholder's value may end, the longest first.
-  private static func ends(of kind: Kind, in name: Substring) -> [String.Index] {
+  private static func ends(of kind: Kind, in name: Substring, isLast: Bool) -> [String.Index] {
+    let (text, dot) = (name.utf8, UInt8(ascii: "."))
     switch kind {
     case .integer, .computed:
-      let digits = name.prefix { $0.isASCII && $0.isNumber }
-      let isCanonical = digits.count == 1 || digits.first != "0"
+      let digits = text.prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+      let isCanonical = digits.count == 1 || digits.first != UInt8(ascii: "0")
       return digits.isEmpty || !isCanonical || digits.count > 9 ? [] : [digits.endIndex]
     case .word:
-      let word = name.prefix { $0 != "." }
+      let word = text.prefix { $0 != dot }
       return word.isEmpty ? [] : [word.endIndex]
     case .dotted:
-      var ends = name.indices.filter { name[$0] == "." && $0 != name.startIndex }
-      if !name.isEmpty { ends.append(name.endIndex) }
-      return ends.reversed()
+      let whole = name.isEmpty ? [] : [name.endIndex]
+      if isLast { return whole }
+      return whole + text.indices.reversed().filter { text[$0] == dot && $0 != name.startIndex }
     }
   }
 

@@ -14,9 +14,9 @@ extension FuzzTarget {
     FuzzTarget(name: "tar", form: .file("input.tar")) { path in
       let inputs = try ImageInputs.collect([path]).inputs
       let captions = try CaptionSource.sidecar.captions(of: inputs)
-      for input in inputs.prefix(16) {
+      for (index, input) in inputs.prefix(16).enumerated() {
         try refusing {
-          _ = try captions.caption(of: input)
+          _ = try captions.caption(of: input, at: index)
           _ = try input.bytes(maximumBytes: 1 << 20)
           _ = try input.header(limits: smallImages)
         }
