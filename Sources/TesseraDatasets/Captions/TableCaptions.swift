@@ -73,11 +73,16 @@ struct TableCaptions: Sendable {
       && names.isInsideInput(folder)
     let folders = isFolderTable ? [folder] : [folder, PlainPath.real(WorkingFolder.path)]
     let table = table
+    var last: (image: String, found: [Int])?
     try table.forEach { row in
-      let found = Self.spellings(of: row.image).lazy.map { image in
-        names.pictures(called: image, from: folders, isPlaceAlone: isFolderTable)
-      }.first { !$0.isEmpty }
-      isStray.append(try !take(row, by: found ?? [], of: names))
+      // Rows of one image mostly follow each other.
+      if last?.image != row.image {
+        let found = Self.spellings(of: row.image).lazy.map { image in
+          names.pictures(called: image, from: folders, isPlaceAlone: isFolderTable)
+        }.first { !$0.isEmpty }
+        last = (row.image, found ?? [])
+      }
+      isStray.append(try !take(row, by: last?.found ?? [], of: names))
     }
     return isFolderTable
   }
@@ -145,9 +150,8 @@ struct TableCaptions: Sendable {
       slots[index].length = Self.null
       return try choose(row.captions ?? [], for: index)
     }
-    let has = slots[index].length == Self.null ? nil : try? caption(at: index)
-    guard rules.choice == nil else { return try choose(row.captions ?? [], for: index) }
-    guard row.captions?.first == has else { throw try second(row, to: index) }
+    guard rules.choice != nil else { throw try second(row, to: index) }
+    try choose(row.captions ?? [], for: index)
   }
 
   /// Lets the choice decide between what a picture has and more.
@@ -182,7 +186,7 @@ struct TableCaptions: Sendable {
     slots[index].length = UInt32(caption.utf8.count)
   }
 
-  /// Two rows with different captions of one picture, which differ in what they call it or do not.
+  /// Two rows of one picture, which differ in what they call it or do not.
   private func second(_ row: CaptionTable.Row, to index: Int) throws -> TesseraError {
     let line = Int(slots[index].line)
     var first = row.image
