@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
-PACKAGES := libjpeg-dev libpng-dev libwebp-dev libhdf5-dev liblapack-dev zlib1g-dev libzstd-dev libsnappy-dev libsentencepiece-dev pkg-config
+PACKAGES := libjpeg-dev libpng-dev libwebp-dev libgif-dev libhdf5-dev liblapack-dev zlib1g-dev libzstd-dev libsnappy-dev libsentencepiece-dev pkg-config
 ARM_PACKAGES := qemu-user libc6-dev-arm64-cross libgcc-12-dev-arm64-cross
 ORACLES ?= .cache/oracles
 TEST_BUILD := .build-test

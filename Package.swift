@@ -60,6 +60,11 @@ let package = Package(
       linkerSettings: [.linkedLibrary("png")]
     ),
     .target(
+      name: "CGIF",
+      cSettings: strictC,
+      linkerSettings: [.linkedLibrary("gif")]
+    ),
+    .target(
       name: "CWebP",
       cSettings: strictC,
       linkerSettings: [.linkedLibrary("webp"), .linkedLibrary("webpdemux")]
@@ -83,7 +88,7 @@ let package = Package(
     .target(
       name: "TesseraImages",
       dependencies: [
-        "CJPEG", "CKernels", "CPNG", "CWebP", "TesseraCore",
+        "CGIF", "CJPEG", "CKernels", "CPNG", "CWebP", "TesseraCore",
         crypto,
       ]
     ),
@@ -227,8 +232,8 @@ if Context.environment["TESSERA_FUZZING"] != nil {
 // The C shims of pictures, what calls them and their tests, alone: `make test-shims` builds no more under AddressSanitizer.
 if Context.environment["TESSERA_SHIMS"] != nil {
   let tested: Set<String> = [
-    "CChecksums", "CCrash", "CFiles", "CJPEG", "CKernels", "CLAPACK", "CPNG", "CSnappy", "CWebP",
-    "CZlib", "CZstd", "Fixtures", "TesseraCore", "TesseraImages", "TesseraImagesTests",
+    "CChecksums", "CCrash", "CFiles", "CGIF", "CJPEG", "CKernels", "CLAPACK", "CPNG", "CSnappy",
+    "CWebP", "CZlib", "CZstd", "Fixtures", "TesseraCore", "TesseraImages", "TesseraImagesTests",
   ]
   package.products = []
   package.targets.removeAll { !tested.contains($0.name) }

@@ -193,7 +193,7 @@ def hdf5_seeds():
 
 
 # By the ending of a picture's name: its encoding, which names the target too.
-ENCODINGS = {"jpg": "jpeg", "png": "png", "webp": "webp"}
+ENCODINGS = {"jpg": "jpeg", "png": "png", "webp": "webp", "gif": "gif"}
 
 
 def images():
@@ -230,6 +230,10 @@ def images():
     for name, options in {"lossy": {"quality": 60}, "lossless": {"lossless": True}, "best": {"quality": 100, "method": 6}}.items():
         save(f"{name}.webp", rgb, **options)
         save(f"{name}-alpha.webp", clear, exact=True, **options)
+    save("plain.gif", rgb.quantize(8))
+    save("clear.gif", rgb.quantize(16), transparency=3, interlace=1)
+    save("gray.gif", rgb.convert("L"), comment=b"words")
+    save("frames.gif", rgb, save_all=True, append_images=[rgb.rotate(180), clear], disposal=2, loop=0)
     save("palette.webp", rgb.quantize(4).convert("RGB"), lossless=True)
     save("metadata.webp", rgb, exif=exif, xmp=b"<x tiff:Orientation='3'/>", icc_profile=bytes(200))
     save("frames.webp", rgb, save_all=True, append_images=[rgb.rotate(180), rgb.convert("L").convert("RGB")])

@@ -342,7 +342,7 @@ def test_cut_files(prepare, photographs, tmp_path):
         (tmp_path / f"cut{count}.jpg").write_bytes(data[:count])
     arrays, rejected = prepare(tmp_path, *AS_STORED)
     assert not arrays and len(rejected) == 9
-    assert all("the file ends before" in reason or "empty" in reason or "neither" in reason for reason in rejected.values())
+    assert all("the file ends before" in reason or "empty" in reason or "by its first bytes" in reason for reason in rejected.values())
     arrays, _ = prepare(tmp_path, *AS_STORED, "--truncated", "partial")
     assert {f"cut{third}.jpg", f"cut{2 * third}.jpg"} <= set(arrays)
     ImageFile.LOAD_TRUNCATED_IMAGES = True

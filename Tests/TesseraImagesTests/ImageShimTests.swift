@@ -30,6 +30,13 @@ import Testing
     ) ?? Data()
   )
 
+  /// A 3 x 2 picture of four colors, written by Pillow.
+  private static let smallGIF: [UInt8] = Array(
+    Data(
+      base64Encoded: "R0lGODdhAwACAIEAAAECAwQFBgcICQoLDCwAAAAAAwACAAAICQABBBAwQECAgAA7"
+    ) ?? Data()
+  )
+
   @Test func `sound files are read`() throws {
     let photograph = try ImageDecoder().decode(jpeg)
     #expect(photograph.size == ImageSize(width: 512, height: 384))
@@ -83,34 +90,54 @@ import Testing
     }
   }
 
-  @Test func `a WebP is read, and with any byte damaged or cut off ends as a picture or an error`()
-    throws
-  {
-    let webp = Self.smallWebP
-    #expect(
-      try ImageDecoder().decode(webp).image.pixels == [
-        0, 255, 0, 40, 215, 7, 80, 175, 14, 120, 135, 21, 160, 95, 28, 200, 55, 35,
-      ]
-    )
-    for count in 0..<(webp.count - 1) {
-      for truncation in TruncationRule.allCases {
-        let decoder = ImageDecoder(truncation: truncation)
-        #expect(throws: TesseraError.self) { try decoder.decode(Array(webp.prefix(count))) }
-      }
+  @Test(arguments: [
+    (
+      smallWebP, 1,
+      [0, 255, 0, 40, 215, 7, 80, 175, 14, 120, 135, 21, 160, 95, 28, 200, 55, 35] as [UInt8]
+    ),
+    (smallGIF, 2, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 7, 8, 9, 4, 5, 6]),
+  ])
+  func `a file is read, and with any byte damaged or cut off ends as a picture or an error`(
+    file: [UInt8],
+    end: Int,
+    pixels: [UInt8]
+  ) throws {
+    #expect(try ImageDecoder().decode(file).image.pixels == pixels)
+    // Pillow does without the end of a GIF, and libwebp without the last byte, which fills up a chunk.
+    for count in 0..<(file.count - end) {
+      let cut = Array(file.prefix(count))
+      #expect(throws: TesseraError.self) { try ImageDecoder().decode(cut) }
+      check(cut)
     }
-    for place in webp.indices {
+    for place in file.indices {
       for mask: UInt8 in [0x01, 0x10, 0xFF] {
-        var damaged = webp
+        var damaged = file
         damaged[place] ^= mask
-        do {
-          let decoded = try ImageDecoder(limits: ImageLimits(pixels: 1 << 20)).decode(damaged)
-          #expect(decoded.size.pixels <= 1 << 20)
-        } catch {
-          #expect(!error.description.isEmpty && !error.description.contains("\n"))
-        }
+        check(damaged)
       }
     }
   }
+
+  /// Decodes by every rule; what comes of it is within the limits, or an error of one line.
+  private func check(_ file: [UInt8]) {
+    for truncation in TruncationRule.allCases {
+      do {
+        let limits = ImageLimits(pixels: 1 << 20)
+        let decoded = try ImageDecoder(limits: limits, truncation: truncation).decode(file)
+        #expect(decoded.size.pixels <= 1 << 20)
+      } catch {
+        #expect(!error.description.isEmpty && !error.description.contains("\n"))
+      }
+    }
+  }
+
+  /// Pixels (11, 101, 250) and (7, 8, 9), of which the second is transparent.
+  private static let transparentGIF: [UInt8] = Array(
+    Data(
+      base64Encoded:
+        "R0lGODlhAgABAIEAAAtl+gcICQAAAAAAACH5BAEAAAEALAAAAAACAAEAAAgFAAEECAgAOw=="
+    ) ?? Data()
+  )
 
   /// As `transparentPNG`.
   private static let transparentWebP: [UInt8] = Array(
@@ -148,6 +175,8 @@ import Testing
     let decoder = ImageDecoder(alpha: rule)
     #expect(try decoder.decode(Self.transparentPNG).image.pixels == transparent)
     #expect(try decoder.decode(Self.transparentWebP).image.pixels == transparent)
+    let cleared = try decoder.decode(Self.transparentGIF).image.pixels
+    #expect(cleared == [11, 101, 250] + transparent.dropFirst(3))
     #expect(try decoder.decode(Self.keyedPNG).image.pixels == keyed)
   }
 
@@ -203,8 +232,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("GIF89a", "GIF"), ("BM\0\0", "BMP"), ("RIFF\0\0\0\0WAVEfmt ", "not JPEG"),
-    ("hello, world", "not JPEG, PNG or WebP"),
+    ("BM\0\0", "BMP"), ("RIFF\0\0\0\0WAVEfmt ", "not JPEG"),
+    ("hello, world", "not JPEG, PNG, WebP or GIF"),
   ])
   func `another format is named`(content: String, name: String) {
     let error = #expect(throws: TesseraError.self) {

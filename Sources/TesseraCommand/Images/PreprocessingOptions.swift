@@ -49,14 +49,14 @@ struct PreprocessingOptions: ParsableArguments {
   @Option(
     help: """
       What becomes of a file that ends early: refuse it, or keep partial rows. With partial, the rows in front of \
-      damage in a PNG are kept too, as with Pillow's LOAD_TRUNCATED_IMAGES; a WebP is whole or refused.
+      damage in a PNG or GIF are kept too, as with Pillow's LOAD_TRUNCATED_IMAGES; a WebP is whole or refused.
       """
   )
   var truncated: TruncationRule?
 
   @Option(
     help: """
-      The most pixels that a picture may have. A file up to 1 MiB may have 2^26 in a PNG and 2^25 in other \
+      The most pixels that a picture may have. A file up to 1 MiB may have 2^26 in a PNG or GIF and 2^25 in other \
       encodings, 64 more for each further byte, unless this is above its default.
       """
   )

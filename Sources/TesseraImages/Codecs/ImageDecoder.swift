@@ -15,8 +15,8 @@ public enum AlphaRule: String, Hashable, Sendable, Codable, CaseIterable {
 public enum TruncationRule: String, Hashable, Sendable, Codable, CaseIterable {
   /// An error.
   case refuse
-  /// The rows that are there, also of a PNG that is damaged; the others are what libjpeg makes of nothing
-  /// (gray), or samples of 0 in a PNG. Other encodings are read whole or not at all.
+  /// The rows that are there, also of a PNG or GIF that is damaged; the others are what libjpeg makes of
+  /// nothing (gray), samples of 0 in a PNG, the transparent or first color in a GIF. Other encodings are read whole or not at all.
   case partialRows = "partial"
 }
 

@@ -5,6 +5,7 @@ public enum ImageFormat: String, Hashable, Sendable, Codable, CaseIterable {
   case jpeg
   case png
   case webp
+  case gif
 }
 
 /// One line of the table of encodings: all that is asked of one, in one place.
@@ -64,6 +65,7 @@ extension ImageFormat {
     case .jpeg: JPEGFile.entry
     case .png: PNGPicture.entry
     case .webp: WebPFile.entry
+    case .gif: GIFFile.entry
     }
   }
 
@@ -89,7 +91,6 @@ extension ImageFormat {
   /// The name of a well-known encoding that is not read.
   static func unread(_ bytes: [UInt8]) -> String? {
     let known: [(String, Int, [UInt8])] = [
-      ("GIF", 0, Array("GIF8".utf8)),
       ("AVIF or HEIF", 4, Array("ftyp".utf8)), ("BMP", 0, Array("BM".utf8)),
       ("TIFF", 0, Array("II*\0".utf8)), ("TIFF", 0, Array("MM\0*".utf8)),
       ("JPEG 2000", 4, Array("jP  ".utf8)), ("JPEG XL", 0, [0xFF, 0x0A]),

@@ -23,7 +23,7 @@ public struct ImageLimits: Hashable, Sendable {
   /// A picture in few bytes is a blank one or a bomb, so its pixels are limited by them. A limit above
   /// the standard one is taken as it is.
   ///
-  /// Up to 1 MiB, a file may have as many as the table of encodings says: 2^25 pixels, and 2^26 in a PNG,
+  /// Up to 1 MiB, a file may have as many as the table of encodings says: 2^25 pixels, and 2^26 in a PNG or GIF,
   /// whose masks and drawings pack well; each further byte allows 64 more. libjpeg may keep 96 MiB, and 64 bytes for each further byte. A picture
   /// that is turned is held twice, so it may have half.
   ///
