@@ -77,7 +77,7 @@ struct TableCaptions: Sendable {
     try table.forEach { row in
       // Rows of one image mostly follow each other.
       if last?.image != row.image {
-        let found = Self.spellings(of: row.image).lazy.map { image in
+        let found = Self.forms(of: row.image).lazy.map { image in
           names.pictures(called: image, from: folders, isPlaceAlone: isFolderTable)
         }.first { !$0.isEmpty }
         last = (row.image, found ?? [])
@@ -98,7 +98,7 @@ struct TableCaptions: Sendable {
     try table.forEach { row in
       defer { number += 1 }
       guard number < isStray.count, isStray[number] else { return }
-      let image = Self.spellings(of: row.image).lazy.map(PlainPath.plain).first {
+      let image = Self.forms(of: row.image).lazy.map(PlainPath.plain).first {
         !bareNames.pictures(called: $0, in: .end).isEmpty
       }
       let found = image.map { names.pictures(called: $0, in: .end) } ?? []
@@ -107,7 +107,7 @@ struct TableCaptions: Sendable {
   }
 
   /// The path of a row, and as Windows writes it.
-  private static func spellings(of image: String) -> [String] {
+  private static func forms(of image: String) -> [String] {
     image.utf8.contains(UInt8(ascii: "\\")) ? [image, image.replacing("\\", with: "/")] : [image]
   }
 
