@@ -277,3 +277,30 @@ def test_columns_by_name(plan, tmp_path, kind):
 ], ids=" ".join)  # fmt: skip
 def test_options_that_say_nothing_are_refused(tessera, tmp_path, options):
     tessera("tokenize", tmp_path, "-o", tmp_path / "out", *options, code=64)
+
+
+def test_archives_of_one_name_have_their_own_texts(plan, tmp_path):
+    """Sources of two archives of one name begin with their folders; the members' texts are still found."""
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        archive(tmp_path / folder / "1.tar", [("a.jpg", None), ("a.txt", f"of {folder}")])
+    found, counts = plan(tmp_path / "x" / "1.tar", tmp_path / "y" / "1.tar", "--captions", "sidecar")
+    assert found == [("x/1.tar/a.jpg", "of x"), ("y/1.tar/a.jpg", "of y")]
+    assert counts["matched"] == 2
+
+
+@pytest.mark.parametrize("ending, options", [
+    ("caption", []), ("txt", []), ("tag.txt", ["--caption-ending", "tag.txt"]), ("words", ["--caption-ending", "words"]),
+])
+def test_what_is_read_as_a_caption_is_counted_as_one(tessera, tmp_path, ending, options):
+    picture(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / f"a.{ending}").write_text("words")
+    (tmp_path / "in" / f"b.{ending}").write_text("of no picture")
+    (tmp_path / "in" / "a.bin").write_bytes(b"\1\2")
+    archive(tmp_path / "s.tar", [("0.image.png", None), (f"0.{ending}", "words"), ("other.bin", "x")])
+    for inputs, others in ((tmp_path / "in", 2), (tmp_path / "s.tar", 1)):
+        out = tmp_path / f"out-{inputs.stem}"
+        result = tessera("tokenize", inputs, "-o", out, "--captions", "sidecar", "--resize", "nearest:exact=8x8", "--crop", "none",
+                         "--quiet", "--json", *options)
+        summary = json.loads(result.stdout)
+        assert (summary["captions"]["matched"], summary["caption_files"], summary["passed_over"]) == (1, 1, others)

@@ -139,7 +139,14 @@ struct PictureNames {
 
   /// The path of an archive's member in it.
   static func member(of picture: ImageInput) -> String {
-    picture.source.split(separator: "/", maxSplits: 1).last.map(String.init) ?? ""
+    let source = picture.source
+    guard case .member(let archive, _, _) = picture.location else { return source }
+    let path = PlainPath.absolute(archive)
+    // The source is some end of the archive's path, and the member's.
+    let slash = source.indices.first { index in
+      source[index] == "/" && path.hasSuffix("/" + source[..<index])
+    }
+    return slash.map { String(source[source.index(after: $0)...]) } ?? source
   }
 
   private func names(of picture: ImageInput, in form: Form) -> [String] {

@@ -56,7 +56,7 @@ public struct TokenizationRequest: Sendable {
   public init() {}
 
   /// The endings of the files beside images that are read as captions: none where they are not asked for.
-  package var captionEndings: [String] { captions == .sidecar ? ["txt", "json"] : [] }
+  package var captionEndings: [String] { captions == .sidecar ? captionRules.endings : [] }
 
   /// The settings of a plan.
   func settings(

@@ -15,7 +15,7 @@ struct ArchiveWalk {
   ///
   /// - Throws: `TesseraError` where it is damaged or cannot be read.
   init(path: String, _ selection: ImageSelection) throws {
-    var captions = CaptionNames(endings: selection.captionEndings)
+    var captions = CaptionNames(endings: selection.captionEndings, groups: true)
     let file = try FileRegion(path: path)
     for member in try TarMembers(path: path).members where member.isRegular || member.isLink {
       let name = Array(member.name.utf8)

@@ -74,7 +74,7 @@ struct FolderWalk {
     defer { unsafe _ = closedir(stream) }
     let descriptor = unsafe dirfd(stream)
     guard try isNew(descriptor, folder) else { return }
-    var captions = CaptionNames(endings: selection.captionEndings)
+    var captions = CaptionNames(endings: selection.captionEndings, groups: false)
     while true {
       errno = 0
       guard let entry = unsafe readdir(stream) else {
