@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import time
 
 import numpy as np
@@ -369,3 +370,24 @@ def test_every_file_is_an_image_or_one_line(tessera, shared_data, tmp_path):
     print(f"{len(files)} files: {images} images, {lines} lines")
     assert images + lines == len(files) and images > 200
     assert not slow
+
+
+def test_every_encoding_that_the_help_names_equals_pillow(tessera, prepare, root, tmp_path):
+    """A file of each ending as Pillow writes it, in color and gray; half of its bytes are no picture."""
+    words = " ".join(tessera("tokenize", "--help").stdout.split())
+    endings = re.findall(r"\.(\w+)", re.search(r"Folders of ([^()]*?) files", words)[1])
+    assert {"jpg", "png"} <= set(endings)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    for ending in endings:
+        for mode in ("RGB", "L"):
+            path = tmp_path / "whole" / f"{ending}-{mode}.{ending}"
+            Image.open(root / "fixtures/photos/coffee.png").convert(mode).crop((31, 17, 168, 116)).save(path)
+            data = path.read_bytes()
+            (tmp_path / "cut" / path.name).write_bytes(data[: len(data) // 2])
+    arrays, rejected = prepare(tmp_path / "whole", *AS_STORED)
+    assert len(arrays) == 2 * len(endings) and not rejected
+    for name, array in arrays.items():
+        assert not differing(np.load(array), rgb(tmp_path / "whole" / name)), name
+    arrays, rejected = prepare(tmp_path / "cut", *AS_STORED)
+    assert not arrays and all("\n" not in reason for reason in rejected.values())
