@@ -140,5 +140,5 @@ def test_every_naming_that_is_listed_is_opened(tessera):
 
 
 def test_the_names_of_the_swift_tests_are_those_of_the_references():
-    """fixtures/families/names.json: what TokenizerFamilyTests drops, renames and adds to."""
+    """fixtures/families/names.json: what FamilyDamageTests drops, renames and adds to."""
     assert json.loads(family_names.FILE.read_text()) == family_names.document()
