@@ -32,8 +32,9 @@ def validator(root):
 
 def test_the_embedded_description_is_valid(embedded, validator):
     validator("tokenizer").validate(embedded["tokenizer"])
-    with pytest.raises(jsonschema.ValidationError):
-        validator("tokenizer").validate(embedded["tokenizer"] | {"family": "No family"})
+    for family in ("No family", "", 7):
+        with pytest.raises(jsonschema.ValidationError):
+            validator("tokenizer").validate(embedded["tokenizer"] | {"family": family})
 
 
 def test_the_list_is_valid(tessera, embedded, validator):
