@@ -375,7 +375,7 @@ def test_every_file_is_an_image_or_one_line(tessera, shared_data, tmp_path):
 def test_every_encoding_that_the_help_names_equals_pillow(tessera, prepare, root, tmp_path):
     """A file of each ending as Pillow writes it, in color and gray; half of its bytes are no picture."""
     words = " ".join(tessera("tokenize", "--help").stdout.split())
-    endings = re.findall(r"\.(\w+)", re.search(r"Folders of ([^()]*?) files", words)[1])
+    endings = re.findall(r"\.(\w+)", re.search(r"picture's ending \(([^()]*)\)", words)[1])
     assert {"jpg", "png"} <= set(endings)
     (tmp_path / "whole").mkdir()
     (tmp_path / "cut").mkdir()
