@@ -52,6 +52,7 @@ int pthread_create(
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
+extern void *__libc_memalign(size_t, size_t);
 
 // What a limited address space could hold but for what is in it already; sizes beyond it are the caller's to refuse.
 static void *checked(void *memory, size_t size) {
@@ -63,6 +64,11 @@ static void *checked(void *memory, size_t size) {
 
 void *malloc(size_t size) { return checked(__libc_malloc(size), size); }
 void *realloc(void *memory, size_t size) { return checked(__libc_realloc(memory, size), size); }
+void *aligned_alloc(size_t alignment, size_t size) { return checked(__libc_memalign(alignment, size), size); }
+int posix_memalign(void **memory, size_t alignment, size_t size) {
+  *memory = aligned_alloc(alignment, size);
+  return *memory ? 0 : ENOMEM;
+}
 void *calloc(size_t count, size_t size) {
   void *memory = __libc_calloc(count, size);
   size_t bytes;

@@ -32,7 +32,7 @@ import Testing
 
   @Test func `a folder is searched through in the order of the paths' bytes`() throws {
     let folder = try Folder()
-    for name in ["b.JPG", "a/z.jpeg", "a.png", "B.jpg", "notes.txt", "a/c.gif"] {
+    for name in ["b.JPG", "a/z.jpeg", "a.png", "B.jpg", "notes.txt", "a/c.dat"] {
       try folder.write(name)
     }
     let inputs = try ImageInputs.collect([folder.path + "/"]).inputs

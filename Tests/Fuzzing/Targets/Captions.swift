@@ -20,9 +20,14 @@ extension FuzzTarget {
 
   private static func list(_ name: String, _ file: String) -> FuzzTarget {
     FuzzTarget(name: name, form: .file(file)) { path in
-      let input = ImageInput(key: "a", source: "a.png", location: .path("/nowhere/a.png"))
-      let captions = try CaptionSource(manifest: path).captions(of: [input])
-      _ = try captions.caption(of: input, at: 0)
+      // A table none of whose rows is of a picture is refused.
+      let inputs = ["a.png", "0-a.png"].map { name in
+        ImageInput(key: name, source: name, location: .path("/nowhere/\(name)"))
+      }
+      let captions = try CaptionSource(manifest: path).captions(of: inputs)
+      for (index, input) in inputs.enumerated() {
+        try refusing { _ = try captions.caption(of: input, at: index) }
+      }
     }
   }
 
