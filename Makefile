@@ -70,7 +70,7 @@ test-arm: setup-arm
 
 ## Compares the program with the reference implementations in Python.
 test-oracles: test-build oracles
-	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist worksteal Tests/Oracles
+	TESSERA=$(TEST_BUILD)/release/tessera $(ORACLES)/bin/python -m pytest -q -rs -n 2 --dist loadfile Tests/Oracles
 
 ## The documentation of the library `Tessera`, from what the tests have compiled; a warning is an error.
 docs: test-build

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import save_file
-from test_families import AS_STORED, members, store
+from dataset_files import shard_arrays as members
+from test_families import AS_STORED, store
 
 pytestmark = pytest.mark.usefixtures("without_gradients")
 
