@@ -7,7 +7,7 @@ struct SSMEncodeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "encode",
     abstract: "Stream a signal through a system; write the state after each sample.",
-    usage: "tessera ssm encode <input> --measure <m> --order <n> -o <file> [<options>]",
+    usage: "tessera ssm encode <input> --measure <m> --order <n> -o <out> [<options>]",
     discussion: """
       SIGNAL.npy contains real numbers [samples] or [samples, channels]; the states are [rows, N] \
       or [rows, channels, N] (a last axis of 2 for complex ones). Row 0 is the state after the \
