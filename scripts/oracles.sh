@@ -8,7 +8,7 @@ link=$1
 cd "$(dirname "$0")/.."
 requirements=Tests/Oracles/requirements
 version=$({ python3 -V; cat $requirements.txt $requirements-no-deps.txt; } | sha256sum | cut -c1-12)
-environment=${XDG_CACHE_HOME:-$HOME/.cache}/tessera/oracles-$version
+environment=${XDG_CACHE_HOME:-${HOME:-$PWD}/.cache}/tessera/oracles-$version
 mkdir -p "$(dirname "$environment")" "$(dirname "$link")"
 
 exec 9>"$environment.lock"
