@@ -9,12 +9,8 @@ enum GIFFile {
     endings: ["gif"],
     signatures: [.init(Array("GIF87a".utf8)), .init(Array("GIF89a".utf8))],
     pixelsOfSmallFiles: 1 << 26,
-    header: { (start, fileBytes, limits) throws(TesseraError) in
-      try header(of: start, fileBytes: fileBytes, limits: limits)
-    },
-    decode: { (bytes, header, decoder) throws(TesseraError) in
-      try decode(bytes, header: header, by: decoder)
-    },
+    header: header,
+    decode: decode,
     decodeRegion: nil
   )
 
@@ -74,9 +70,6 @@ enum GIFFile {
 
 extension TesseraError {
   fileprivate init(_ failure: cgif_failure) {
-    let text = unsafe withUnsafeBytes(of: failure.text) { text in
-      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
-    }
     let fault: PictureFault =
       switch failure.reason {
       case cgif_truncated: .truncated
@@ -84,6 +77,6 @@ extension TesseraError {
       case cgif_no_memory: .noMemory
       default: .malformed
       }
-    self = .picture(fault, "GIF: \(text)")
+    self = .picture(fault, "GIF: \(Self.words(in: failure.text))")
   }
 }

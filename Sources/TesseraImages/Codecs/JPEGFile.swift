@@ -9,9 +9,7 @@ enum JPEGFile {
     endings: ["jpg", "jpeg", "jfif", "jpe"],
     signatures: [.init([0xFF, 0xD8, 0xFF])],
     pixelsOfSmallFiles: 1 << 25,
-    header: { (start, fileBytes, limits) throws(TesseraError) in
-      try header(of: start, fileBytes: fileBytes, limits: limits)
-    },
+    header: header,
     decode: { (bytes, header, decoder) throws(TesseraError) in
       try unsafe RGBXImage(width: header.size.width, height: header.size.height) {
         (target) throws(TesseraError) in
@@ -105,9 +103,6 @@ extension ImageLimits {
 
 extension TesseraError {
   fileprivate init(_ failure: cjpeg_failure) {
-    let text = unsafe withUnsafeBytes(of: failure.text) { text in
-      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
-    }
     let fault: PictureFault =
       switch failure.reason {
       case cjpeg_truncated: .truncated
@@ -116,6 +111,6 @@ extension TesseraError {
       case cjpeg_no_memory: .noMemory
       default: .malformed
       }
-    self = .picture(fault, "JPEG: \(text)")
+    self = .picture(fault, "JPEG: \(Self.words(in: failure.text))")
   }
 }

@@ -9,12 +9,8 @@ enum PNGPicture {
     endings: ["png"],
     signatures: [.init([0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A])],
     pixelsOfSmallFiles: 1 << 26,
-    header: { (start, fileBytes, limits) throws(TesseraError) in
-      try header(of: start, fileBytes: fileBytes, limits: limits)
-    },
-    decode: { (bytes, header, decoder) throws(TesseraError) in
-      try decode(bytes, header: header, by: decoder)
-    },
+    header: header,
+    decode: decode,
     decodeRegion: nil
   )
 
@@ -79,9 +75,6 @@ enum PNGPicture {
 
 extension TesseraError {
   fileprivate init(_ failure: cpng_failure) {
-    let text = unsafe withUnsafeBytes(of: failure.text) { text in
-      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
-    }
     let fault: PictureFault =
       switch failure.reason {
       case cpng_truncated: .truncated
@@ -89,6 +82,6 @@ extension TesseraError {
       case cpng_no_memory: .noMemory
       default: .malformed
       }
-    self = .picture(fault, "PNG: \(text)")
+    self = .picture(fault, "PNG: \(Self.words(in: failure.text))")
   }
 }

@@ -33,4 +33,11 @@ extension TesseraError {
     case .unfit: TesseraError(.mismatch, words, detail: .unfit)
     }
   }
+
+  /// The words that a C target left in an array of characters, up to the first NUL.
+  static func words<Characters>(in text: Characters) -> String {
+    unsafe withUnsafeBytes(of: text) { text in
+      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
+    }
+  }
 }

@@ -9,12 +9,8 @@ enum WebPFile {
     endings: ["webp"],
     signatures: [.init(Array("WEBPVP8".utf8), at: 8, behind: Array("RIFF".utf8))],
     pixelsOfSmallFiles: 1 << 25,
-    header: { (start, fileBytes, limits) throws(TesseraError) in
-      try header(of: start, fileBytes: fileBytes, limits: limits)
-    },
-    decode: { (bytes, header, decoder) throws(TesseraError) in
-      try decode(bytes, header: header, by: decoder)
-    },
+    header: header,
+    decode: decode,
     decodeRegion: nil
   )
 
@@ -88,9 +84,6 @@ extension TesseraError {
   ///   - failure: What libwebp says.
   ///   - isCut: Whether more of the file can be had.
   fileprivate init(_ failure: cwebp_failure, isCut: Bool) {
-    let text = unsafe withUnsafeBytes(of: failure.text) { text in
-      unsafe String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
-    }
     let fault: PictureFault =
       switch failure.reason {
       case cwebp_truncated: isCut ? .truncated : .malformed
@@ -98,6 +91,6 @@ extension TesseraError {
       case cwebp_no_memory: .noMemory
       default: .malformed
       }
-    self = .picture(fault, "WebP: \(text)")
+    self = .picture(fault, "WebP: \(Self.words(in: failure.text))")
   }
 }
